@@ -1,0 +1,121 @@
+//! Reading a line from a stranger: with a limit on its length and a deadline for all of it.
+//!
+//! The mistake this prevents: `read_line` alone waits for ever for a peer that stays silent, and
+//! grows its buffer for as long as a peer sends no line feed.
+
+use std::io;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
+
+/// What a line from a stranger may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct LineLimits {
+    /// The longest line in bytes, line feed included.
+    pub longest: usize,
+    /// How long to wait for the whole line, not for each read.
+    pub deadline: Duration,
+}
+
+impl Default for LineLimits {
+    /// 256 bytes, 5 seconds.
+    fn default() -> Self {
+        Self { longest: 256, deadline: Duration::from_secs(5) }
+    }
+}
+
+/// Why there is no line.
+#[derive(Debug, Error)]
+pub enum LineError {
+    /// The peer closed the connection in the middle of a line.
+    #[error("the connection ended in the middle of a line, after {0} bytes")]
+    Cut(usize),
+    /// No line feed within so many bytes.
+    #[error("expected a line of at most {0} bytes, came a longer one")]
+    TooLong(usize),
+    /// Not a whole line within the deadline.
+    #[error("expected a line within {0:?}, none came")]
+    TooSlow(Duration),
+    /// The bytes are not UTF-8.
+    #[error("expected text in UTF-8, came other bytes")]
+    NotText,
+    /// The connection failed.
+    #[error("the connection failed")]
+    Io(#[from] io::Error),
+}
+
+// ANCHOR: read_line
+/// Reads one line without its line feed; none if the peer closed the connection after a whole line.
+///
+/// Not cancel safe: after an error the position in the stream is unknown, so end the connection.
+///
+/// # Errors
+/// See [`LineError`].
+pub async fn read_line<S>(stream: &mut S, limits: LineLimits) -> Result<Option<String>, LineError>
+where
+    S: AsyncBufRead + Unpin,
+{
+    let mut line = Vec::new();
+    let mut limited = stream.take(limits.longest as u64);
+    match tokio::time::timeout(limits.deadline, limited.read_until(b'\n', &mut line)).await {
+        Err(_elapsed) => return Err(LineError::TooSlow(limits.deadline)),
+        Ok(read) => read?,
+    };
+    match line.last() {
+        None => Ok(None),
+        Some(b'\n') => {
+            line.pop();
+            String::from_utf8(line).map(Some).map_err(|_| LineError::NotText)
+        }
+        Some(_) if line.len() == limits.longest => Err(LineError::TooLong(limits.longest)),
+        Some(_) => Err(LineError::Cut(line.len())),
+    }
+}
+// ANCHOR_END: read_line
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn first_line(bytes: &[u8]) -> Result<Option<String>, LineError> {
+        read_line(&mut tokio::io::BufReader::new(bytes), LineLimits::default()).await
+    }
+
+    #[tokio::test]
+    async fn whole_lines_are_read_one_by_one() {
+        let mut stream = tokio::io::BufReader::new(&b"one\n\ntwo\n"[..]);
+        for expected in [Some("one"), Some(""), Some("two"), None] {
+            assert_eq!(
+                read_line(&mut stream, LineLimits::default()).await.expect("a line"),
+                expected.map(str::to_owned)
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_of_the_limit_is_read_and_one_byte_more_is_refused() {
+        let longest = [vec![b'a'; 255], vec![b'\n']].concat();
+        assert_eq!(first_line(&longest).await.expect("a line").map(|line| line.len()), Some(255));
+        let longer = [vec![b'a'; 256], vec![b'\n']].concat();
+        assert!(matches!(first_line(&longer).await, Err(LineError::TooLong(256))));
+    }
+
+    #[tokio::test]
+    async fn an_end_in_the_middle_is_no_line() {
+        assert!(matches!(first_line(b"PAY 25 b").await, Err(LineError::Cut(8))));
+    }
+
+    #[tokio::test]
+    async fn bytes_that_are_no_text_are_refused() {
+        assert!(matches!(first_line(b"\xff\n").await, Err(LineError::NotText)));
+    }
+
+    #[tokio::test]
+    async fn a_silent_peer_is_given_up() {
+        let (_silent, stream) = tokio::io::duplex(16);
+        let limits = LineLimits { deadline: Duration::from_millis(20), ..LineLimits::default() };
+        let read = read_line(&mut tokio::io::BufReader::new(stream), limits).await;
+        assert!(matches!(read, Err(LineError::TooSlow(_))));
+    }
+}

@@ -1,0 +1,35 @@
+//! Confidentiality: whoever is on the way reads everything.
+
+use anyhow::Context;
+use open_wire::bank::Bank;
+use open_wire::client::BankClient;
+use shared::{Transcript, Wiretap};
+use tokio::net::TcpStream;
+
+use super::{accounts, alice_pays_bob};
+
+pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
+    let bank = Bank::open(accounts(), None).await?;
+    let tap = Wiretap::listening_to(bank.address()).await?;
+
+    t.step("Alice pays Bob over plain TCP. On the way, a tap records.");
+    alice_pays_bob(t, tap.address()).await?;
+
+    // ANCHOR: listen
+    t.step("The tap reads what crossed the wire.");
+    let wire = tap.recording();
+    let conversation = wire.connections.first().context("the tap saw no connection")?;
+    let sent = String::from_utf8_lossy(&conversation.to_server);
+    t.shows("client sent", &sent);
+    t.shows("server sent", String::from_utf8_lossy(&conversation.to_client));
+    t.wire_shows(&wire, "the payment", "PAY 25 bob")?;
+
+    t.step("It takes the password out of the first line, and logs in as Alice.");
+    let stolen =
+        sent.lines().find_map(|line| line.strip_prefix("LOGIN alice ")).context("no login recorded")?;
+    t.wire_shows(&wire, "the password", stolen)?;
+    let mut thief = BankClient::new(TcpStream::connect(bank.address()).await?);
+    let greeting = thief.log_in("alice", stolen).await?;
+    t.attack_works(&format!("the bank says \"{greeting}\" to a stranger"), greeting == "hello alice")
+    // ANCHOR_END: listen
+}

@@ -1,0 +1,357 @@
+//! A certificate authority for the laboratory: a root and an intermediate made at run time, good
+//! leaves, and by the same builder every bad certificate that a lesson needs.
+//!
+//! No key and no certificate of the course is ever written to the repository. The good chain has what
+//! RFC 5280 asks for (distinct subjects, real validity, key usages, SAN, key identifiers), so
+//! `openssl verify -x509_strict` accepts it; rcgen's defaults alone do not get there.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    NameConstraints, RevokedCertParams, SerialNumber,
+};
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use time::{Duration, OffsetDateTime};
+
+/// How long before now a certificate of the lab becomes valid: clocks of two machines differ.
+const BACKDATED: Duration = Duration::hours(1);
+const CA_LIFETIME: Duration = Duration::days(30);
+const LEAF_LIFETIME: Duration = Duration::days(7);
+
+/// A root and an intermediate that issues the leaves.
+pub struct LabCa {
+    root: CertifiedIssuer<'static, KeyPair>,
+    intermediate: IssuingCa,
+}
+
+/// Who signs a leaf, and the certificates that a server sends after the leaf so that a client can
+/// build the path to the root.
+pub struct IssuingCa {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    above: Vec<Certificate>,
+}
+
+impl LabCa {
+    /// A CA whose certificates are named "`name` Root" and "`name` Intermediate".
+    ///
+    /// Two CAs of one name have different keys: a certificate proves nothing by the name of its issuer.
+    pub fn new(name: &str) -> Result<Self, rcgen::Error> {
+        Self::with_root_validity(name, OffsetDateTime::now_utc() - BACKDATED, CA_LIFETIME)
+    }
+
+    /// A CA whose root expired yesterday; the intermediate is valid.
+    pub fn with_expired_root(name: &str) -> Result<Self, rcgen::Error> {
+        let now = OffsetDateTime::now_utc();
+        Self::with_root_validity(name, now - CA_LIFETIME, CA_LIFETIME - Duration::days(1))
+    }
+
+    fn with_root_validity(
+        name: &str,
+        not_before: OffsetDateTime,
+        lifetime: Duration,
+    ) -> Result<Self, rcgen::Error> {
+        let mut root = ca_params(&format!("{name} Root"), BasicConstraints::Unconstrained);
+        root.not_before = not_before;
+        root.not_after = not_before + lifetime;
+        let root = CertifiedIssuer::self_signed(root, KeyPair::generate()?)?;
+        // Path length 0: this intermediate issues leaves, and no further CA (RFC 5280 section 4.2.1.9).
+        let intermediate = ca_params(&format!("{name} Intermediate"), BasicConstraints::Constrained(0));
+        let intermediate = IssuingCa {
+            issuer: CertifiedIssuer::signed_by(intermediate, KeyPair::generate()?, &root)?,
+            above: Vec::new(),
+        };
+        Ok(Self { root, intermediate })
+    }
+
+    /// The root's certificate, DER: what a client trusts.
+    pub fn root_der(&self) -> CertificateDer<'static> {
+        self.root.der().clone()
+    }
+
+    /// The root's certificate, PEM.
+    pub fn root_pem(&self) -> String {
+        self.root.pem()
+    }
+
+    /// The intermediate's certificate, PEM.
+    pub fn intermediate_pem(&self) -> String {
+        self.intermediate.issuer.pem()
+    }
+
+    /// A trust store that holds this root and nothing else.
+    pub fn roots(&self) -> Arc<RootCertStore> {
+        let mut roots = RootCertStore::empty();
+        let (_added, ignored) = roots.add_parsable_certificates([self.root_der()]);
+        assert_eq!(ignored, 0, "rcgen made a root that rustls cannot parse");
+        Arc::new(roots)
+    }
+
+    /// Starts a leaf certificate for a host name or an IP address, signed by the intermediate.
+    pub fn leaf(&self, name: &str) -> Leaf<'_> {
+        self.intermediate.leaf(name)
+    }
+
+    /// A mistake: an ordinary leaf that signs certificates as if it were a CA.
+    pub fn leaf_as_issuer(&self) -> Result<IssuingCa, rcgen::Error> {
+        let params = leaf_params(&["shop.test".to_owned()])?;
+        self.below_intermediate(params)
+    }
+
+    /// A mistake: a second intermediate below the first, whose path length of 0 forbids it.
+    pub fn intermediate_too_deep(&self) -> Result<IssuingCa, rcgen::Error> {
+        self.below_intermediate(ca_params("Second Intermediate", BasicConstraints::Constrained(0)))
+    }
+
+    /// An intermediate that may issue only for names below `domain` (RFC 5280 section 4.2.1.10).
+    pub fn intermediate_constrained_to(&self, domain: &str) -> Result<IssuingCa, rcgen::Error> {
+        let mut params = ca_params(&format!("Intermediate for {domain}"), BasicConstraints::Constrained(0));
+        params.name_constraints = Some(NameConstraints {
+            permitted_subtrees: vec![GeneralSubtree::DnsName(domain.to_owned())],
+            excluded_subtrees: Vec::new(),
+        });
+        let issuer = CertifiedIssuer::signed_by(params, KeyPair::generate()?, &self.root)?;
+        Ok(IssuingCa { issuer, above: Vec::new() })
+    }
+
+    /// The intermediate's revocation list with these certificates on it, current for a day.
+    pub fn crl(&self, revoked: &[&Identity]) -> Result<CertificateRevocationListDer<'static>, rcgen::Error> {
+        self.intermediate.crl(revoked, OffsetDateTime::now_utc() - BACKDATED)
+    }
+
+    /// The same list as issued a week ago: its nextUpdate passed six days ago.
+    pub fn stale_crl(
+        &self,
+        revoked: &[&Identity],
+    ) -> Result<CertificateRevocationListDer<'static>, rcgen::Error> {
+        self.intermediate.crl(revoked, OffsetDateTime::now_utc() - Duration::days(7))
+    }
+
+    fn below_intermediate(&self, params: CertificateParams) -> Result<IssuingCa, rcgen::Error> {
+        let parent = &self.intermediate;
+        let issuer = CertifiedIssuer::signed_by(params, KeyPair::generate()?, &parent.issuer)?;
+        Ok(IssuingCa { issuer, above: parent.chain() })
+    }
+}
+
+impl IssuingCa {
+    /// Starts a leaf certificate for a host name or an IP address.
+    pub fn leaf(&self, name: &str) -> Leaf<'_> {
+        Leaf {
+            issuer: self,
+            names: vec![name.to_owned()],
+            not_before: OffsetDateTime::now_utc() - BACKDATED,
+            lifetime: LEAF_LIFETIME,
+            purposes: vec![ExtendedKeyUsagePurpose::ServerAuth],
+            common_name_only: false,
+            is_ca: false,
+            self_signed: false,
+            send_intermediates: true,
+        }
+    }
+
+    /// This CA's certificate and those above it, without the root.
+    fn chain(&self) -> Vec<Certificate> {
+        let mut chain = vec![self.issuer.as_ref().clone()];
+        chain.extend(self.above.iter().cloned());
+        chain
+    }
+
+    fn crl(
+        &self,
+        revoked: &[&Identity],
+        this_update: OffsetDateTime,
+    ) -> Result<CertificateRevocationListDer<'static>, rcgen::Error> {
+        let revoked_certs = revoked.iter().map(|identity| RevokedCertParams {
+            serial_number: identity.serial.clone(),
+            revocation_time: this_update,
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let params = CertificateRevocationListParams {
+            this_update,
+            next_update: this_update + Duration::days(1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked_certs.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(params.signed_by(&self.issuer)?.der().clone())
+    }
+}
+
+/// A leaf certificate in the making. Without further calls it is a good one.
+pub struct Leaf<'ca> {
+    issuer: &'ca IssuingCa,
+    names: Vec<String>,
+    not_before: OffsetDateTime,
+    lifetime: Duration,
+    purposes: Vec<ExtendedKeyUsagePurpose>,
+    common_name_only: bool,
+    is_ca: bool,
+    self_signed: bool,
+    send_intermediates: bool,
+}
+
+impl Leaf<'_> {
+    /// A further host name or IP address.
+    pub fn also_for(mut self, name: &str) -> Self {
+        self.names.push(name.to_owned());
+        self
+    }
+
+    /// A mistake: valid until yesterday.
+    pub fn expired(mut self) -> Self {
+        self.not_before = OffsetDateTime::now_utc() - LEAF_LIFETIME;
+        self.lifetime = LEAF_LIFETIME - Duration::days(1);
+        self
+    }
+
+    /// A mistake: valid from tomorrow.
+    pub fn not_yet_valid(mut self) -> Self {
+        self.not_before = OffsetDateTime::now_utc() + Duration::days(1);
+        self
+    }
+
+    /// For a client that authenticates itself, and not for a server.
+    pub fn for_clients(mut self) -> Self {
+        self.purposes = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self
+    }
+
+    /// Without any extended key usage.
+    pub fn without_purpose(mut self) -> Self {
+        self.purposes.clear();
+        self
+    }
+
+    /// A mistake: the name stands in the subject's common name, and there is no SAN.
+    pub fn common_name_only(mut self) -> Self {
+        self.common_name_only = true;
+        self
+    }
+
+    /// A mistake: a CA certificate used by a server, as `openssl req -x509` makes it.
+    pub fn as_ca(mut self) -> Self {
+        self.is_ca = true;
+        self
+    }
+
+    /// Signed by its own key, by no CA.
+    pub fn self_signed(mut self) -> Self {
+        self.self_signed = true;
+        self
+    }
+
+    /// A mistake: the server does not send the intermediate.
+    pub fn without_intermediate(mut self) -> Self {
+        self.send_intermediates = false;
+        self
+    }
+
+    /// Makes a fresh ECDSA P-256 key and signs the certificate.
+    ///
+    /// # Errors
+    /// A name that is neither ASCII nor an IP address.
+    pub fn issue(self) -> Result<Identity, rcgen::Error> {
+        let key = KeyPair::generate()?;
+        let mut params = leaf_params(&self.names)?;
+        let serial = serial_number(&params, &key);
+        params.serial_number = Some(serial.clone());
+        params.not_before = self.not_before;
+        params.not_after = self.not_before + self.lifetime;
+        params.extended_key_usages = self.purposes;
+        if self.common_name_only {
+            params.subject_alt_names.clear();
+        }
+        if self.is_ca {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.key_usages.push(KeyUsagePurpose::KeyCertSign);
+        }
+        let leaf = match self.self_signed {
+            true => params.self_signed(&key)?,
+            false => params.signed_by(&key, &self.issuer.issuer)?,
+        };
+        let mut chain = vec![leaf];
+        if self.send_intermediates && !self.self_signed {
+            chain.extend(self.issuer.chain());
+        }
+        Ok(Identity { chain, key, serial })
+    }
+}
+
+/// A certificate chain, leaf first, and the leaf's private key.
+pub struct Identity {
+    chain: Vec<Certificate>,
+    key: KeyPair,
+    serial: SerialNumber,
+}
+
+impl Identity {
+    /// The leaf, then the intermediates; never the root, which the peer has or does not trust.
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.chain.iter().map(|certificate| certificate.der().clone()).collect()
+    }
+
+    /// The leaf's certificate.
+    pub fn leaf_der(&self) -> CertificateDer<'static> {
+        self.chain[0].der().clone()
+    }
+
+    /// The leaf's serial number, big-endian.
+    pub fn serial(&self) -> &[u8] {
+        self.serial.as_ref()
+    }
+
+    /// The private key, PKCS#8 DER.
+    pub fn key(&self) -> PrivateKeyDer<'static> {
+        PrivatePkcs8KeyDer::from(self.key.serialize_der()).into()
+    }
+
+    /// The chain as PEM, for a foreign server.
+    pub fn chain_pem(&self) -> String {
+        self.chain.iter().map(Certificate::pem).collect()
+    }
+
+    /// The private key as unencrypted PEM, for a foreign server: a file for it needs mode 600.
+    pub fn key_pem(&self) -> String {
+        self.key.serialize_pem()
+    }
+}
+
+/// Without the key.
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("certificates", &self.chain.len()).finish_non_exhaustive()
+    }
+}
+
+fn ca_params(common_name: &str, constraints: BasicConstraints) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    params.not_before = OffsetDateTime::now_utc() - BACKDATED;
+    params.not_after = params.not_before + CA_LIFETIME;
+    params.is_ca = IsCa::Ca(constraints);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.use_authority_key_identifier_extension = true;
+    params
+}
+
+fn leaf_params(names: &[String]) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name.push(DnType::CommonName, names[0].as_str());
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+/// 16 bytes of the digest of a fresh random public key, made positive (RFC 5280 section 4.1.2.2).
+fn serial_number(params: &CertificateParams, key: &KeyPair) -> SerialNumber {
+    let mut bytes = params.key_identifier(key);
+    bytes.truncate(16);
+    bytes[0] = bytes[0] & 0x7f | 0x40;
+    SerialNumber::from(bytes)
+}

@@ -1,0 +1,162 @@
+//! The command line of a lesson: `lesson-N [PART] [--list] [--pause]`.
+
+use std::future::Future;
+use std::io::{self, IsTerminal, Write};
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgAction, Command};
+
+use crate::error_chain::ErrorChain;
+use crate::transcript::{OutputFailed, Transcript};
+
+/// No part may take longer. A part that waits for ever is a defect; this ends it with an error.
+const PART_DEADLINE: Duration = Duration::from_secs(60);
+
+type Run = Box<dyn for<'a> Fn(&'a mut Transcript) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>>;
+
+/// The smallest thing that a learner can run: one section of the chapter, one snapshot.
+struct Part {
+    name: &'static str,
+    about: &'static str,
+    run: Run,
+}
+
+/// A lesson: a number, a title and parts in order.
+///
+/// ```no_run
+/// use shared::{Lesson, Transcript};
+///
+/// async fn listen(t: &mut Transcript) -> anyhow::Result<()> {
+///     t.step("A tap listens.");
+///     Ok(())
+/// }
+///
+/// fn main() -> std::process::ExitCode {
+///     Lesson::new(0, "The open wire").part("listen", "A tap reads the password.", listen).main()
+/// }
+/// ```
+pub struct Lesson {
+    number: u8,
+    title: &'static str,
+    parts: Vec<Part>,
+}
+
+impl Lesson {
+    /// A lesson without parts yet.
+    pub fn new(number: u8, title: &'static str) -> Self {
+        Self { number, title, parts: Vec::new() }
+    }
+
+    /// Adds the next part: its name on the command line, one sentence about it, and what it does.
+    pub fn part<F>(mut self, name: &'static str, about: &'static str, run: F) -> Self
+    where
+        F: for<'a> AsyncFn(&'a mut Transcript) -> anyhow::Result<()> + Copy + 'static,
+    {
+        let run: Run = Box::new(move |transcript| Box::pin(async move { run(transcript).await }));
+        self.parts.push(Part { name, about, run });
+        self
+    }
+
+    /// Reads the command line, runs what it asks for and returns the process's exit code:
+    /// 0 when every claim held, 1 when one did not or the output could not be written, 2 when the
+    /// command line is wrong.
+    pub fn main(self) -> ExitCode {
+        let arguments = self.command().get_matches();
+        if arguments.get_flag("list") {
+            return self.list();
+        }
+        let wanted = arguments.get_one::<String>("part");
+        let parts: Vec<usize> =
+            (0..self.parts.len()).filter(|&i| wanted.is_none_or(|name| name == self.parts[i].name)).collect();
+        let transcript = match arguments.get_flag("pause") {
+            true => Transcript::paused(),
+            false => Transcript::to_stdout(),
+        };
+        self.run(&parts, transcript)
+    }
+
+    fn command(&self) -> Command {
+        let names: Vec<&'static str> = self.parts.iter().map(|part| part.name).collect();
+        let parts: String = self.parts.iter().map(|part| self.list_line(part)).collect();
+        Command::new(format!("lesson-{}", self.number))
+            .about(format!("Lesson {}: {}", self.number, self.title))
+            .after_help(format!("Parts:\n{}", parts.trim_end()))
+            .arg(
+                Arg::new("part")
+                    .value_name("PART")
+                    .help("Run this part alone (all of them, in order, if none is named)")
+                    .hide_possible_values(true)
+                    .value_parser(PossibleValuesParser::new(names)),
+            )
+            .arg(Arg::new("list").long("list").action(ArgAction::SetTrue).help("Name the parts, a line each"))
+            .arg(
+                Arg::new("pause")
+                    .long("pause")
+                    .action(ArgAction::SetTrue)
+                    .help("Wait for Enter before each step, for the stage"),
+            )
+    }
+
+    fn list_line(&self, part: &Part) -> String {
+        let width = self.parts.iter().map(|part| part.name.len()).max().unwrap_or(0);
+        format!("  {:width$}  {}\n", part.name, part.about)
+    }
+
+    fn list(&self) -> ExitCode {
+        let parts: String = self.parts.iter().map(|part| self.list_line(part)).collect();
+        let text = format!("Lesson {}: {}\n{parts}", self.number, self.title);
+        exit_code(self.number, io::stdout().write_all(text.as_bytes()).map_err(|e| OutputFailed(e).into()))
+    }
+
+    fn run(&self, parts: &[usize], mut transcript: Transcript) -> ExitCode {
+        let runtime = match tokio::runtime::Runtime::new() {
+            Ok(runtime) => runtime,
+            Err(error) => return exit_code(self.number, Err(error.into())),
+        };
+        let result = runtime.block_on(self.run_parts(parts, &mut transcript));
+        exit_code(self.number, result)
+    }
+
+    async fn run_parts(&self, parts: &[usize], transcript: &mut Transcript) -> anyhow::Result<()> {
+        transcript.title(&format!("Lesson {}: {}", self.number, self.title));
+        for &index in parts {
+            let part = &self.parts[index];
+            transcript.begin_part(&format!("Part {}, {}: {}", index + 1, part.name, part.about));
+            let outcome = tokio::time::timeout(PART_DEADLINE, (part.run)(transcript)).await;
+            transcript.end_part()?;
+            match outcome {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    let place = format!("part {}, step {}", part.name, transcript.current_step());
+                    return Err(error.context(place));
+                }
+                Err(_elapsed) => anyhow::bail!(
+                    "part {}, step {}: not done after {} seconds, so it was stopped; run it again alone",
+                    part.name,
+                    transcript.current_step(),
+                    PART_DEADLINE.as_secs()
+                ),
+            }
+        }
+        transcript.end(parts.len());
+        transcript.end_part()
+    }
+}
+
+/// Reports an error on standard error. A reader that went away (`lesson-0 | head`) is none.
+fn exit_code(lesson: u8, result: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    if let Some(OutputFailed(cause)) = error.downcast_ref::<OutputFailed>()
+        && cause.kind() == io::ErrorKind::BrokenPipe
+    {
+        return ExitCode::SUCCESS;
+    }
+    let text = ErrorChain(error.as_ref()).to_string();
+    let separator = if io::stderr().is_terminal() { "\n" } else { "" };
+    // Nothing is left to tell it to when standard error is closed, too.
+    let _ = writeln!(io::stderr(), "{separator}error: lesson {lesson}: {text}");
+    ExitCode::FAILURE
+}

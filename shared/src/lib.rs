@@ -1,0 +1,32 @@
+//! What every lesson stands on, small enough to read in half an hour.
+//!
+//! | module | what it gives |
+//! | --- | --- |
+//! | [`lesson`] | the command line of a lesson: its parts, `--list`, `--pause` |
+//! | [`transcript`] | the narrator, whose verbs check the claims that they print |
+//! | [`ca`] | a certificate authority made at run time, and every bad certificate by builder |
+//! | [`wiretap`] | a relay between client and server that records, or attacks |
+//! | [`tls_records`] | what an eavesdropper can read in recorded TLS |
+//! | [`crypto_provider`](mod@crypto_provider) | the one place that chooses the cryptography |
+//! | [`error_chain`] | an error with all its causes |
+//! | `testing` | locked transcripts and foreign peers, for tests only |
+//!
+//! This crate is the laboratory: it makes keys, records secrets and attacks connections. What a
+//! product can use is in the libraries of the lessons.
+
+pub mod ca;
+pub mod crypto_provider;
+pub mod error_chain;
+pub mod lesson;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod tls_records;
+pub mod transcript;
+pub mod wiretap;
+
+pub use ca::{Identity, LabCa};
+pub use crypto_provider::crypto_provider;
+pub use error_chain::ErrorChain;
+pub use lesson::Lesson;
+pub use transcript::Transcript;
+pub use wiretap::{Direction, Wiretap};

@@ -1,0 +1,278 @@
+//! The narrator of a lesson. Its verbs check the claims that they print: running the lesson is
+//! testing it.
+//!
+//! | verb | prints | ends the lesson when |
+//! | --- | --- | --- |
+//! | [`step`](Transcript::step) | a numbered sentence | |
+//! | [`shows`](Transcript::shows) | a labeled value | |
+//! | [`works`](Transcript::works) | `ok` | the result is an error |
+//! | [`refused`](Transcript::refused) | `refused`, each cause | the result is no error, or has another cause |
+//! | [`attack_works`](Transcript::attack_works) | `attack works` | the attack failed |
+//! | [`wire_shows`](Transcript::wire_shows) | `wire shows` | the tap did not see the bytes |
+//! | [`wire_hides`](Transcript::wire_hides) | `wire hides` | the tap saw them, or recorded nothing |
+//!
+//! Plain text of 80 columns. Color decorates the labels on a terminal, and no meaning hangs on it.
+
+use std::fmt::Display;
+use std::io::{self, BufRead, Write};
+
+use anstyle::{AnsiColor, Style};
+use anyhow::{bail, ensure};
+
+use crate::error_chain::ErrorChain;
+use crate::wiretap::Recording;
+
+const WIDTH: usize = 80;
+const INDENT: &str = "   ";
+const LABEL: usize = 14;
+
+/// The transcript could not be written: a full disk, a closed pipe.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the transcript to standard output")]
+pub struct OutputFailed(#[source] pub io::Error);
+
+/// Prints a lesson and counts its claims.
+pub struct Transcript {
+    out: Box<dyn Write>,
+    /// With `--pause`: a part's steps, kept until it has run, then revealed one by one. So no
+    /// deadline of a server runs out while the instructor speaks.
+    held_back: Option<Vec<String>>,
+    /// The first error of `out`. Narration goes on in silence; the next verb that can fail reports it.
+    failed: Option<io::Error>,
+    step: usize,
+    claims: usize,
+}
+
+impl Transcript {
+    /// A transcript on standard output, in color if that is a terminal and `NO_COLOR` is not set.
+    pub fn to_stdout() -> Self {
+        Self::to(anstream::stdout())
+    }
+
+    /// The same, waiting for Enter on standard input before each step.
+    pub fn paused() -> Self {
+        Self { held_back: Some(Vec::new()), ..Self::to_stdout() }
+    }
+
+    /// A transcript on any writer.
+    pub fn to(out: impl Write + 'static) -> Self {
+        Self { out: Box::new(out), held_back: None, failed: None, step: 0, claims: 0 }
+    }
+
+    /// A sentence that says what happens next. Steps are numbered within a part.
+    pub fn step(&mut self, sentence: &str) {
+        self.step += 1;
+        if let Some(steps) = &mut self.held_back {
+            steps.push(String::new());
+        }
+        let number = format!("{}. ", self.step);
+        let options = textwrap::Options::new(WIDTH)
+            .initial_indent(&number)
+            .subsequent_indent(INDENT)
+            .break_words(false);
+        self.write(&format!("\n{}\n", textwrap::fill(sentence, options)));
+    }
+
+    /// A value under a label of at most 13 characters.
+    pub fn shows(&mut self, label: &str, value: impl Display) {
+        self.labeled(label, AnsiColor::Blue.on_default(), &value.to_string());
+    }
+
+    /// What to take from the lines above, in a sentence.
+    pub fn note(&mut self, sentence: &str) {
+        self.labeled("", Style::new(), sentence);
+    }
+
+    /// A table: the first row is its head. Cells of the last column may be long.
+    pub fn table<const N: usize>(&mut self, rows: &[[impl AsRef<str>; N]]) {
+        let width =
+            |column: usize| rows.iter().map(|row| row[column].as_ref().chars().count()).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..N).map(width).collect();
+        for (index, row) in rows.iter().enumerate() {
+            let cells: Vec<String> =
+                row.iter().zip(&widths).map(|(cell, &width)| format!("{:width$}", cell.as_ref())).collect();
+            self.write(&format!("{INDENT}{}\n", cells.join("  ").trim_end()));
+            if index == 0 {
+                let rules: Vec<String> = widths.iter().map(|&width| "-".repeat(width)).collect();
+                self.write(&format!("{INDENT}{}\n", rules.join("  ")));
+            }
+        }
+    }
+
+    /// Must succeed: prints `ok`, what it was, and the value; returns the value.
+    pub fn works<T, E>(&mut self, what: &str, result: Result<T, E>) -> anyhow::Result<T>
+    where
+        E: Into<anyhow::Error>,
+    {
+        self.claim()?;
+        match result {
+            Ok(value) => {
+                self.labeled("ok", AnsiColor::Green.on_default(), what);
+                Ok(value)
+            }
+            Err(error) => Err(error.into().context(format!("expected to work, but did not: {what}"))),
+        }
+    }
+
+    /// Must be refused, and for this `reason`: one of the causes has to contain it. Prints the
+    /// error with its whole chain.
+    pub fn refused<T, E>(&mut self, what: &str, result: Result<T, E>, reason: &str) -> anyhow::Result<()>
+    where
+        E: Into<anyhow::Error>,
+    {
+        self.claim()?;
+        let Err(error) = result else { bail!("expected to be refused, but was accepted: {what}") };
+        let error = error.into();
+        let layers = ErrorChain(error.as_ref()).layers();
+        if !layers.iter().any(|layer| layer.contains(reason)) {
+            return Err(
+                error.context(format!("refused, but not for the expected reason \"{reason}\": {what}"))
+            );
+        }
+        self.labeled("refused", AnsiColor::Green.on_default().bold(), what);
+        for (index, layer) in layers.iter().enumerate() {
+            let label = if index == 0 { "error" } else { "because" };
+            self.labeled(label, Style::new().dimmed(), layer);
+        }
+        Ok(())
+    }
+
+    /// An attack on the vulnerable variant, which must succeed: else there is nothing to teach.
+    pub fn attack_works(&mut self, what: &str, succeeded: bool) -> anyhow::Result<()> {
+        self.claim()?;
+        ensure!(succeeded, "the attack was expected to work, but did not: {what}");
+        self.labeled("attack works", AnsiColor::Red.on_default().bold(), what);
+        Ok(())
+    }
+
+    /// The tap must have seen `bytes`. Prints in which direction.
+    pub fn wire_shows(
+        &mut self,
+        wire: &Recording,
+        name: &str,
+        bytes: impl AsRef<[u8]>,
+    ) -> anyhow::Result<()> {
+        self.claim()?;
+        let bytes = bytes.as_ref();
+        let Some(place) = wire.find(bytes) else {
+            bail!("expected on the wire, but not found in {} recorded bytes: {name}", wire.len());
+        };
+        let text = format!("{name}: \"{}\", {}", bytes.escape_ascii(), place.direction);
+        self.labeled("wire shows", AnsiColor::Red.on_default(), &text);
+        Ok(())
+    }
+
+    /// The tap must not have seen `bytes`, in a recording that is complete and not empty.
+    pub fn wire_hides(
+        &mut self,
+        wire: &Recording,
+        name: &str,
+        bytes: impl AsRef<[u8]>,
+    ) -> anyhow::Result<()> {
+        self.claim()?;
+        ensure!(
+            !wire.is_empty(),
+            "the tap recorded nothing, so that it shows nothing proves nothing: {name}"
+        );
+        ensure!(!wire.overflowed(), "the recording is incomplete, so an absence proves nothing: {name}");
+        if let Some(place) = wire.find(bytes.as_ref()) {
+            bail!("expected to be hidden, but found on the wire, {place}: {name}");
+        }
+        self.labeled("wire hides", AnsiColor::Green.on_default(), name);
+        Ok(())
+    }
+
+    /// The number of the current step, from 1; 0 before the first.
+    pub fn current_step(&self) -> usize {
+        self.step
+    }
+
+    pub(crate) fn title(&mut self, title: &str) {
+        self.heading(title);
+    }
+
+    pub(crate) fn begin_part(&mut self, heading: &str) {
+        self.step = 0;
+        if let Some(steps) = &mut self.held_back {
+            steps.push(String::new());
+        }
+        self.write("\n");
+        self.heading(heading);
+    }
+
+    pub(crate) fn end(&mut self, parts: usize) {
+        let parts = if parts == 1 { "1 part".to_owned() } else { format!("{parts} parts") };
+        let claims = format!("{} claims checked in {parts}: all hold.", self.claims);
+        self.write(&format!("\n{claims}\n"));
+    }
+
+    /// Flushes the part; with `--pause`, reveals it step by step.
+    pub(crate) fn end_part(&mut self) -> anyhow::Result<()> {
+        for (index, step) in
+            self.held_back.as_mut().map(std::mem::take).unwrap_or_default().iter().enumerate()
+        {
+            if index > 0 && self.failed.is_none() {
+                wait_for_enter();
+            }
+            self.write_out(step);
+        }
+        self.report_output()
+    }
+
+    fn heading(&mut self, text: &str) {
+        let style = Style::new().bold();
+        let text = textwrap::fill(text, textwrap::Options::new(WIDTH).subsequent_indent(INDENT));
+        let rule = "-".repeat(text.lines().map(str::len).max().unwrap_or(0));
+        self.write(&format!("{style}{text}{style:#}\n{rule}\n"));
+    }
+
+    fn labeled(&mut self, label: &str, style: Style, text: &str) {
+        let hanging = " ".repeat(INDENT.len() + LABEL);
+        let options = textwrap::Options::new(WIDTH)
+            .initial_indent(&hanging)
+            .subsequent_indent(&hanging)
+            .word_separator(textwrap::WordSeparator::AsciiSpace)
+            .word_splitter(textwrap::WordSplitter::NoHyphenation)
+            .break_words(false);
+        // A text of several lines (a message, a page) keeps its lines.
+        let filled: Vec<String> = text.lines().map(|line| textwrap::fill(line, &options)).collect();
+        let filled = filled.join("\n");
+        let body = filled.get(hanging.len()..).unwrap_or_default();
+        let padding = " ".repeat(LABEL.saturating_sub(label.len()));
+        self.write(&format!("{INDENT}{style}{label}{style:#}{padding}{body}\n"));
+    }
+
+    fn claim(&mut self) -> anyhow::Result<()> {
+        self.claims += 1;
+        self.report_output()
+    }
+
+    fn report_output(&mut self) -> anyhow::Result<()> {
+        if self.failed.is_none() {
+            self.failed = self.out.flush().err();
+        }
+        match self.failed.take() {
+            Some(error) => Err(OutputFailed(error).into()),
+            None => Ok(()),
+        }
+    }
+
+    fn write(&mut self, text: &str) {
+        match self.held_back.as_mut().and_then(|steps| steps.last_mut()) {
+            Some(step) => step.push_str(text),
+            None => self.write_out(text),
+        }
+    }
+
+    fn write_out(&mut self, text: &str) {
+        if self.failed.is_none() {
+            self.failed = self.out.write_all(text.as_bytes()).err();
+        }
+    }
+}
+
+/// Waits for Enter. At the end of input nobody is there to press it, and the lesson goes on.
+fn wait_for_enter() {
+    let _ = write!(io::stderr(), "\n(Enter to go on) ");
+    let _ = io::stdin().lock().read_line(&mut String::new());
+}

@@ -1,0 +1,98 @@
+//! The packages of the course in one program: one provider of cryptography, versions above the
+//! floors of known advisories, and the smallest Rust that builds them.
+
+use std::process::Command;
+
+use aes_gcm::aead::{Aead, Generate, KeyInit};
+use aes_gcm::{Aes256Gcm, Key, Nonce};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use rustls::NamedGroup;
+use serde_json::{Value, json};
+use shared::crypto_provider;
+
+#[test]
+fn rustls_offers_the_post_quantum_hybrid_first() {
+    let groups: Vec<NamedGroup> = crypto_provider().kx_groups.iter().map(|group| group.name()).collect();
+    assert_eq!(groups.first(), Some(&NamedGroup::X25519MLKEM768));
+}
+
+#[test]
+fn jsonwebtoken_has_a_provider_too() {
+    // A malformed token fails before any cryptography, so it would prove nothing about the provider.
+    let secret = [7; 32];
+    let claims = json!({ "sub": "alice", "exp": 4_000_000_000_u64 });
+    let token = jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(&secret))
+        .expect("signed");
+    let validation = Validation::new(Algorithm::HS256);
+    let decoded = jsonwebtoken::decode::<Value>(&token, &DecodingKey::from_secret(&secret), &validation)
+        .expect("verified");
+    assert_eq!(decoded.claims["sub"], "alice");
+}
+
+#[test]
+fn aes_gcm_seals_and_opens() {
+    let cipher = Aes256Gcm::new(&Key::<Aes256Gcm>::generate());
+    let nonce = Nonce::generate();
+    let sealed = cipher.encrypt(&nonce, b"hello".as_slice()).expect("sealed");
+    assert_eq!(cipher.decrypt(&nonce, sealed.as_slice()).expect("opened"), b"hello");
+}
+
+/// `cargo metadata` of the workspace: every package in Cargo.lock for this system.
+fn packages() -> Vec<Value> {
+    let cargo = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    assert!(cargo.status.success(), "{}", String::from_utf8_lossy(&cargo.stderr));
+    let metadata: Value = serde_json::from_slice(&cargo.stdout).expect("JSON");
+    metadata["packages"].as_array().expect("packages").clone()
+}
+
+fn version(text: &str) -> Vec<u64> {
+    let numbers = text.split(['-', '+']).next().unwrap_or_default();
+    numbers.split('.').map(|number| number.parse().expect("a number")).collect()
+}
+
+#[test]
+fn no_second_provider_and_no_version_below_an_advisory() {
+    let packages = packages();
+    let name = |package: &Value| package["name"].as_str().unwrap_or_default().to_owned();
+    for unwanted in ["rsa", "rustls-pemfile", "openssl", "native-tls"] {
+        assert!(!packages.iter().any(|package| name(package) == unwanted), "{unwanted} is in Cargo.lock");
+    }
+    // RustSec, read on 21 August 2026; jsonwebtoken: GHSA-h395-gr6q-cpjc.
+    let floors = [
+        ("aes-gcm", "0.10.3"),
+        ("aws-lc-sys", "0.39.0"),
+        ("h2", "0.4.16"),
+        ("jsonwebtoken", "10.3.0"),
+        ("reqwest", "0.13.4"),
+        ("rustls", "0.23.18"),
+        ("rustls-webpki", "0.103.13"),
+        ("tokio-rustls", "0.13.1"),
+    ];
+    for (package, floor) in floors {
+        let found: Vec<_> = packages.iter().filter(|found| name(found) == package).collect();
+        for found in found {
+            let has = found["version"].as_str().unwrap_or_default();
+            assert!(version(has) >= version(floor), "{package} {has} is below {floor}");
+        }
+    }
+}
+
+#[test]
+fn rust_version_is_what_the_dependencies_need() {
+    let packages = packages();
+    let needs = |package: &Value| version(package["rust_version"].as_str().unwrap_or("1"));
+    let is_ours = |package: &&Value| package["source"].is_null();
+    let ours = packages.iter().filter(is_ours).map(needs).max().expect("our packages");
+    let highest = packages.iter().filter(|package| !is_ours(package)).max_by_key(|package| needs(package));
+    let highest = highest.expect("dependencies");
+    assert!(
+        ours >= needs(highest),
+        "{} needs {:?}, Cargo.toml says {ours:?}",
+        highest["name"],
+        needs(highest)
+    );
+}

@@ -1,0 +1,150 @@
+//! The narrator's verbs hold their claims: what did not happen is not printed as if it had.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use shared::{Transcript, Wiretap};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+
+#[derive(Clone, Default)]
+struct Page(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no panic elsewhere").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Page {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().expect("no panic elsewhere").clone();
+        let plain = anstream::adapter::strip_bytes(&bytes).into_vec();
+        String::from_utf8(plain).expect("UTF-8")
+    }
+}
+
+fn page() -> (Page, Transcript) {
+    let page = Page::default();
+    (page.clone(), Transcript::to(page))
+}
+
+fn refusal(text: &str) -> Result<(), io::Error> {
+    Err(io::Error::other(text.to_owned()))
+}
+
+#[test]
+fn an_error_where_success_was_claimed_ends_the_lesson() {
+    let (page, mut t) = page();
+    let error = t.works("Alice logs in", refusal("wrong password")).expect_err("must fail");
+    assert_eq!(format!("{error:#}"), "expected to work, but did not: Alice logs in: wrong password");
+    assert_eq!(page.text(), "");
+}
+
+#[test]
+fn an_acceptance_where_a_refusal_was_claimed_ends_the_lesson() {
+    let (page, mut t) = page();
+    let error = t.refused("the forged message", Ok::<(), io::Error>(()), "forged").expect_err("must fail");
+    assert_eq!(error.to_string(), "expected to be refused, but was accepted: the forged message");
+    assert_eq!(page.text(), "");
+}
+
+#[test]
+fn a_refusal_for_another_reason_ends_the_lesson() {
+    let (page, mut t) = page();
+    let error =
+        t.refused("the forged message", refusal("connection refused"), "forged").expect_err("must fail");
+    assert!(format!("{error:#}").contains("not for the expected reason \"forged\""), "{error:#}");
+    assert_eq!(page.text(), "");
+}
+
+#[test]
+fn a_refusal_is_printed_with_its_causes() {
+    let (page, mut t) = page();
+    t.refused("the forged message", refusal("the tag is forged"), "forged").expect("refused");
+    let expected = "   refused       the forged message\n   error         the tag is forged\n";
+    assert_eq!(page.text(), expected);
+}
+
+#[test]
+fn an_attack_that_failed_ends_the_lesson() {
+    let (page, mut t) = page();
+    assert!(t.attack_works("mallory is paid", false).is_err());
+    assert_eq!(page.text(), "");
+    t.attack_works("mallory is paid", true).expect("it worked");
+    assert_eq!(page.text(), "   attack works  mallory is paid\n");
+}
+
+#[test]
+fn a_long_error_keeps_to_eighty_columns_and_its_words() {
+    let (page, mut t) = page();
+    let long = "certificate not valid for name \"a.b.example.test\"; ".repeat(4);
+    t.refused("it", refusal(&long), "a.b.example.test").expect("refused");
+    assert!(page.text().lines().all(|line| line.len() <= 80), "{}", page.text());
+    assert_eq!(page.text().matches("a.b.example.test").count(), 4);
+}
+
+/// A tap that has seen `text`, or nothing at all.
+async fn tapped(text: &[u8]) -> Result<Wiretap, Box<dyn Error>> {
+    let server = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let tap = Wiretap::listening_to(server.local_addr()?).await?;
+    let mut client = TcpStream::connect(tap.address()).await?;
+    client.write_all(text).await?;
+    client.shutdown().await?;
+    let (mut received, _) = server.accept().await?;
+    tokio::io::copy(&mut received, &mut tokio::io::sink()).await?;
+    Ok(tap)
+}
+
+#[tokio::test]
+async fn what_the_wire_shows_and_hides_is_looked_up() -> Result<(), Box<dyn Error>> {
+    let wire = tapped(b"LOGIN alice secret").await?.recording();
+    let (page, mut t) = page();
+    t.wire_shows(&wire, "the password", "secret")?;
+    t.wire_hides(&wire, "the balance", "1000")?;
+    assert!(t.wire_shows(&wire, "the balance", "1000").is_err());
+    assert!(t.wire_hides(&wire, "the password", "secret").is_err());
+    let expected =
+        "   wire shows    the password: \"secret\", client to server\n   wire hides    the balance\n";
+    assert_eq!(page.text(), expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_empty_recording_hides_nothing() -> Result<(), Box<dyn Error>> {
+    let wire = tapped(b"").await?.recording();
+    let (_page, mut t) = page();
+    let error = t.wire_hides(&wire, "the password", "secret").expect_err("nothing was recorded");
+    assert!(error.to_string().contains("recorded nothing"), "{error}");
+    Ok(())
+}
+
+/// A disk that is full.
+struct Full;
+
+impl Write for Full {
+    fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_full_disk_ends_the_lesson_with_an_error() {
+    let mut t = Transcript::to(Full);
+    t.step("Nobody can read this.");
+    let error = t.attack_works("it", true).expect_err("the step was not written");
+    assert!(
+        format!("{error:#}").starts_with("cannot write the transcript to standard output: "),
+        "{error:#}"
+    );
+}
