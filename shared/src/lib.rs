@@ -5,6 +5,7 @@
 //! | [`lesson`] | the command line of a lesson: its parts, `--list`, `--pause` |
 //! | [`transcript`] | the narrator, whose verbs check the claims that they print |
 //! | [`ca`] | a certificate authority made at run time, and every bad certificate by builder |
+//! | [`loopback`] | the accept loop of every server and relay |
 //! | [`wiretap`] | a relay between client and server that records, or attacks |
 //! | [`tls_records`] | what an eavesdropper can read in recorded TLS |
 //! | [`crypto_provider`](mod@crypto_provider) | the one place that chooses the cryptography |
@@ -18,6 +19,7 @@ pub mod ca;
 pub mod crypto_provider;
 pub mod error_chain;
 pub mod lesson;
+pub mod loopback;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod tls_records;
@@ -28,5 +30,6 @@ pub use ca::{Identity, LabCa};
 pub use crypto_provider::crypto_provider;
 pub use error_chain::ErrorChain;
 pub use lesson::Lesson;
+pub use loopback::LoopbackServer;
 pub use transcript::Transcript;
 pub use wiretap::{Direction, Wiretap};

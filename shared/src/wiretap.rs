@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinSet};
 
+use crate::loopback::LoopbackServer;
 use crate::tls_records::{self, TlsView};
 
 /// What one tap records at the most, in bytes. Beyond it the tap relays no more.
@@ -84,9 +84,8 @@ type Attack = Arc<Mutex<dyn FnMut(Unit<'_>) -> Action + Send>>;
 
 /// A running relay. Dropping it closes its port and its connections.
 pub struct Wiretap {
-    address: SocketAddr,
+    relay: LoopbackServer,
     log: Arc<Mutex<Log>>,
-    relay: AbortHandle,
 }
 
 #[derive(Default)]
@@ -116,17 +115,19 @@ impl Wiretap {
     where
         F: FnMut(Unit<'_>) -> Action + Send + 'static,
     {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
         let log = Arc::new(Mutex::new(Log::default()));
         let relay = Relay { server, framing, attack: Arc::new(Mutex::new(attack)), log: log.clone() };
-        let relay = tokio::spawn(relay.accept(listener)).abort_handle();
-        Ok(Self { address, log, relay })
+        let relay = LoopbackServer::start(move |client| {
+            let mut log = lock(&relay.log);
+            log.connections.push(Conversation::default());
+            relay.clone().connection(client, log.connections.len() - 1)
+        });
+        Ok(Self { relay: relay.await?, log })
     }
 
     /// Where a client connects to be tapped.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.relay.address()
     }
 
     /// What was recorded until now. A byte is recorded before it is passed on, so whatever an end
@@ -134,12 +135,6 @@ impl Wiretap {
     pub fn recording(&self) -> Recording {
         let log = lock(&self.log);
         Recording { connections: log.connections.clone(), overflowed: log.overflowed }
-    }
-}
-
-impl Drop for Wiretap {
-    fn drop(&mut self) {
-        self.relay.abort();
     }
 }
 
@@ -245,20 +240,6 @@ struct Relay {
 }
 
 impl Relay {
-    async fn accept(self, listener: TcpListener) {
-        // Owned by this task, so that aborting it closes every connection.
-        let mut connections = JoinSet::new();
-        while let Ok((client, _)) = listener.accept().await {
-            let index = {
-                let mut log = lock(&self.log);
-                log.connections.push(Conversation::default());
-                log.connections.len() - 1
-            };
-            connections.spawn(self.clone().connection(client, index));
-            while connections.try_join_next().is_some() {}
-        }
-    }
-
     async fn connection(self, client: TcpStream, index: usize) {
         let server = tokio::time::timeout(CONNECT_DEADLINE, TcpStream::connect(self.server)).await;
         let Ok(Ok(server)) = server else { return };

@@ -6,29 +6,24 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use shared::LoopbackServer;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
 use crate::lines::{LineError, LineLimits, read_line};
 
-/// More connections wait in the listener's queue.
-const MAX_CONNECTIONS: usize = 16;
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
-/// How long to wait after an error of accept: out of file descriptors, it would return at once again.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Answers one line. The second argument is who has logged in on this connection.
 pub type Clerk = Arc<dyn Fn(&str, &mut Option<String>) -> String + Send + Sync>;
 
 /// A running service on loopback. Dropping it closes its port and its connections.
 pub struct Service {
-    address: SocketAddr,
+    server: LoopbackServer,
     outcomes: mpsc::UnboundedReceiver<Result<(), ServeError>>,
-    accepting: AbortHandle,
 }
 
 /// How a connection ended, if not in order.
@@ -54,17 +49,21 @@ impl Service {
     /// # Errors
     /// No port could be opened.
     pub async fn start(clerk: Clerk, tls: Option<Arc<rustls::ServerConfig>>) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
         let (report, outcomes) = mpsc::unbounded_channel();
         let tls = tls.map(TlsAcceptor::from);
-        let accepting = tokio::spawn(accept(listener, tls, clerk, report)).abort_handle();
-        Ok(Self { address, outcomes, accepting })
+        let server = LoopbackServer::start(move |tcp| {
+            let (tls, clerk, report) = (tls.clone(), clerk.clone(), report.clone());
+            async move {
+                // Nobody listens once the lesson has seen enough.
+                let _ = report.send(connection(tcp, tls, clerk).await);
+            }
+        });
+        Ok(Self { server: server.await?, outcomes })
     }
 
     /// Where clients connect.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
     }
 
     /// Waits for the next connection to end, and says how it ended.
@@ -72,38 +71,8 @@ impl Service {
     /// # Errors
     /// See [`ServeError`].
     pub async fn outcome(&mut self) -> Result<(), ServeError> {
-        // The accepting task holds the sender for as long as the service lives.
+        // The accept loop holds the sender for as long as the service lives.
         self.outcomes.recv().await.unwrap_or(Ok(()))
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        self.accepting.abort();
-    }
-}
-
-async fn accept(
-    listener: TcpListener,
-    tls: Option<TlsAcceptor>,
-    clerk: Clerk,
-    report: mpsc::UnboundedSender<Result<(), ServeError>>,
-) {
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut connections = JoinSet::new();
-    // The permit comes first: who is not accepted yet costs no task and no handshake.
-    while let Ok(permit) = permits.clone().acquire_owned().await {
-        let Ok((tcp, _)) = listener.accept().await else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        let (tls, clerk, report) = (tls.clone(), clerk.clone(), report.clone());
-        connections.spawn(async move {
-            // Nobody listens once the lesson has seen enough.
-            let _ = report.send(connection(tcp, tls, clerk).await);
-            drop(permit);
-        });
-        while connections.try_join_next().is_some() {}
     }
 }
 

@@ -1,0 +1,77 @@
+//! The accept loop of every server, false server and relay of the laboratory.
+//!
+//! The mistake this prevents: a loop that waits for one client before it accepts the next. Here each
+//! connection is a task of its own, their number is bounded, and dropping the server ends all of them.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinSet};
+
+/// Connections at once; more wait in the listener's queue.
+const MAX_CONNECTIONS: usize = 64;
+/// How long to wait after an error of accept: out of file descriptors, it would return at once again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A server on 127.0.0.1, on a port that the system chose. Dropping it closes the port and every
+/// connection.
+pub struct LoopbackServer {
+    address: SocketAddr,
+    accepting: AbortHandle,
+}
+
+impl LoopbackServer {
+    /// Opens a port and calls `serve` for each connection, in the order of accepting; what it returns
+    /// runs as a task.
+    ///
+    /// # Errors
+    /// No port could be opened.
+    pub async fn start<F, S>(serve: F) -> io::Result<Self>
+    where
+        F: FnMut(TcpStream) -> S + Send + 'static,
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { address, accepting: tokio::spawn(accept(listener, serve)).abort_handle() })
+    }
+
+    /// Where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for LoopbackServer {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept<F, S>(listener: TcpListener, mut serve: F)
+where
+    F: FnMut(TcpStream) -> S,
+    S: Future<Output = ()> + Send + 'static,
+{
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    // Owned by this task, so that aborting it aborts every connection.
+    let mut connections = JoinSet::new();
+    // The permit comes first: who is not accepted yet costs no task and no handshake.
+    while let Ok(permit) = permits.clone().acquire_owned().await {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let connection = serve(stream);
+        connections.spawn(async move {
+            connection.await;
+            drop(permit);
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}
