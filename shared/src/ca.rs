@@ -9,12 +9,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
-    DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    NameConstraints, RevokedCertParams, SerialNumber,
+    BasicConstraints, Certificate, CertificateParams, CertificateRevocationList,
+    CertificateRevocationListParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, NameConstraints, RevokedCertParams, SerialNumber,
 };
 use rustls::RootCertStore;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::{Duration, OffsetDateTime};
 
 /// How long before now a certificate of the lab becomes valid: clocks of two machines differ.
@@ -118,16 +118,20 @@ impl LabCa {
     }
 
     /// The intermediate's revocation list with these certificates on it, current for a day.
-    pub fn crl(&self, revoked: &[&Identity]) -> Result<CertificateRevocationListDer<'static>, rcgen::Error> {
-        self.intermediate.crl(revoked, OffsetDateTime::now_utc() - BACKDATED)
+    ///
+    /// A client that checks the whole chain needs [`root_crl`](Self::root_crl), too.
+    pub fn crl(&self, revoked: &[&Identity]) -> Result<CertificateRevocationList, rcgen::Error> {
+        crl(&self.intermediate.issuer, revoked, OffsetDateTime::now_utc() - BACKDATED)
     }
 
     /// The same list as issued a week ago: its nextUpdate passed six days ago.
-    pub fn stale_crl(
-        &self,
-        revoked: &[&Identity],
-    ) -> Result<CertificateRevocationListDer<'static>, rcgen::Error> {
-        self.intermediate.crl(revoked, OffsetDateTime::now_utc() - Duration::days(7))
+    pub fn stale_crl(&self, revoked: &[&Identity]) -> Result<CertificateRevocationList, rcgen::Error> {
+        crl(&self.intermediate.issuer, revoked, OffsetDateTime::now_utc() - Duration::days(7))
+    }
+
+    /// The root's revocation list: empty, current for a day. It speaks of the intermediates.
+    pub fn root_crl(&self) -> Result<CertificateRevocationList, rcgen::Error> {
+        crl(&self.root, &[], OffsetDateTime::now_utc() - BACKDATED)
     }
 
     fn below_intermediate(&self, params: CertificateParams) -> Result<IssuingCa, rcgen::Error> {
@@ -158,28 +162,6 @@ impl IssuingCa {
         let mut chain = vec![self.issuer.as_ref().clone()];
         chain.extend(self.above.iter().cloned());
         chain
-    }
-
-    fn crl(
-        &self,
-        revoked: &[&Identity],
-        this_update: OffsetDateTime,
-    ) -> Result<CertificateRevocationListDer<'static>, rcgen::Error> {
-        let revoked_certs = revoked.iter().map(|identity| RevokedCertParams {
-            serial_number: identity.serial.clone(),
-            revocation_time: this_update,
-            reason_code: None,
-            invalidity_date: None,
-        });
-        let params = CertificateRevocationListParams {
-            this_update,
-            next_update: this_update + Duration::days(1),
-            crl_number: SerialNumber::from(1),
-            issuing_distribution_point: None,
-            revoked_certs: revoked_certs.collect(),
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        Ok(params.signed_by(&self.issuer)?.der().clone())
     }
 }
 
@@ -327,6 +309,28 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity").field("certificates", &self.chain.len()).finish_non_exhaustive()
     }
+}
+
+fn crl(
+    issuer: &CertifiedIssuer<'static, KeyPair>,
+    revoked: &[&Identity],
+    this_update: OffsetDateTime,
+) -> Result<CertificateRevocationList, rcgen::Error> {
+    let revoked_certs = revoked.iter().map(|identity| RevokedCertParams {
+        serial_number: identity.serial.clone(),
+        revocation_time: this_update,
+        reason_code: None,
+        invalidity_date: None,
+    });
+    let params = CertificateRevocationListParams {
+        this_update,
+        next_update: this_update + Duration::days(1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: revoked_certs.collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    params.signed_by(issuer)
 }
 
 fn ca_params(common_name: &str, constraints: BasicConstraints) -> CertificateParams {

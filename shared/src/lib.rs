@@ -31,5 +31,6 @@ pub use crypto_provider::crypto_provider;
 pub use error_chain::ErrorChain;
 pub use lesson::Lesson;
 pub use loopback::LoopbackServer;
+pub use rcgen::CertificateRevocationList;
 pub use transcript::Transcript;
 pub use wiretap::{Direction, Wiretap};

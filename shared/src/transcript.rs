@@ -7,6 +7,7 @@
 //! | [`shows`](Transcript::shows) | a labeled value | |
 //! | [`works`](Transcript::works) | `ok` | the result is an error |
 //! | [`refused`](Transcript::refused) | `refused`, each cause | the result is no error, or has another cause |
+//! | [`refused_in_short`](Transcript::refused_in_short) | `refused`, the last cause | the same |
 //! | [`attack_works`](Transcript::attack_works) | `attack works` | the attack failed |
 //! | [`wire_shows`](Transcript::wire_shows) | `wire shows` | the tap did not see the bytes |
 //! | [`wire_hides`](Transcript::wire_hides) | `wire hides` | the tap saw them, or recorded nothing |
@@ -120,6 +121,33 @@ impl Transcript {
     where
         E: Into<anyhow::Error>,
     {
+        let layers = self.refusal(what, result, reason)?;
+        for (index, layer) in layers.iter().enumerate() {
+            let label = if index == 0 { "error" } else { "because" };
+            self.labeled(label, Style::new().dimmed(), layer);
+        }
+        Ok(())
+    }
+
+    /// The same, printing the innermost cause only: for a list of refusals with one outer error.
+    pub fn refused_in_short<T, E>(
+        &mut self,
+        what: &str,
+        result: Result<T, E>,
+        reason: &str,
+    ) -> anyhow::Result<()>
+    where
+        E: Into<anyhow::Error>,
+    {
+        let layers = self.refusal(what, result, reason)?;
+        self.labeled("because", Style::new().dimmed(), layers.last().map_or("", String::as_str));
+        Ok(())
+    }
+
+    fn refusal<T, E>(&mut self, what: &str, result: Result<T, E>, reason: &str) -> anyhow::Result<Vec<String>>
+    where
+        E: Into<anyhow::Error>,
+    {
         self.claim()?;
         let Err(error) = result else { bail!("expected to be refused, but was accepted: {what}") };
         let error = error.into();
@@ -130,11 +158,7 @@ impl Transcript {
             );
         }
         self.labeled("refused", AnsiColor::Green.on_default().bold(), what);
-        for (index, layer) in layers.iter().enumerate() {
-            let label = if index == 0 { "error" } else { "because" };
-            self.labeled(label, Style::new().dimmed(), layer);
-        }
-        Ok(())
+        Ok(layers)
     }
 
     /// An attack on the vulnerable variant, which must succeed: else there is nothing to teach.

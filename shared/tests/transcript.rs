@@ -2,37 +2,14 @@
 
 use std::error::Error;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
 
+use shared::testing::Page;
 use shared::{Transcript, Wiretap};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-#[derive(Clone, Default)]
-struct Page(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Page {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no panic elsewhere").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Page {
-    fn text(&self) -> String {
-        let bytes = self.0.lock().expect("no panic elsewhere").clone();
-        let plain = anstream::adapter::strip_bytes(&bytes).into_vec();
-        String::from_utf8(plain).expect("UTF-8")
-    }
-}
-
 fn page() -> (Page, Transcript) {
-    let page = Page::default();
-    (page.clone(), Transcript::to(page))
+    Page::with_transcript()
 }
 
 fn refusal(text: &str) -> Result<(), io::Error> {

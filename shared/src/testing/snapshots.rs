@@ -19,7 +19,11 @@ const FILTERS: &[(&str, &str)] = &[
     // Sizes that depend on a fresh signature: ECDSA in DER has no fixed length.
     (r"\b\d+ bytes, (readable: (?:Certificate|ServerKeyExchange)\b|encrypted)", "[size] bytes, $1"),
     (r"\b\d+ recorded bytes", "[size] recorded bytes"),
-    // Systems word this one differently.
+    // Systems word these differently.
+    (
+        r"(?:No such file or directory|The system cannot find the file specified\.) \(os error 2\)",
+        "No such file or directory (os error 2)",
+    ),
     (
         r"(?:Connection refused|No connection could be made[^\n]*) \(os error \d+\)",
         "Connection refused (os error [number])",

@@ -1,0 +1,63 @@
+//! TLS 1.3, TLS 1.2, and what a minimum does.
+
+use anyhow::Context;
+use https::bank::TOKEN;
+use https::lab::stage::{Stage, bank_at};
+use https::server::{Negotiated, TLS_1_2_AND_1_3, TLS_1_2_ONLY};
+use reqwest::ClientBuilder;
+use reqwest::tls::Version;
+use rustls::SupportedProtocolVersion;
+use shared::tls_records::version_name;
+use shared::{Transcript, Wiretap};
+
+type Versions = &'static [&'static SupportedProtocolVersion];
+
+pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
+    // ANCHOR: versions
+    t.step("Server and client have 1.2 and 1.3: the newer one is taken.");
+    let (agreed, _) = connect(TLS_1_2_AND_1_3, |client| client.tls_version_min(Version::TLS_1_2)).await?;
+    show(t, &agreed)?;
+
+    t.step("A server that has 1.2 only, and a client that allows it.");
+    let (agreed, _) = connect(TLS_1_2_ONLY, |client| client.tls_version_min(Version::TLS_1_2)).await?;
+    show(t, &agreed)?;
+
+    t.step("The same server, and the take-home client, whose minimum is 1.3.");
+    let refused = connect(TLS_1_2_ONLY, |client| client).await;
+    t.refused("GET", refused, "received fatal alert: ProtocolVersion")?;
+    // ANCHOR_END: versions
+
+    // ANCHOR: minimum
+    t.step("A minimum of TLS 1.0 is accepted in silence. What does the client offer on the wire?");
+    let (_, offered) = connect(TLS_1_2_AND_1_3, |client| client.tls_version_min(Version::TLS_1_0)).await?;
+    t.shows("offered", offered.join(", "));
+    anyhow::ensure!(offered == ["TLS 1.3", "TLS 1.2"], "rustls has no older version");
+    t.note(
+        "rustls has no TLS 1.0 and 1.1, which must not be negotiated (RFC 8996). Check what was agreed on.",
+    );
+    // ANCHOR_END: minimum
+    Ok(())
+}
+
+/// One request; what was agreed on, and the versions that the client offered on the wire.
+async fn connect(
+    versions: Versions,
+    setting: impl Fn(ClientBuilder) -> ClientBuilder,
+) -> anyhow::Result<(Negotiated, Vec<String>)> {
+    let mut stage = Stage::with_versions(versions).await?;
+    let tap = Wiretap::listening_to(stage.server.address()).await?;
+    let bank = bank_at(tap.address());
+    let client = setting(stage.client(&bank)?).build()?;
+    client.get(bank.url("/balance")).bearer_auth(TOKEN).send().await?.error_for_status()?;
+    let tls = tap.recording().tls(0);
+    let hello = tls.client_hello().context("a ClientHello")?;
+    let offered = hello.versions.iter().map(|&version| version_name(version)).collect();
+    Ok((stage.server.handshake().await?, offered))
+}
+
+fn show(t: &mut Transcript, agreed: &Negotiated) -> anyhow::Result<()> {
+    t.shows("version", format!("{:?}", agreed.version.context("a version")?));
+    t.shows("suite", format!("{:?}", agreed.suite.context("a cipher suite")?.suite()));
+    t.shows("group", format!("{:?}", agreed.group.context("a group")?));
+    Ok(())
+}
