@@ -26,6 +26,7 @@ pub fn server(identity: &Identity) -> Result<Arc<ServerConfig>, rustls::Error> {
     Ok(Arc::new(config))
 }
 
+// ANCHOR: connect
 /// Connects to the bank over an open stream, trusting `roots` and nothing else.
 ///
 /// # Errors
@@ -41,3 +42,4 @@ where
     let connector = TlsConnector::from(Arc::new(config));
     Ok(connector.connect(ServerName::try_from(BANK)?, stream).await?)
 }
+// ANCHOR_END: connect

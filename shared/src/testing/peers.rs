@@ -4,8 +4,8 @@
 //! as in CI, it fails.
 
 use std::ffi::OsStr;
-use std::io;
-use std::process::{Command, Output, Stdio};
+use std::io::{self, BufRead, BufReader};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// No peer may take longer.
@@ -76,12 +76,48 @@ impl Peer {
         command
     }
 
+    /// Starts a server, and waits until it says its port: the digits at the end of a line on standard
+    /// output. Dropping it ends the server.
+    ///
+    /// # Panics
+    /// When it cannot be started, or ends without naming a port.
+    pub fn serve<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> ForeignServer {
+        let mut command = self.command(arguments);
+        // Its standard input stays open for as long as it shall run; its errors go to the test's.
+        let mut child =
+            command.stdin(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("the peer starts");
+        let output = BufReader::new(child.stdout.take().expect("standard output is piped"));
+        let port = output.lines().map_while(Result::ok).find_map(|line| {
+            let digits = line.trim_end().rsplit(|c: char| !c.is_ascii_digit()).next()?;
+            digits.parse().ok().filter(|&port| port > 1023)
+        });
+        let server = ForeignServer { child, port: port.unwrap_or(0) };
+        assert_ne!(server.port, 0, "{} named no port: run it by hand to see why", self.program);
+        server
+    }
+
     /// Runs a command to its end.
     ///
     /// # Panics
     /// When it cannot be started or does not end in 30 seconds.
     pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Finished {
         finish(self.command(arguments)).unwrap_or_else(|error| panic!("{}: {error}", self.program))
+    }
+}
+
+/// A foreign server on 127.0.0.1.
+#[derive(Debug)]
+pub struct ForeignServer {
+    child: Child,
+    /// Where it listens.
+    pub port: u16,
+}
+
+impl Drop for ForeignServer {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

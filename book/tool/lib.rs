@@ -1,0 +1,70 @@
+//! Builds the book, and checks what mdBook does not: it shows an empty block for an anchor that does not
+//! exist, and says nothing about dead links (observed with mdBook 0.5.4).
+//!
+//! | module | what it finds |
+//! | --- | --- |
+//! | [`includes`] | an include of a missing file, anchor or line |
+//! | [`links`] | a dead link or `#fragment` in the built pages |
+//! | [`parts`] | a part without a section, a section without a part, a snapshot that no chapter shows |
+//! | [`commands`] | a command in the text that does not exist |
+
+pub mod commands;
+pub mod course;
+pub mod includes;
+pub mod links;
+pub mod parts;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use mdbook_driver::MDBook;
+
+use course::Course;
+
+/// Something to mend in the book.
+#[derive(Debug)]
+pub struct Problem {
+    /// The file, relative to the course.
+    pub file: PathBuf,
+    /// The line, from 1; 0 for the file as a whole.
+    pub line: usize,
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub fix: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}; {}", self.file.display(), self.line, self.what, self.fix)
+    }
+}
+
+/// Builds the book of the course in this folder, into `into` or where book.toml says; returns the folder
+/// of the pages.
+///
+/// # Errors
+/// What mdBook reports.
+pub fn build(course: &Path, into: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let mut book = MDBook::load(course.join("book"))?;
+    if let Some(folder) = into {
+        book.config.build.build_dir = folder.to_owned();
+    }
+    book.build()?;
+    Ok(book.build_dir_for("html"))
+}
+
+/// Builds the book into `into` and returns every problem found.
+///
+/// # Errors
+/// The book cannot be built, or a file cannot be read.
+pub fn check(course: &Path, into: &Path) -> anyhow::Result<Vec<Problem>> {
+    let course = Course::read(course).context("cannot read the course")?;
+    let pages = build(&course.root, Some(into)).context("the book cannot be built")?;
+    let mut problems = includes::check(&course);
+    problems.extend(parts::check(&course));
+    problems.extend(commands::check(&course));
+    problems.extend(links::check(&pages)?);
+    Ok(problems)
+}

@@ -1,0 +1,68 @@
+//! Parts, sections and snapshots: each part of a lesson has a section in its chapter, and the other way
+//! round; each snapshot is shown.
+//!
+//! A part's section is a heading with the part's name as its id and the class `part`:
+//! `## Listen {#listen .part}`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use pulldown_cmark::{Event, Options, Parser, Tag};
+
+use crate::course::{Course, Lesson};
+use crate::{Problem, includes};
+
+/// Finds parts without a section, sections without a part, lessons without a chapter and snapshots that
+/// no chapter shows.
+pub fn check(course: &Course) -> Vec<Problem> {
+    let mut problems: Vec<Problem> =
+        course.lessons.iter().flat_map(|lesson| sections(course, lesson)).collect();
+    let shown: BTreeSet<PathBuf> =
+        includes::all(course).iter().filter_map(|include| include.file.canonicalize().ok()).collect();
+    for snapshot in course.lessons.iter().flat_map(|lesson| &lesson.snapshots) {
+        if course.root.join(snapshot).canonicalize().is_ok_and(|path| !shown.contains(&path)) {
+            problems.push(Problem {
+                file: snapshot.clone(),
+                line: 0,
+                what: "no chapter shows this snapshot".to_owned(),
+                fix: "include it from its line 4 on, or delete it".to_owned(),
+            });
+        }
+    }
+    problems
+}
+
+fn sections(course: &Course, lesson: &Lesson) -> Vec<Problem> {
+    let report = |line, what: String, fix: &str| Problem {
+        file: lesson.chapter.clone(),
+        line,
+        what,
+        fix: fix.to_owned(),
+    };
+    let Some(text) = course.texts.iter().find(|text| text.file == lesson.chapter) else {
+        let what = format!("{} has no chapter", lesson.folder.display());
+        return vec![report(0, what, "write this file, and name it in SUMMARY.md")];
+    };
+    let mut problems = Vec::new();
+    let mut found = BTreeSet::new();
+    for (event, range) in
+        Parser::new_ext(&text.markdown, Options::ENABLE_HEADING_ATTRIBUTES).into_offset_iter()
+    {
+        let Event::Start(Tag::Heading { id, classes, .. }) = event else { continue };
+        if !classes.iter().any(|class| &**class == "part") {
+            continue;
+        }
+        let line = text.markdown[..range.start].lines().count() + 1;
+        let id = id.map(|id| id.to_string()).unwrap_or_default();
+        if !lesson.parts.contains(&id) {
+            let what = format!("the section #{id} stands for no part: there are {}", lesson.parts.join(", "));
+            problems.push(report(line, what, "correct the id, or remove the class part"));
+        }
+        found.insert(id);
+    }
+    for part in lesson.parts.iter().filter(|part| !found.contains(*part)) {
+        let what = format!("the part {part} has no section");
+        problems.push(report(0, what, &format!("add a heading that ends in {{#{part} .part}}")));
+    }
+    problems
+}

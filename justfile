@@ -1,0 +1,55 @@
+# Every recipe is one plain cargo line: without just, run that line.
+
+set windows-shell := ["powershell.exe", "-NoLogo", "-Command"]
+
+cargo := require("cargo") # Not found? Install Rust, which brings it: https://rustup.rs
+
+# List the lessons and the recipes
+default:
+    @echo "Lessons: just lesson N runs one, just lesson N PART a part of it"
+    @echo "    0  The open wire"
+    @echo "    1  HTTPS with reqwest"
+    @echo ""
+    @{{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} --list --unsorted
+
+# Run lesson N, or a PART of it; also --list, --pause
+[no-exit-message]
+lesson N *PART:
+    @{{ if N =~ '^[01]$' { "cargo run --quiet --bin lesson-" + N + " -- " + PART } else { error("There is no lesson " + N + ". There are: 0, The open wire; 1, HTTPS with reqwest.") } }}
+
+# Build the book and open it
+book *FLAGS:
+    @cargo run --quiet --bin book -- {{ FLAGS }}
+
+# Run every test; foreign peers where they are found
+test:
+    cargo test
+
+# Run every test; a missing foreign peer fails
+[unix]
+test-peers:
+    REQUIRE_PEERS=1 cargo test
+
+# Run every test; a missing foreign peer fails
+[windows]
+test-peers:
+    $env:REQUIRE_PEERS=1; cargo test
+
+# Check the format, and deny every warning of clippy
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+# Accept what the lessons print now; then read git diff
+[unix]
+snapshots:
+    INSTA_UPDATE=always cargo test --test transcript --test troubleshooting
+
+# Accept what the lessons print now; then read git diff
+[windows]
+snapshots:
+    $env:INSTA_UPDATE="always"; cargo test --test transcript --test troubleshooting
+
+# Fetch all that a build needs, for work without internet
+fetch:
+    cargo fetch --locked
