@@ -38,10 +38,19 @@ impl SmallCourse {
     fn new() -> Self {
         let course = Self { folder: tempfile::tempdir().expect("a folder") };
         for (file, text) in [
-            ("justfile", "default:\n    @just --list\n\nlesson N *PART:\n    cargo run\n"),
-            ("README.md", "# Small\n\n```sh\njust lesson 0\ncargo test -p lesson-00-small\n```\n"),
+            (
+                "justfile",
+                "default:\n    @just --list\n\nlesson N *PART:\n    cargo run\n",
+            ),
+            (
+                "README.md",
+                "# Small\n\n```sh\njust lesson 0\ncargo test -p lesson-00-small\n```\n",
+            ),
             ("book/book.toml", "[book]\ntitle = \"Small\"\n"),
-            ("book/src/SUMMARY.md", "# Summary\n\n- [Preface](preface.md)\n- [Small](00-small.md)\n"),
+            (
+                "book/src/SUMMARY.md",
+                "# Summary\n\n- [Preface](preface.md)\n- [Small](00-small.md)\n",
+            ),
             ("book/src/preface.md", "# Preface\n\n## Why\n\nBecause.\n"),
             ("book/src/00-small.md", CHAPTER),
             (
@@ -49,8 +58,14 @@ impl SmallCourse {
                 "[package]\nname = \"lesson-00-small\"\n[[bin]]\nname = \"lesson-0\"\n",
             ),
             ("lessons/00-small/src/parts/mod.rs", "pub mod look;\n"),
-            ("lessons/00-small/src/parts/look.rs", "// ANCHOR: run\nfn run() {}\n// ANCHOR_END: run\n"),
-            ("lessons/00-small/tests/snapshots/look.snap", "---\nsource: x\n---\nLook.\n"),
+            (
+                "lessons/00-small/src/parts/look.rs",
+                "// ANCHOR: run\nfn run() {}\n// ANCHOR_END: run\n",
+            ),
+            (
+                "lessons/00-small/tests/snapshots/look.snap",
+                "---\nsource: x\n---\nLook.\n",
+            ),
         ] {
             course.write(file, text);
         }
@@ -73,14 +88,18 @@ impl SmallCourse {
 
     fn problems(&self) -> Vec<String> {
         let pages = tempfile::tempdir().expect("a folder");
-        let problems = book::check(self.folder.path(), pages.path()).expect("the book builds");
+        let problems =
+            book::check(self.folder.path(), pages.path()).expect("the book builds");
         problems.iter().map(ToString::to_string).collect()
     }
 
     /// Exactly one problem, which says all of this.
     fn has_one_problem(&self, says: &[&str]) {
         let problems = self.problems();
-        assert!(problems.len() == 1 && says.iter().all(|text| problems[0].contains(text)), "{problems:#?}");
+        assert!(
+            problems.len() == 1 && says.iter().all(|text| problems[0].contains(text)),
+            "{problems:#?}"
+        );
     }
 }
 
@@ -114,7 +133,9 @@ fn an_anchor_without_an_end_is_found() {
 #[test]
 fn an_include_of_nothing_is_found() {
     let course = SmallCourse::chapter("look.snap:4:", "look.snap:40:");
-    course.has_one_problem(&["includes nothing of lessons/00-small/tests/snapshots/look.snap"]);
+    course.has_one_problem(&[
+        "includes nothing of lessons/00-small/tests/snapshots/look.snap",
+    ]);
 }
 
 #[test]
@@ -123,7 +144,9 @@ fn a_dead_link_is_found() {
     let problems = course.problems();
     assert!(
         !problems.is_empty()
-            && problems.iter().all(|p| p.contains("prefaec") && p.contains("leads to no file"))
+            && problems
+                .iter()
+                .all(|p| p.contains("prefaec") && p.contains("leads to no file"))
     );
 }
 
@@ -132,12 +155,16 @@ fn a_dead_fragment_is_found_on_its_own_page_and_on_another() {
     let course = SmallCourse::chapter("preface.md#why", "preface.md#whence");
     let problems = course.problems();
     assert!(
-        !problems.is_empty() && problems.iter().all(|p| p.contains("without the id") && p.contains("whence"))
+        !problems.is_empty()
+            && problems
+                .iter()
+                .all(|p| p.contains("without the id") && p.contains("whence"))
     );
     let course = SmallCourse::chapter("(#look)", "(#lok)");
     let problems = course.problems();
     assert!(
-        !problems.is_empty() && problems.iter().all(|p| p.contains("without the id") && p.contains("lok"))
+        !problems.is_empty()
+            && problems.iter().all(|p| p.contains("without the id") && p.contains("lok"))
     );
 }
 
@@ -150,14 +177,21 @@ fn a_part_without_a_section_is_found() {
 
 #[test]
 fn a_section_without_a_part_is_found() {
-    let course = SmallCourse::chapter("See [above]", "## More {#more .part}\n\nSee [above]");
-    course.has_one_problem(&["book/src/00-small.md:15", "the section #more stands for no part"]);
+    let course =
+        SmallCourse::chapter("See [above]", "## More {#more .part}\n\nSee [above]");
+    course.has_one_problem(&[
+        "book/src/00-small.md:15",
+        "the section #more stands for no part",
+    ]);
 }
 
 #[test]
 fn a_snapshot_that_no_chapter_shows_is_found() {
     let course = SmallCourse::new();
-    course.write("lessons/00-small/tests/snapshots/other.snap", "---\nsource: x\n---\nOther.\n");
+    course.write(
+        "lessons/00-small/tests/snapshots/other.snap",
+        "---\nsource: x\n---\nOther.\n",
+    );
     course.has_one_problem(&["other.snap", "no chapter shows this snapshot"]);
 }
 
@@ -186,14 +220,20 @@ fn commands_that_do_not_exist_are_found() {
         let course = SmallCourse::chapter("just lesson 0`", &format!("{command}`"));
         course.has_one_problem(&["book/src/00-small.md:3", says]);
         let course = SmallCourse::new();
-        course.write("README.md", &format!("# Small\n\n```sh\n{command}   # a comment\n```\n"));
+        course.write(
+            "README.md",
+            &format!("# Small\n\n```sh\n{command}   # a comment\n```\n"),
+        );
         course.has_one_problem(&["README.md:4", says]);
     }
 }
 
 #[test]
 fn placeholders_in_capital_letters_stand_for_any_name() {
-    assert_eq!(SmallCourse::chapter("just lesson 0`", "just lesson N PART`").problems(), [""; 0]);
+    assert_eq!(
+        SmallCourse::chapter("just lesson 0`", "just lesson N PART`").problems(),
+        [""; 0]
+    );
 }
 
 #[test]
@@ -202,19 +242,35 @@ fn the_justfile_names_every_lesson_by_its_title() {
     let course = book::course::Course::read(&root).expect("the course");
     let justfile = std::fs::read_to_string(root.join("justfile")).expect("the justfile");
     for lesson in &course.lessons {
-        let chapter = course.texts.iter().find(|text| text.file == lesson.chapter).expect("a chapter");
+        let chapter = course
+            .texts
+            .iter()
+            .find(|text| text.file == lesson.chapter)
+            .expect("a chapter");
         let heading = chapter.markdown.lines().next().unwrap_or_default();
-        let title =
-            heading.strip_prefix(&format!("# Lesson {}: ", lesson.number)).expect("# Lesson N: TITLE");
+        let title = heading
+            .strip_prefix(&format!("# Lesson {}: ", lesson.number))
+            .expect("# Lesson N: TITLE");
         let program =
-            std::fs::read_to_string(root.join(&lesson.folder).join("src/main.rs")).expect("main.rs");
+            std::fs::read_to_string(root.join(&lesson.folder).join("src/main.rs"))
+                .expect("main.rs");
         assert!(
             program.contains(&format!("Lesson::new({}, \"{title}\")", lesson.number)),
             "{title} in main.rs"
         );
-        assert!(justfile.contains(&format!("{}  {title}\"", lesson.number)), "{title} in the recipe default");
-        assert!(justfile.contains(&format!("{}, {title}", lesson.number)), "{title} in the recipe lesson");
+        assert!(
+            justfile.contains(&format!("{}  {title}\"", lesson.number)),
+            "{title} in the recipe default"
+        );
+        assert!(
+            justfile.contains(&format!("{}, {title}", lesson.number)),
+            "{title} in the recipe lesson"
+        );
     }
-    let numbers: String = course.lessons.iter().map(|lesson| lesson.number.to_string()).collect();
-    assert!(justfile.contains(&format!("'^[{numbers}]$'")), "the recipe lesson accepts {numbers}");
+    let numbers: String =
+        course.lessons.iter().map(|lesson| lesson.number.to_string()).collect();
+    assert!(
+        justfile.contains(&format!("'^[{numbers}]$'")),
+        "the recipe lesson accepts {numbers}"
+    );
 }

@@ -1,4 +1,5 @@
-//! Commands in the texts: `just …` and `cargo …`, in code spans and in blocks fenced as `sh`.
+//! Commands in the texts: `just …` and `cargo …`, in code spans and in blocks fenced as
+//! `sh`.
 
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
 
@@ -6,10 +7,11 @@ use crate::Problem;
 use crate::course::{Course, Text};
 
 const LESSON_FLAGS: [&str; 3] = ["--list", "--pause", "--help"];
-const CARGO: [&str; 9] = ["build", "check", "clippy", "doc", "fetch", "fmt", "run", "test", "tree"];
+const CARGO: [&str; 9] =
+    ["build", "check", "clippy", "doc", "fetch", "fmt", "run", "test", "tree"];
 
-/// Finds commands that name a lesson, part, flag, recipe, package or binary that does not exist.
-/// Capital letters stand for any name: `just lesson N PART`.
+/// Finds commands that name a lesson, part, flag, recipe, package or binary that does not
+/// exist. Capital letters stand for any name: `just lesson N PART`.
 pub fn check(course: &Course) -> Vec<Problem> {
     let mut problems = Vec::new();
     for text in &course.texts {
@@ -34,23 +36,32 @@ fn commands(text: &Text) -> Vec<(usize, String)> {
     for (event, range) in Parser::new(&text.markdown).into_offset_iter() {
         let first = text.markdown[..range.start].matches('\n').count() + 1;
         match event {
-            Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(language))) => in_sh = &*language == "sh",
+            Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(language))) => {
+                in_sh = &*language == "sh"
+            }
             Event::End(TagEnd::CodeBlock) => in_sh = false,
             Event::Code(code) => found.push((first, code.to_string())),
             Event::Text(code) if in_sh => {
-                found.extend(code.lines().enumerate().map(|(index, line)| (first + index, line.to_owned())));
+                found.extend(
+                    code.lines()
+                        .enumerate()
+                        .map(|(index, line)| (first + index, line.to_owned())),
+                );
             }
             _ => {}
         }
     }
-    // What stands before a command in a shell (REQUIRE_PEERS=1), and a comment behind it, is not the command's.
+    // What stands before a command in a shell (REQUIRE_PEERS=1), and a comment behind it,
+    // is not the command's.
     let command = |line: &str| {
         let line = line.split(" #").next().unwrap_or_default();
         let words = line.split_whitespace().skip_while(|word| word.contains('='));
         words.collect::<Vec<_>>().join(" ")
     };
     let found = found.into_iter().map(|(line, code)| (line, command(&code)));
-    found.filter(|(_, code)| code.starts_with("just ") || code.starts_with("cargo ")).collect()
+    found
+        .filter(|(_, code)| code.starts_with("just ") || code.starts_with("cargo "))
+        .collect()
 }
 
 type Verdict = Result<(), (String, String)>;
@@ -61,9 +72,10 @@ fn verdict(course: &Course, command: &str) -> Verdict {
         ["just", "lesson", number, ref rest @ ..] => lesson(course, number, rest),
         ["just", flag, ..] if flag.starts_with('-') => Ok(()),
         ["just", recipe, ..] => known("recipe", recipe, &course.recipes),
-        ["cargo", "install", ..] => {
-            Err(("nothing has to be installed with cargo".to_owned(), "use a recipe".to_owned()))
-        }
+        ["cargo", "install", ..] => Err((
+            "nothing has to be installed with cargo".to_owned(),
+            "use a recipe".to_owned(),
+        )),
         ["cargo", subcommand, ref rest @ ..] => {
             known("cargo command", subcommand, &CARGO.map(str::to_owned))?;
             let (cargo, program) = match rest.iter().position(|word| *word == "--") {
@@ -92,9 +104,15 @@ fn lesson(course: &Course, number: &str, rest: &[&str]) -> Verdict {
     if is_placeholder(number) {
         return Ok(());
     }
-    let Some(lesson) = course.lessons.iter().find(|lesson| lesson.number.to_string() == number) else {
-        let numbers: Vec<String> = course.lessons.iter().map(|lesson| lesson.number.to_string()).collect();
-        return Err((format!("there is no lesson {number}"), format!("there are {}", numbers.join(", "))));
+    let Some(lesson) =
+        course.lessons.iter().find(|lesson| lesson.number.to_string() == number)
+    else {
+        let numbers: Vec<String> =
+            course.lessons.iter().map(|lesson| lesson.number.to_string()).collect();
+        return Err((
+            format!("there is no lesson {number}"),
+            format!("there are {}", numbers.join(", ")),
+        ));
     };
     for word in rest {
         match word.starts_with('-') {

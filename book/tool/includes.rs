@@ -1,4 +1,5 @@
-//! Includes: `{{#include FILE}}`, `{{#include FILE:ANCHOR}}`, `{{#include FILE:FIRST:LAST}}`.
+//! Includes: `{{#include FILE}}`, `{{#include FILE:ANCHOR}}`, `{{#include
+//! FILE:FIRST:LAST}}`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,22 +22,26 @@ pub struct Include {
 
 /// Every include of the course's texts.
 pub fn all(course: &Course) -> Vec<Include> {
-    let directive =
-        Regex::new(r"\{\{#(?:rustdoc_)?include\s+([^}:]+)(?::([^}]*))?\}\}").expect("a valid expression");
+    let directive = Regex::new(r"\{\{#(?:rustdoc_)?include\s+([^}:]+)(?::([^}]*))?\}\}")
+        .expect("a valid expression");
     let mut includes = Vec::new();
     for text in &course.texts {
-        let folder = course.root.join(&text.file).parent().map(Path::to_owned).unwrap_or_default();
+        let folder =
+            course.root.join(&text.file).parent().map(Path::to_owned).unwrap_or_default();
         for (index, line) in text.markdown.lines().enumerate() {
             // A backslash before it shows the directive as text.
-            for found in directive
-                .captures_iter(line)
-                .filter(|found| !line[..found.get(0).map_or(0, |m| m.start())].ends_with('\\'))
-            {
+            for found in directive.captures_iter(line).filter(|found| {
+                !line[..found.get(0).map_or(0, |m| m.start())].ends_with('\\')
+            }) {
                 includes.push(Include {
                     text: text.file.clone(),
                     line: index + 1,
                     file: folder.join(found[1].trim()),
-                    selection: found.get(2).map_or("", |group| group.as_str()).trim().to_owned(),
+                    selection: found
+                        .get(2)
+                        .map_or("", |group| group.as_str())
+                        .trim()
+                        .to_owned(),
                 });
             }
         }
@@ -51,11 +56,16 @@ pub fn check(course: &Course) -> Vec<Problem> {
 
 fn problem(course: &Course, include: &Include) -> Option<Problem> {
     let shown = include.file.canonicalize().ok();
-    let name = shown
-        .as_deref()
-        .map_or(include.file.as_path(), |path| path.strip_prefix(&course.root).unwrap_or(path));
+    let name = shown.as_deref().map_or(include.file.as_path(), |path| {
+        path.strip_prefix(&course.root).unwrap_or(path)
+    });
     let report = |what: String, fix: &str| {
-        Some(Problem { file: include.text.clone(), line: include.line, what, fix: fix.to_owned() })
+        Some(Problem {
+            file: include.text.clone(),
+            line: include.line,
+            what,
+            fix: fix.to_owned(),
+        })
     };
     let Ok(content) = fs::read_to_string(&include.file) else {
         return report(
@@ -66,17 +76,23 @@ fn problem(course: &Course, include: &Include) -> Option<Problem> {
     let lines: Vec<&str> = content.lines().collect();
     let shown = match include.selection.as_str() {
         "" => lines,
-        numbers if numbers.chars().all(|c| c.is_ascii_digit() || c == ':') => by_numbers(&lines, numbers),
+        numbers if numbers.chars().all(|c| c.is_ascii_digit() || c == ':') => {
+            by_numbers(&lines, numbers)
+        }
         anchor => match by_anchor(&lines, anchor) {
             Some(lines) => lines,
             None => {
-                let what = format!("includes the missing anchor {anchor} of {}", name.display());
+                let what =
+                    format!("includes the missing anchor {anchor} of {}", name.display());
                 return report(what, "mark it with ANCHOR: and ANCHOR_END: there");
             }
         },
     };
     if shown.iter().all(|line| line.trim().is_empty()) {
-        return report(format!("includes nothing of {}", name.display()), "correct the lines or the anchor");
+        return report(
+            format!("includes nothing of {}", name.display()),
+            "correct the lines or the anchor",
+        );
     }
     None
 }
@@ -90,8 +106,8 @@ fn by_numbers<'a>(lines: &[&'a str], numbers: &str) -> Vec<&'a str> {
 
 fn by_anchor<'a>(lines: &[&'a str], anchor: &str) -> Option<Vec<&'a str>> {
     let marks = |kind: &str| {
-        let mark =
-            Regex::new(&format!(r"\b{kind}:\s*{}\s*$", regex::escape(anchor))).expect("a valid expression");
+        let mark = Regex::new(&format!(r"\b{kind}:\s*{}\s*$", regex::escape(anchor)))
+            .expect("a valid expression");
         lines.iter().position(|line| mark.is_match(line))
     };
     let (start, end) = (marks("ANCHOR")?, marks("ANCHOR_END")?);

@@ -1,5 +1,6 @@
-//! Builds the book, and checks what mdBook does not: it shows an empty block for an anchor that does not
-//! exist, and says nothing about dead links (observed with mdBook 0.5.4).
+//! Builds the book, and checks what mdBook does not: it shows an empty block for an
+//! anchor that does not exist, and says nothing about dead links (observed with mdBook
+//! 0.5.4).
 //!
 //! | module | what it finds |
 //! | --- | --- |
@@ -41,8 +42,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Builds the book of the course in this folder, into `into` or where book.toml says; returns the folder
-/// of the pages.
+/// Builds the book of the course in this folder, into `into` or where book.toml says;
+/// returns the folder of the pages.
 ///
 /// # Errors
 /// What mdBook reports.

@@ -7,7 +7,9 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context;
 use html5ever::tendril::StrTendril;
-use html5ever::tokenizer::{BufferQueue, Tag, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts};
+use html5ever::tokenizer::{
+    BufferQueue, Tag, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts,
+};
 
 use crate::Problem;
 
@@ -18,15 +20,16 @@ struct Page {
     links: Vec<(u64, String)>,
 }
 
-/// Finds links to pages, files and fragments that do not exist. Links to the network are not followed:
-/// the tests need none.
+/// Finds links to pages, files and fragments that do not exist. Links to the network are
+/// not followed: the tests need none.
 ///
 /// # Errors
 /// A page cannot be read.
 pub fn check(pages: &Path) -> anyhow::Result<Vec<Problem>> {
     let mut found = BTreeMap::new();
     for file in html_files(pages)? {
-        let html = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        let html =
+            fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         found.insert(normal(&file), read(&html));
     }
     let mut problems = Vec::new();
@@ -39,7 +42,12 @@ pub fn check(pages: &Path) -> anyhow::Result<Vec<Problem>> {
             if let Some(what) = broken(file, link, &found) {
                 let name = file.strip_prefix(normal(pages)).unwrap_or(file).to_owned();
                 let fix = "correct it in the chapter's Markdown".to_owned();
-                problems.push(Problem { file: name, line: usize::try_from(*line).unwrap_or(0), what, fix });
+                problems.push(Problem {
+                    file: name,
+                    line: usize::try_from(*line).unwrap_or(0),
+                    what,
+                    fix,
+                });
             }
         }
     }
@@ -47,7 +55,11 @@ pub fn check(pages: &Path) -> anyhow::Result<Vec<Problem>> {
 }
 
 fn broken(file: &Path, link: &str, pages: &BTreeMap<PathBuf, Page>) -> Option<String> {
-    if link.contains("://") || link.starts_with("mailto:") || link.starts_with("data:") || link.is_empty() {
+    if link.contains("://")
+        || link.starts_with("mailto:")
+        || link.starts_with("data:")
+        || link.is_empty()
+    {
         return None;
     }
     let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
@@ -60,7 +72,8 @@ fn broken(file: &Path, link: &str, pages: &BTreeMap<PathBuf, Page>) -> Option<St
     }
     let page = pages.get(&target)?;
     let exists = fragment.is_empty() || page.ids.contains(fragment);
-    (!exists).then(|| format!("the link {link} leads to a page without the id {fragment}"))
+    (!exists)
+        .then(|| format!("the link {link} leads to a page without the id {fragment}"))
 }
 
 /// Collects ids and links from the start tags of a page.

@@ -9,7 +9,10 @@ fn main() -> ExitCode {
     let arguments = Command::new("book")
         .about("Builds the book and opens it in the browser")
         .arg(
-            Arg::new("no-open").long("no-open").action(ArgAction::SetTrue).help("Build it, and open nothing"),
+            Arg::new("no-open")
+                .long("no-open")
+                .action(ArgAction::SetTrue)
+                .help("Build it, and open nothing"),
         )
         .get_matches();
     let course = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

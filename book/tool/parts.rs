@@ -1,5 +1,5 @@
-//! Parts, sections and snapshots: each part of a lesson has a section in its chapter, and the other way
-//! round; each snapshot is shown.
+//! Parts, sections and snapshots: each part of a lesson has a section in its chapter, and
+//! the other way round; each snapshot is shown.
 //!
 //! A part's section is a heading with the part's name as its id and the class `part`:
 //! `## Listen {#listen .part}`.
@@ -12,15 +12,22 @@ use pulldown_cmark::{Event, Options, Parser, Tag};
 use crate::course::{Course, Lesson};
 use crate::{Problem, includes};
 
-/// Finds parts without a section, sections without a part, lessons without a chapter and snapshots that
-/// no chapter shows.
+/// Finds parts without a section, sections without a part, lessons without a chapter and
+/// snapshots that no chapter shows.
 pub fn check(course: &Course) -> Vec<Problem> {
     let mut problems: Vec<Problem> =
         course.lessons.iter().flat_map(|lesson| sections(course, lesson)).collect();
-    let shown: BTreeSet<PathBuf> =
-        includes::all(course).iter().filter_map(|include| include.file.canonicalize().ok()).collect();
+    let shown: BTreeSet<PathBuf> = includes::all(course)
+        .iter()
+        .filter_map(|include| include.file.canonicalize().ok())
+        .collect();
     for snapshot in course.lessons.iter().flat_map(|lesson| &lesson.snapshots) {
-        if course.root.join(snapshot).canonicalize().is_ok_and(|path| !shown.contains(&path)) {
+        if course
+            .root
+            .join(snapshot)
+            .canonicalize()
+            .is_ok_and(|path| !shown.contains(&path))
+        {
             problems.push(Problem {
                 file: snapshot.clone(),
                 line: 0,
@@ -46,7 +53,8 @@ fn sections(course: &Course, lesson: &Lesson) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut found = BTreeSet::new();
     for (event, range) in
-        Parser::new_ext(&text.markdown, Options::ENABLE_HEADING_ATTRIBUTES).into_offset_iter()
+        Parser::new_ext(&text.markdown, Options::ENABLE_HEADING_ATTRIBUTES)
+            .into_offset_iter()
     {
         let Event::Start(Tag::Heading { id, classes, .. }) = event else { continue };
         if !classes.iter().any(|class| &**class == "part") {
@@ -55,14 +63,21 @@ fn sections(course: &Course, lesson: &Lesson) -> Vec<Problem> {
         let line = text.markdown[..range.start].lines().count() + 1;
         let id = id.map(|id| id.to_string()).unwrap_or_default();
         if !lesson.parts.contains(&id) {
-            let what = format!("the section #{id} stands for no part: there are {}", lesson.parts.join(", "));
+            let what = format!(
+                "the section #{id} stands for no part: there are {}",
+                lesson.parts.join(", ")
+            );
             problems.push(report(line, what, "correct the id, or remove the class part"));
         }
         found.insert(id);
     }
     for part in lesson.parts.iter().filter(|part| !found.contains(*part)) {
         let what = format!("the part {part} has no section");
-        problems.push(report(0, what, &format!("add a heading that ends in {{#{part} .part}}")));
+        problems.push(report(
+            0,
+            what,
+            &format!("add a heading that ends in {{#{part} .part}}"),
+        ));
     }
     problems
 }

@@ -1,23 +1,26 @@
-//! A certificate authority for the laboratory: a root and an intermediate made at run time, good
-//! leaves, and by the same builder every bad certificate that a lesson needs.
+//! A certificate authority for the laboratory: a root and an intermediate made at run
+//! time, good leaves, and by the same builder every bad certificate that a lesson needs.
 //!
-//! No key and no certificate of the course is ever written to the repository. The good chain has what
-//! RFC 5280 asks for (distinct subjects, real validity, key usages, SAN, key identifiers), so
-//! `openssl verify -x509_strict` accepts it; rcgen's defaults alone do not get there.
+//! No key and no certificate of the course is ever written to the repository. The good
+//! chain has what RFC 5280 asks for (distinct subjects, real validity, key usages, SAN,
+//! key identifiers), so `openssl verify -x509_strict` accepts it; rcgen's defaults alone
+//! do not get there.
 
 use std::fmt;
 use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertificateRevocationList,
-    CertificateRevocationListParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa,
-    KeyIdMethod, KeyPair, KeyUsagePurpose, NameConstraints, RevokedCertParams, SerialNumber,
+    CertificateRevocationListParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose,
+    GeneralSubtree, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, NameConstraints,
+    RevokedCertParams, SerialNumber,
 };
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::{Duration, OffsetDateTime};
 
-/// How long before now a certificate of the lab becomes valid: clocks of two machines differ.
+/// How long before now a certificate of the lab becomes valid: clocks of two machines
+/// differ.
 const BACKDATED: Duration = Duration::hours(1);
 const CA_LIFETIME: Duration = Duration::days(30);
 const LEAF_LIFETIME: Duration = Duration::days(7);
@@ -28,8 +31,8 @@ pub struct LabCa {
     intermediate: IssuingCa,
 }
 
-/// Who signs a leaf, and the certificates that a server sends after the leaf so that a client can
-/// build the path to the root.
+/// Who signs a leaf, and the certificates that a server sends after the leaf so that a
+/// client can build the path to the root.
 pub struct IssuingCa {
     issuer: CertifiedIssuer<'static, KeyPair>,
     above: Vec<Certificate>,
@@ -38,7 +41,8 @@ pub struct IssuingCa {
 impl LabCa {
     /// A CA whose certificates are named "`name` Root" and "`name` Intermediate".
     ///
-    /// Two CAs of one name have different keys: a certificate proves nothing by the name of its issuer.
+    /// Two CAs of one name have different keys: a certificate proves nothing by the name
+    /// of its issuer.
     pub fn new(name: &str) -> Result<Self, rcgen::Error> {
         Self::with_root_validity(name, OffsetDateTime::now_utc() - BACKDATED, CA_LIFETIME)
     }
@@ -54,14 +58,21 @@ impl LabCa {
         not_before: OffsetDateTime,
         lifetime: Duration,
     ) -> Result<Self, rcgen::Error> {
-        let mut root = ca_params(&format!("{name} Root"), BasicConstraints::Unconstrained);
+        let mut root =
+            ca_params(&format!("{name} Root"), BasicConstraints::Unconstrained);
         root.not_before = not_before;
         root.not_after = not_before + lifetime;
         let root = CertifiedIssuer::self_signed(root, KeyPair::generate()?)?;
-        // Path length 0: this intermediate issues leaves, and no further CA (RFC 5280 section 4.2.1.9).
-        let intermediate = ca_params(&format!("{name} Intermediate"), BasicConstraints::Constrained(0));
+        // Path length 0: this intermediate issues leaves, and no further CA (RFC 5280
+        // section 4.2.1.9).
+        let intermediate =
+            ca_params(&format!("{name} Intermediate"), BasicConstraints::Constrained(0));
         let intermediate = IssuingCa {
-            issuer: CertifiedIssuer::signed_by(intermediate, KeyPair::generate()?, &root)?,
+            issuer: CertifiedIssuer::signed_by(
+                intermediate,
+                KeyPair::generate()?,
+                &root,
+            )?,
             above: Vec::new(),
         };
         Ok(Self { root, intermediate })
@@ -90,7 +101,8 @@ impl LabCa {
         Arc::new(roots)
     }
 
-    /// Starts a leaf certificate for a host name or an IP address, signed by the intermediate.
+    /// Starts a leaf certificate for a host name or an IP address, signed by the
+    /// intermediate.
     pub fn leaf(&self, name: &str) -> Leaf<'_> {
         self.intermediate.leaf(name)
     }
@@ -101,42 +113,70 @@ impl LabCa {
         self.below_intermediate(params)
     }
 
-    /// A mistake: a second intermediate below the first, whose path length of 0 forbids it.
+    /// A mistake: a second intermediate below the first, whose path length of 0 forbids
+    /// it.
     pub fn intermediate_too_deep(&self) -> Result<IssuingCa, rcgen::Error> {
-        self.below_intermediate(ca_params("Second Intermediate", BasicConstraints::Constrained(0)))
+        self.below_intermediate(ca_params(
+            "Second Intermediate",
+            BasicConstraints::Constrained(0),
+        ))
     }
 
-    /// An intermediate that may issue only for names below `domain` (RFC 5280 section 4.2.1.10).
-    pub fn intermediate_constrained_to(&self, domain: &str) -> Result<IssuingCa, rcgen::Error> {
-        let mut params = ca_params(&format!("Intermediate for {domain}"), BasicConstraints::Constrained(0));
+    /// An intermediate that may issue only for names below `domain` (RFC 5280 section
+    /// 4.2.1.10).
+    pub fn intermediate_constrained_to(
+        &self,
+        domain: &str,
+    ) -> Result<IssuingCa, rcgen::Error> {
+        let mut params = ca_params(
+            &format!("Intermediate for {domain}"),
+            BasicConstraints::Constrained(0),
+        );
         params.name_constraints = Some(NameConstraints {
             permitted_subtrees: vec![GeneralSubtree::DnsName(domain.to_owned())],
             excluded_subtrees: Vec::new(),
         });
-        let issuer = CertifiedIssuer::signed_by(params, KeyPair::generate()?, &self.root)?;
+        let issuer =
+            CertifiedIssuer::signed_by(params, KeyPair::generate()?, &self.root)?;
         Ok(IssuingCa { issuer, above: Vec::new() })
     }
 
-    /// The intermediate's revocation list with these certificates on it, current for a day.
+    /// The intermediate's revocation list with these certificates on it, current for a
+    /// day.
     ///
     /// A client that checks the whole chain needs [`root_crl`](Self::root_crl), too.
-    pub fn crl(&self, revoked: &[&Identity]) -> Result<CertificateRevocationList, rcgen::Error> {
+    pub fn crl(
+        &self,
+        revoked: &[&Identity],
+    ) -> Result<CertificateRevocationList, rcgen::Error> {
         crl(&self.intermediate.issuer, revoked, OffsetDateTime::now_utc() - BACKDATED)
     }
 
     /// The same list as issued a week ago: its nextUpdate passed six days ago.
-    pub fn stale_crl(&self, revoked: &[&Identity]) -> Result<CertificateRevocationList, rcgen::Error> {
-        crl(&self.intermediate.issuer, revoked, OffsetDateTime::now_utc() - Duration::days(7))
+    pub fn stale_crl(
+        &self,
+        revoked: &[&Identity],
+    ) -> Result<CertificateRevocationList, rcgen::Error> {
+        crl(
+            &self.intermediate.issuer,
+            revoked,
+            OffsetDateTime::now_utc() - Duration::days(7),
+        )
     }
 
-    /// The root's revocation list: empty, current for a day. It speaks of the intermediates.
+    /// The root's revocation list: empty, current for a day. It speaks of the
+    /// intermediates.
     pub fn root_crl(&self) -> Result<CertificateRevocationList, rcgen::Error> {
         crl(&self.root, &[], OffsetDateTime::now_utc() - BACKDATED)
     }
 
-    fn below_intermediate(&self, params: CertificateParams) -> Result<IssuingCa, rcgen::Error> {
+    fn below_intermediate(
+        &self,
+        params: CertificateParams,
+    ) -> Result<IssuingCa, rcgen::Error> {
         let parent = &self.intermediate;
-        let issuer = CertifiedIssuer::signed_by(params, KeyPair::generate()?, &parent.issuer)?;
+        let issuer =
+            CertifiedIssuer::signed_by(params, KeyPair::generate()?, &parent.issuer)?;
         Ok(IssuingCa { issuer, above: parent.chain() })
     }
 }
@@ -273,7 +313,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// The leaf, then the intermediates; never the root, which the peer has or does not trust.
+    /// The leaf, then the intermediates; never the root, which the peer has or does not
+    /// trust.
     pub fn chain(&self) -> Vec<CertificateDer<'static>> {
         self.chain.iter().map(|certificate| certificate.der().clone()).collect()
     }
@@ -298,7 +339,8 @@ impl Identity {
         self.chain.iter().map(Certificate::pem).collect()
     }
 
-    /// The private key as unencrypted PEM, for a foreign server: a file for it needs mode 600.
+    /// The private key as unencrypted PEM, for a foreign server: a file for it needs mode
+    /// 600.
     pub fn key_pem(&self) -> String {
         self.key.serialize_pem()
     }
@@ -307,7 +349,9 @@ impl Identity {
 /// Without the key.
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity").field("certificates", &self.chain.len()).finish_non_exhaustive()
+        f.debug_struct("Identity")
+            .field("certificates", &self.chain.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -352,7 +396,8 @@ fn leaf_params(names: &[String]) -> Result<CertificateParams, rcgen::Error> {
     Ok(params)
 }
 
-/// 16 bytes of the digest of a fresh random public key, made positive (RFC 5280 section 4.1.2.2).
+/// 16 bytes of the digest of a fresh random public key, made positive (RFC 5280 section
+/// 4.1.2.2).
 fn serial_number(params: &CertificateParams, key: &KeyPair) -> SerialNumber {
     let mut bytes = params.key_identifier(key);
     bytes.truncate(16);

@@ -1,13 +1,14 @@
 //! An error with all its causes.
 //!
-//! The mistake this prevents: `println!("{error}")` prints the outermost layer only. For a refused
-//! certificate, reqwest's is "error sending request for url (…)"; the reason is three causes below.
+//! The mistake this prevents: `println!("{error}")` prints the outermost layer only. For
+//! a refused certificate, reqwest's is "error sending request for url (…)"; the reason is
+//! three causes below.
 
 use std::error::Error;
 use std::fmt;
 
-/// Displays an error and every [`source`](Error::source) below it on one line, outermost first,
-/// joined by `: `.
+/// Displays an error and every [`source`](Error::source) below it on one line, outermost
+/// first, joined by `: `.
 ///
 /// ```
 /// use shared::ErrorChain;
@@ -16,8 +17,8 @@ use std::fmt;
 /// assert_eq!(ErrorChain(&outer).to_string(), "the disk is full");
 /// ```
 ///
-/// It prints what the errors say. An error that carries a secret (a URL with a token in its query)
-/// must be cleaned before: `reqwest::Error::without_url`.
+/// It prints what the errors say. An error that carries a secret (a URL with a token in
+/// its query) must be cleaned before: `reqwest::Error::without_url`.
 pub struct ErrorChain<'a>(pub &'a (dyn Error + 'static));
 
 impl<'a> ErrorChain<'a> {
@@ -38,15 +39,16 @@ impl<'a> ErrorChain<'a> {
         layers
     }
 
-    /// The first error of type `E` in the chain, looking also into the error that an `io::Error`
-    /// wraps, which its `source()` skips.
+    /// The first error of type `E` in the chain, looking also into the error that an
+    /// `io::Error` wraps, which its `source()` skips.
     pub fn find<E: Error + 'static>(&self) -> Option<&'a E> {
         let mut next: Option<&'a (dyn Error + 'static)> = Some(self.0);
         while let Some(error) = next {
             if let Some(found) = error.downcast_ref::<E>() {
                 return Some(found);
             }
-            let wrapped = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
+            let wrapped =
+                error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
             next = match wrapped {
                 Some(inner) => Some(inner),
                 None => error.source(),

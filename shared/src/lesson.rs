@@ -12,10 +12,15 @@ use clap::{Arg, ArgAction, Command};
 use crate::error_chain::ErrorChain;
 use crate::transcript::{OutputFailed, Transcript};
 
-/// No part may take longer. A part that waits for ever is a defect; this ends it with an error.
+/// No part may take longer. A part that waits for ever is a defect; this ends it with an
+/// error.
 const PART_DEADLINE: Duration = Duration::from_secs(60);
 
-type Run = Box<dyn for<'a> Fn(&'a mut Transcript) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>>;
+type Run = Box<
+    dyn for<'a> Fn(
+        &'a mut Transcript,
+    ) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>,
+>;
 
 /// The smallest thing that a learner can run: one section of the chapter, one snapshot.
 struct Part {
@@ -50,27 +55,30 @@ impl Lesson {
         Self { number, title, parts: Vec::new() }
     }
 
-    /// Adds the next part: its name on the command line, one sentence about it, and what it does.
+    /// Adds the next part: its name on the command line, one sentence about it, and what
+    /// it does.
     pub fn part<F>(mut self, name: &'static str, about: &'static str, run: F) -> Self
     where
         F: for<'a> AsyncFn(&'a mut Transcript) -> anyhow::Result<()> + Copy + 'static,
     {
-        let run: Run = Box::new(move |transcript| Box::pin(async move { run(transcript).await }));
+        let run: Run =
+            Box::new(move |transcript| Box::pin(async move { run(transcript).await }));
         self.parts.push(Part { name, about, run });
         self
     }
 
     /// Reads the command line, runs what it asks for and returns the process's exit code:
-    /// 0 when every claim held, 1 when one did not or the output could not be written, 2 when the
-    /// command line is wrong.
+    /// 0 when every claim held, 1 when one did not or the output could not be written, 2
+    /// when the command line is wrong.
     pub fn main(self) -> ExitCode {
         let arguments = self.command().get_matches();
         if arguments.get_flag("list") {
             return self.list();
         }
         let wanted = arguments.get_one::<String>("part");
-        let parts: Vec<usize> =
-            (0..self.parts.len()).filter(|&i| wanted.is_none_or(|name| name == self.parts[i].name)).collect();
+        let parts: Vec<usize> = (0..self.parts.len())
+            .filter(|&i| wanted.is_none_or(|name| name == self.parts[i].name))
+            .collect();
         let transcript = match arguments.get_flag("pause") {
             true => Transcript::paused(),
             false => Transcript::to_stdout(),
@@ -91,7 +99,12 @@ impl Lesson {
                     .hide_possible_values(true)
                     .value_parser(PossibleValuesParser::new(names)),
             )
-            .arg(Arg::new("list").long("list").action(ArgAction::SetTrue).help("Name the parts, a line each"))
+            .arg(
+                Arg::new("list")
+                    .long("list")
+                    .action(ArgAction::SetTrue)
+                    .help("Name the parts, a line each"),
+            )
             .arg(
                 Arg::new("pause")
                     .long("pause")
@@ -108,7 +121,10 @@ impl Lesson {
     fn list(&self) -> ExitCode {
         let parts: String = self.parts.iter().map(|part| self.list_line(part)).collect();
         let text = format!("Lesson {}: {}\n{parts}", self.number, self.title);
-        exit_code(self.number, io::stdout().write_all(text.as_bytes()).map_err(|e| OutputFailed(e).into()))
+        exit_code(
+            self.number,
+            io::stdout().write_all(text.as_bytes()).map_err(|e| OutputFailed(e).into()),
+        )
     }
 
     fn run(&self, parts: &[usize], mut transcript: Transcript) -> ExitCode {
@@ -120,17 +136,30 @@ impl Lesson {
         exit_code(self.number, result)
     }
 
-    async fn run_parts(&self, parts: &[usize], transcript: &mut Transcript) -> anyhow::Result<()> {
-        transcript.title(&format!("Lesson {}: {}", self.number, self.title));
+    async fn run_parts(
+        &self,
+        parts: &[usize],
+        transcript: &mut Transcript,
+    ) -> anyhow::Result<()> {
+        if parts.len() == self.parts.len() {
+            transcript.title(&format!("Lesson {}: {}", self.number, self.title));
+        }
         for &index in parts {
             let part = &self.parts[index];
-            transcript.begin_part(&format!("Part {}, {}: {}", index + 1, part.name, part.about));
-            let outcome = tokio::time::timeout(PART_DEADLINE, (part.run)(transcript)).await;
+            transcript.begin_part(&format!(
+                "Part {}, {}: {}",
+                index + 1,
+                part.name,
+                part.about
+            ));
+            let outcome =
+                tokio::time::timeout(PART_DEADLINE, (part.run)(transcript)).await;
             transcript.end_part()?;
             match outcome {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    let place = format!("part {}, step {}", part.name, transcript.current_step());
+                    let place =
+                        format!("part {}, step {}", part.name, transcript.current_step());
                     return Err(error.context(place));
                 }
                 Err(_elapsed) => anyhow::bail!(
@@ -146,7 +175,8 @@ impl Lesson {
     }
 }
 
-/// Reports an error on standard error. A reader that went away (`lesson-0 | head`) is none.
+/// Reports an error on standard error. A reader that went away (`lesson-0 | head`) is
+/// none.
 fn exit_code(lesson: u8, result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
     if let Some(OutputFailed(cause)) = error.downcast_ref::<OutputFailed>()

@@ -12,8 +12,8 @@
 //! | [`error_chain`] | an error with all its causes |
 //! | `testing` | locked transcripts and foreign peers, for tests only |
 //!
-//! This crate is the laboratory: it makes keys, records secrets and attacks connections. What a
-//! product can use is in the libraries of the lessons.
+//! This crate is the laboratory: it makes keys, records secrets and attacks connections.
+//! What a product can use is in the libraries of the lessons.
 
 pub mod ca;
 pub mod crypto_provider;

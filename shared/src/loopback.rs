@@ -1,7 +1,8 @@
 //! The accept loop of every server, false server and relay of the laboratory.
 //!
-//! The mistake this prevents: a loop that waits for one client before it accepts the next. Here each
-//! connection is a task of its own, their number is bounded, and dropping the server ends all of them.
+//! The mistake this prevents: a loop that waits for one client before it accepts the
+//! next. Here each connection is a task of its own, their number is bounded, and dropping
+//! the server ends all of them.
 
 use std::future::Future;
 use std::io;
@@ -15,19 +16,20 @@ use tokio::task::{AbortHandle, JoinSet};
 
 /// Connections at once; more wait in the listener's queue.
 const MAX_CONNECTIONS: usize = 64;
-/// How long to wait after an error of accept: out of file descriptors, it would return at once again.
+/// How long to wait after an error of accept: out of file descriptors, it would return at
+/// once again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A server on 127.0.0.1, on a port that the system chose. Dropping it closes the port and every
-/// connection.
+/// A server on 127.0.0.1, on a port that the system chose. Dropping it closes the port
+/// and every connection.
 pub struct LoopbackServer {
     address: SocketAddr,
     accepting: AbortHandle,
 }
 
 impl LoopbackServer {
-    /// Opens a port and calls `serve` for each connection, in the order of accepting; what it returns
-    /// runs as a task.
+    /// Opens a port and calls `serve` for each connection, in the order of accepting;
+    /// what it returns runs as a task.
     ///
     /// # Errors
     /// No port could be opened.
@@ -38,7 +40,10 @@ impl LoopbackServer {
     {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        Ok(Self { address, accepting: tokio::spawn(accept(listener, serve)).abort_handle() })
+        Ok(Self {
+            address,
+            accepting: tokio::spawn(accept(listener, serve)).abort_handle(),
+        })
     }
 
     /// Where clients connect.

@@ -1,16 +1,17 @@
-//! What an eavesdropper can read in recorded TLS: records, handshake messages, and the fields that
-//! travel in the clear. Parsed with the tls-parser crate; a malformed or half-sent record is
-//! reported as such, and never a reason to panic.
+//! What an eavesdropper can read in recorded TLS: records, handshake messages, and the
+//! fields that travel in the clear. Parsed with the tls-parser crate; a malformed or
+//! half-sent record is reported as such, and never a reason to panic.
 
 use std::fmt;
 
 use tls_parser::{
-    TlsAlertDescription, TlsCipherSuite, TlsExtension, TlsMessage, TlsMessageHandshake, parse_tls_extensions,
-    parse_tls_message_handshake,
+    TlsAlertDescription, TlsCipherSuite, TlsExtension, TlsMessage, TlsMessageHandshake,
+    parse_tls_extensions, parse_tls_message_handshake,
 };
 
 const HEADER: usize = 5;
-/// A ciphertext may be 2^14 + 2048 bytes long in TLS 1.2 (RFC 5246 section 6.2.3), less in 1.3.
+/// A ciphertext may be 2^14 + 2048 bytes long in TLS 1.2 (RFC 5246 section 6.2.3), less
+/// in 1.3.
 const MAX_FRAGMENT: usize = (1 << 14) + 2048;
 
 const CHANGE_CIPHER_SPEC: u8 = 20;
@@ -44,14 +45,16 @@ pub struct TlsRecord {
 /// What can be read in a record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
-    /// Handshake messages that start in this record. None: it goes on with the one before.
+    /// Handshake messages that start in this record. None: it goes on with the one
+    /// before.
     Handshake(Vec<Message>),
-    /// The sender encrypts from here on (TLS 1.2), or a leftover for middleboxes (TLS 1.3).
+    /// The sender encrypts from here on (TLS 1.2), or a leftover for middleboxes (TLS
+    /// 1.3).
     ChangeCipherSpec,
     /// An alert in the clear, by its name.
     Alert(String),
-    /// Encrypted. The content type in the header says `application data` (always so in TLS 1.3),
-    /// or, in TLS 1.2, what is inside.
+    /// Encrypted. The content type in the header says `application data` (always so in
+    /// TLS 1.3), or, in TLS 1.2, what is inside.
     Encrypted(&'static str),
     /// The stream ends in the middle of the record: this many bytes of it came.
     Incomplete(usize),
@@ -101,9 +104,11 @@ pub struct ServerHello {
     pub version: u16,
     /// The cipher suite's name in the IANA registry.
     pub cipher_suite: String,
-    /// The key share: the group's number and the length of the key in bytes. None in TLS 1.2.
+    /// The key share: the group's number and the length of the key in bytes. None in TLS
+    /// 1.2.
     pub key_share: Option<(u16, usize)>,
-    /// The 32 random bytes, whose end may hold the downgrade sentinel (RFC 8446 section 4.1.3).
+    /// The 32 random bytes, whose end may hold the downgrade sentinel (RFC 8446 section
+    /// 4.1.3).
     pub random: Vec<u8>,
 }
 
@@ -138,22 +143,27 @@ fn messages(records: &[TlsRecord]) -> impl Iterator<Item = &Message> {
     })
 }
 
-/// The length of the record that `bytes` start with, header included, as its header says. None while
-/// the header is incomplete, or when it is no TLS record's.
+/// The length of the record that `bytes` start with, header included, as its header says.
+/// None while the header is incomplete, or when it is no TLS record's.
 pub fn record_length(bytes: &[u8]) -> Option<usize> {
     let header = bytes.get(..HEADER)?;
     let fragment = usize::from(u16::from_be_bytes([header[3], header[4]]));
-    let is_tls = (CHANGE_CIPHER_SPEC..=APPLICATION_DATA).contains(&header[0]) && header[1] == 3;
+    let is_tls =
+        (CHANGE_CIPHER_SPEC..=APPLICATION_DATA).contains(&header[0]) && header[1] == 3;
     (is_tls && fragment <= MAX_FRAGMENT).then_some(HEADER + fragment)
 }
 
 /// Lists the records of both directions.
 pub fn view(to_server: &[u8], to_client: &[u8]) -> TlsView {
-    // A handshake record after ChangeCipherSpec is encrypted in TLS 1.2 and readable in 1.3 (a second
-    // hello after a HelloRetryRequest), so the version has to be known first.
+    // A handshake record after ChangeCipherSpec is encrypted in TLS 1.2 and readable in
+    // 1.3 (a second hello after a HelloRetryRequest), so the version has to be known
+    // first.
     let chosen = server_hello(&records(to_client, true)).map(|hello| hello.version);
     let is_1_3 = chosen == Some(TLS_1_3);
-    TlsView { to_server: records(to_server, is_1_3), to_client: records(to_client, is_1_3) }
+    TlsView {
+        to_server: records(to_server, is_1_3),
+        to_client: records(to_client, is_1_3),
+    }
 }
 
 fn records(mut bytes: &[u8], is_1_3: bool) -> Vec<TlsRecord> {
@@ -199,13 +209,18 @@ fn records(mut bytes: &[u8], is_1_3: bool) -> Vec<TlsRecord> {
 
 fn alert(fragment: &[u8]) -> Content {
     match fragment {
-        [_level, description] => Content::Alert(TlsAlertDescription(*description).to_string()),
-        _ => Content::Malformed(format!("expected an alert of 2 bytes, came {}", fragment.len())),
+        [_level, description] => {
+            Content::Alert(TlsAlertDescription(*description).to_string())
+        }
+        _ => Content::Malformed(format!(
+            "expected an alert of 2 bytes, came {}",
+            fragment.len()
+        )),
     }
 }
 
-/// Takes the whole messages from the front of `pending`: one may span several records, and one
-/// record may hold several (RFC 8446 section 5.1).
+/// Takes the whole messages from the front of `pending`: one may span several records,
+/// and one record may hold several (RFC 8446 section 5.1).
 fn whole_messages(pending: &mut Vec<u8>) -> Content {
     let mut messages = Vec::new();
     while let [_, high, middle, low, ..] = **pending {
@@ -226,7 +241,9 @@ fn whole_messages(pending: &mut Vec<u8>) -> Content {
 }
 
 fn message(bytes: &[u8]) -> Option<Message> {
-    let (_rest, TlsMessage::Handshake(parsed)) = parse_tls_message_handshake(bytes).ok()? else {
+    let (_rest, TlsMessage::Handshake(parsed)) =
+        parse_tls_message_handshake(bytes).ok()?
+    else {
         return None;
     };
     let (name, fields) = match parsed {
@@ -241,10 +258,20 @@ fn message(bytes: &[u8]) -> Option<Message> {
             };
             let version = version.unwrap_or(hello.version.0);
             let random = hello.random.to_vec();
-            ("ServerHello", Fields::ServerHello(ServerHello { version, cipher_suite, key_share, random }))
+            (
+                "ServerHello",
+                Fields::ServerHello(ServerHello {
+                    version,
+                    cipher_suite,
+                    key_share,
+                    random,
+                }),
+            )
         }
         TlsMessageHandshake::Certificate(_) => ("Certificate", Fields::Other),
-        TlsMessageHandshake::CertificateRequest(_) => ("CertificateRequest", Fields::Other),
+        TlsMessageHandshake::CertificateRequest(_) => {
+            ("CertificateRequest", Fields::Other)
+        }
         TlsMessageHandshake::CertificateStatus(_) => ("CertificateStatus", Fields::Other),
         TlsMessageHandshake::CertificateVerify(_) => ("CertificateVerify", Fields::Other),
         TlsMessageHandshake::ClientKeyExchange(_) => ("ClientKeyExchange", Fields::Other),
@@ -259,10 +286,13 @@ fn message(bytes: &[u8]) -> Option<Message> {
 
 fn client_hello(extensions: &[u8]) -> Fields {
     let mut hello = ClientHello::default();
-    let (_rest, extensions) = parse_tls_extensions(extensions).unwrap_or((&[], Vec::new()));
+    let (_rest, extensions) =
+        parse_tls_extensions(extensions).unwrap_or((&[], Vec::new()));
     for extension in extensions {
         match extension {
-            TlsExtension::SNI(names) => hello.server_name = names.first().map(|(_, name)| text(name)),
+            TlsExtension::SNI(names) => {
+                hello.server_name = names.first().map(|(_, name)| text(name))
+            }
             TlsExtension::ALPN(protocols) => {
                 hello.alpn = protocols.iter().map(|protocol| text(protocol)).collect()
             }
@@ -279,20 +309,26 @@ fn client_hello(extensions: &[u8]) -> Fields {
 }
 
 fn server_extensions(extensions: &[u8]) -> (Option<u16>, Option<(u16, usize)>) {
-    let (_rest, extensions) = parse_tls_extensions(extensions).unwrap_or((&[], Vec::new()));
+    let (_rest, extensions) =
+        parse_tls_extensions(extensions).unwrap_or((&[], Vec::new()));
     let mut version = None;
     let mut key_share = None;
     for extension in extensions {
         match extension {
-            TlsExtension::SupportedVersions(versions) => version = versions.first().map(|v| v.0),
-            TlsExtension::KeyShare(share) => key_share = key_shares(share).first().copied(),
+            TlsExtension::SupportedVersions(versions) => {
+                version = versions.first().map(|v| v.0)
+            }
+            TlsExtension::KeyShare(share) => {
+                key_share = key_shares(share).first().copied()
+            }
             _ => {}
         }
     }
     (version, key_share)
 }
 
-/// KeyShareEntry: group, length, key (RFC 8446 section 4.2.8). tls-parser leaves them raw.
+/// KeyShareEntry: group, length, key (RFC 8446 section 4.2.8). tls-parser leaves them
+/// raw.
 fn key_shares(mut bytes: &[u8]) -> Vec<(u16, usize)> {
     let mut shares = Vec::new();
     while let [group_high, group_low, length_high, length_low, rest @ ..] = bytes {
@@ -332,9 +368,12 @@ impl fmt::Display for TlsRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes, ", self.length)?;
         match &self.content {
-            Content::Handshake(messages) if messages.is_empty() => f.write_str("handshake, continued"),
+            Content::Handshake(messages) if messages.is_empty() => {
+                f.write_str("handshake, continued")
+            }
             Content::Handshake(messages) => {
-                let names: Vec<&str> = messages.iter().map(|message| message.name).collect();
+                let names: Vec<&str> =
+                    messages.iter().map(|message| message.name).collect();
                 write!(f, "readable: {}", names.join(", "))
             }
             Content::ChangeCipherSpec => f.write_str("readable: ChangeCipherSpec"),

@@ -1,5 +1,5 @@
-//! The narrator of a lesson. Its verbs check the claims that they print: running the lesson is
-//! testing it.
+//! The narrator of a lesson. Its verbs check the claims that they print: running the
+//! lesson is testing it.
 //!
 //! | verb | prints | ends the lesson when |
 //! | --- | --- | --- |
@@ -12,7 +12,8 @@
 //! | [`wire_shows`](Transcript::wire_shows) | `wire shows` | the tap did not see the bytes |
 //! | [`wire_hides`](Transcript::wire_hides) | `wire hides` | the tap saw them, or recorded nothing |
 //!
-//! Plain text of 80 columns. Color decorates the labels on a terminal, and no meaning hangs on it.
+//! Plain text of 80 columns. Color decorates the labels on a terminal, and no meaning
+//! hangs on it.
 
 use std::fmt::Display;
 use std::io::{self, BufRead, Write};
@@ -35,17 +36,21 @@ pub struct OutputFailed(#[source] pub io::Error);
 /// Prints a lesson and counts its claims.
 pub struct Transcript {
     out: Box<dyn Write>,
-    /// With `--pause`: a part's steps, kept until it has run, then revealed one by one. So no
-    /// deadline of a server runs out while the instructor speaks.
+    /// With `--pause`: a part's steps, kept until it has run, then revealed one by one.
+    /// So no deadline of a server runs out while the instructor speaks.
     held_back: Option<Vec<String>>,
-    /// The first error of `out`. Narration goes on in silence; the next verb that can fail reports it.
+    /// The first error of `out`. Narration goes on in silence; the next verb that can
+    /// fail reports it.
     failed: Option<io::Error>,
+    /// Whether anything was written: a part is set off from what stands above it.
+    began: bool,
     step: usize,
     claims: usize,
 }
 
 impl Transcript {
-    /// A transcript on standard output, in color if that is a terminal and `NO_COLOR` is not set.
+    /// A transcript on standard output, in color if that is a terminal and `NO_COLOR` is
+    /// not set.
     pub fn to_stdout() -> Self {
         Self::to(anstream::stdout())
     }
@@ -57,7 +62,14 @@ impl Transcript {
 
     /// A transcript on any writer.
     pub fn to(out: impl Write + 'static) -> Self {
-        Self { out: Box::new(out), held_back: None, failed: None, step: 0, claims: 0 }
+        Self {
+            out: Box::new(out),
+            held_back: None,
+            failed: None,
+            began: false,
+            step: 0,
+            claims: 0,
+        }
     }
 
     /// A sentence that says what happens next. Steps are numbered within a part.
@@ -86,15 +98,20 @@ impl Transcript {
 
     /// A table: the first row is its head. Cells of the last column may be long.
     pub fn table<const N: usize>(&mut self, rows: &[[impl AsRef<str>; N]]) {
-        let width =
-            |column: usize| rows.iter().map(|row| row[column].as_ref().chars().count()).max().unwrap_or(0);
+        let width = |column: usize| {
+            rows.iter().map(|row| row[column].as_ref().chars().count()).max().unwrap_or(0)
+        };
         let widths: Vec<usize> = (0..N).map(width).collect();
         for (index, row) in rows.iter().enumerate() {
-            let cells: Vec<String> =
-                row.iter().zip(&widths).map(|(cell, &width)| format!("{:width$}", cell.as_ref())).collect();
+            let cells: Vec<String> = row
+                .iter()
+                .zip(&widths)
+                .map(|(cell, &width)| format!("{:width$}", cell.as_ref()))
+                .collect();
             self.write(&format!("{INDENT}{}\n", cells.join("  ").trim_end()));
             if index == 0 {
-                let rules: Vec<String> = widths.iter().map(|&width| "-".repeat(width)).collect();
+                let rules: Vec<String> =
+                    widths.iter().map(|&width| "-".repeat(width)).collect();
                 self.write(&format!("{INDENT}{}\n", rules.join("  ")));
             }
         }
@@ -111,13 +128,20 @@ impl Transcript {
                 self.labeled("ok", AnsiColor::Green.on_default(), what);
                 Ok(value)
             }
-            Err(error) => Err(error.into().context(format!("expected to work, but did not: {what}"))),
+            Err(error) => Err(error
+                .into()
+                .context(format!("expected to work, but did not: {what}"))),
         }
     }
 
-    /// Must be refused, and for this `reason`: one of the causes has to contain it. Prints the
-    /// error with its whole chain.
-    pub fn refused<T, E>(&mut self, what: &str, result: Result<T, E>, reason: &str) -> anyhow::Result<()>
+    /// Must be refused, and for this `reason`: one of the causes has to contain it.
+    /// Prints the error with its whole chain.
+    pub fn refused<T, E>(
+        &mut self,
+        what: &str,
+        result: Result<T, E>,
+        reason: &str,
+    ) -> anyhow::Result<()>
     where
         E: Into<anyhow::Error>,
     {
@@ -129,7 +153,8 @@ impl Transcript {
         Ok(())
     }
 
-    /// The same, printing the innermost cause only: for a list of refusals with one outer error.
+    /// The same, printing the innermost cause only: for a list of refusals with one outer
+    /// error.
     pub fn refused_in_short<T, E>(
         &mut self,
         what: &str,
@@ -140,28 +165,40 @@ impl Transcript {
         E: Into<anyhow::Error>,
     {
         let layers = self.refusal(what, result, reason)?;
-        self.labeled("because", Style::new().dimmed(), layers.last().map_or("", String::as_str));
+        self.labeled(
+            "because",
+            Style::new().dimmed(),
+            layers.last().map_or("", String::as_str),
+        );
         Ok(())
     }
 
-    fn refusal<T, E>(&mut self, what: &str, result: Result<T, E>, reason: &str) -> anyhow::Result<Vec<String>>
+    fn refusal<T, E>(
+        &mut self,
+        what: &str,
+        result: Result<T, E>,
+        reason: &str,
+    ) -> anyhow::Result<Vec<String>>
     where
         E: Into<anyhow::Error>,
     {
         self.claim()?;
-        let Err(error) = result else { bail!("expected to be refused, but was accepted: {what}") };
+        let Err(error) = result else {
+            bail!("expected to be refused, but was accepted: {what}")
+        };
         let error = error.into();
         let layers = ErrorChain(error.as_ref()).layers();
         if !layers.iter().any(|layer| layer.contains(reason)) {
-            return Err(
-                error.context(format!("refused, but not for the expected reason \"{reason}\": {what}"))
-            );
+            return Err(error.context(format!(
+                "refused, but not for the expected reason \"{reason}\": {what}"
+            )));
         }
         self.labeled("refused", AnsiColor::Green.on_default().bold(), what);
         Ok(layers)
     }
 
-    /// An attack on the vulnerable variant, which must succeed: else there is nothing to teach.
+    /// An attack on the vulnerable variant, which must succeed: else there is nothing to
+    /// teach.
     pub fn attack_works(&mut self, what: &str, succeeded: bool) -> anyhow::Result<()> {
         self.claim()?;
         ensure!(succeeded, "the attack was expected to work, but did not: {what}");
@@ -179,7 +216,10 @@ impl Transcript {
         self.claim()?;
         let bytes = bytes.as_ref();
         let Some(place) = wire.find(bytes) else {
-            bail!("expected on the wire, but not found in {} recorded bytes: {name}", wire.len());
+            bail!(
+                "expected on the wire, but not found in {} recorded bytes: {name}",
+                wire.len()
+            );
         };
         let text = format!("{name}: \"{}\", {}", bytes.escape_ascii(), place.direction);
         self.labeled("wire shows", AnsiColor::Red.on_default(), &text);
@@ -198,7 +238,10 @@ impl Transcript {
             !wire.is_empty(),
             "the tap recorded nothing, so that it shows nothing proves nothing: {name}"
         );
-        ensure!(!wire.overflowed(), "the recording is incomplete, so an absence proves nothing: {name}");
+        ensure!(
+            !wire.overflowed(),
+            "the recording is incomplete, so an absence proves nothing: {name}"
+        );
         if let Some(place) = wire.find(bytes.as_ref()) {
             bail!("expected to be hidden, but found on the wire, {place}: {name}");
         }
@@ -220,20 +263,28 @@ impl Transcript {
         if let Some(steps) = &mut self.held_back {
             steps.push(String::new());
         }
-        self.write("\n");
+        if self.began {
+            self.write("\n");
+        }
         self.heading(heading);
     }
 
     pub(crate) fn end(&mut self, parts: usize) {
-        let parts = if parts == 1 { "1 part".to_owned() } else { format!("{parts} parts") };
+        let parts =
+            if parts == 1 { "1 part".to_owned() } else { format!("{parts} parts") };
         let claims = format!("{} claims checked in {parts}: all hold.", self.claims);
         self.write(&format!("\n{claims}\n"));
     }
 
     /// Flushes the part; with `--pause`, reveals it step by step.
     pub(crate) fn end_part(&mut self) -> anyhow::Result<()> {
-        for (index, step) in
-            self.held_back.as_mut().map(std::mem::take).unwrap_or_default().iter().enumerate()
+        for (index, step) in self
+            .held_back
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+            .iter()
+            .enumerate()
         {
             if index > 0 && self.failed.is_none() {
                 wait_for_enter();
@@ -245,7 +296,8 @@ impl Transcript {
 
     fn heading(&mut self, text: &str) {
         let style = Style::new().bold();
-        let text = textwrap::fill(text, textwrap::Options::new(WIDTH).subsequent_indent(INDENT));
+        let text =
+            textwrap::fill(text, textwrap::Options::new(WIDTH).subsequent_indent(INDENT));
         let rule = "-".repeat(text.lines().map(str::len).max().unwrap_or(0));
         self.write(&format!("{style}{text}{style:#}\n{rule}\n"));
     }
@@ -259,7 +311,8 @@ impl Transcript {
             .word_splitter(textwrap::WordSplitter::NoHyphenation)
             .break_words(false);
         // A text of several lines (a message, a page) keeps its lines.
-        let filled: Vec<String> = text.lines().map(|line| textwrap::fill(line, &options)).collect();
+        let filled: Vec<String> =
+            text.lines().map(|line| textwrap::fill(line, &options)).collect();
         let filled = filled.join("\n");
         let body = filled.get(hanging.len()..).unwrap_or_default();
         let padding = " ".repeat(LABEL.saturating_sub(label.len()));
@@ -282,6 +335,7 @@ impl Transcript {
     }
 
     fn write(&mut self, text: &str) {
+        self.began = true;
         match self.held_back.as_mut().and_then(|steps| steps.last_mut()) {
             Some(step) => step.push_str(text),
             None => self.write_out(text),
@@ -295,7 +349,8 @@ impl Transcript {
     }
 }
 
-/// Waits for Enter. At the end of input nobody is there to press it, and the lesson goes on.
+/// Waits for Enter. At the end of input nobody is there to press it, and the lesson goes
+/// on.
 fn wait_for_enter() {
     let _ = write!(io::stderr(), "\n(Enter to go on) ");
     let _ = io::stdin().lock().read_line(&mut String::new());

@@ -1,8 +1,8 @@
-//! A relay on loopback between a client and a server: a tap that records, or an attacker that
-//! changes, repeats, delays and cuts.
+//! A relay on loopback between a client and a server: a tap that records, or an attacker
+//! that changes, repeats, delays and cuts.
 //!
-//! Whoever runs a router, an access point or a proxy on the way stands where this relay stands. It
-//! has no key and no certificate; it has the bytes.
+//! Whoever runs a router, an access point or a proxy on the way stands where this relay
+//! stands. It has no key and no certificate; it has the bytes.
 
 use std::fmt;
 use std::io;
@@ -76,7 +76,8 @@ pub enum Action {
     Repeat,
     /// Passes it on later.
     Delay(Duration),
-    /// Passes nothing on any more and closes both connections, without a word to either end.
+    /// Passes nothing on any more and closes both connections, without a word to either
+    /// end.
     Cut,
 }
 
@@ -111,12 +112,21 @@ impl Wiretap {
     }
 
     /// An attacker before `server`, asked about each unit of both directions.
-    pub async fn attacking<F>(server: SocketAddr, framing: Framing, attack: F) -> io::Result<Self>
+    pub async fn attacking<F>(
+        server: SocketAddr,
+        framing: Framing,
+        attack: F,
+    ) -> io::Result<Self>
     where
         F: FnMut(Unit<'_>) -> Action + Send + 'static,
     {
         let log = Arc::new(Mutex::new(Log::default()));
-        let relay = Relay { server, framing, attack: Arc::new(Mutex::new(attack)), log: log.clone() };
+        let relay = Relay {
+            server,
+            framing,
+            attack: Arc::new(Mutex::new(attack)),
+            log: log.clone(),
+        };
         let relay = LoopbackServer::start(move |client| {
             let mut log = lock(&relay.log);
             log.connections.push(Conversation::default());
@@ -130,8 +140,8 @@ impl Wiretap {
         self.relay.address()
     }
 
-    /// What was recorded until now. A byte is recorded before it is passed on, so whatever an end
-    /// has received is in here.
+    /// What was recorded until now. A byte is recorded before it is passed on, so
+    /// whatever an end has received is in here.
     pub fn recording(&self) -> Recording {
         let log = lock(&self.log);
         Recording { connections: log.connections.clone(), overflowed: log.overflowed }
@@ -194,15 +204,21 @@ impl Recording {
     /// What can be read of a connection's TLS, record by record.
     pub fn tls(&self, connection: usize) -> TlsView {
         match self.connections.get(connection) {
-            Some(conversation) => tls_records::view(&conversation.to_server, &conversation.to_client),
+            Some(conversation) => {
+                tls_records::view(&conversation.to_server, &conversation.to_client)
+            }
             None => TlsView::default(),
         }
     }
 }
 
-/// Plays recorded bytes to `server` on a new connection, and returns what it answers until it closes
-/// or `patience` ends.
-pub async fn replay(server: SocketAddr, bytes: &[u8], patience: Duration) -> io::Result<Vec<u8>> {
+/// Plays recorded bytes to `server` on a new connection, and returns what it answers
+/// until it closes or `patience` ends.
+pub async fn replay(
+    server: SocketAddr,
+    bytes: &[u8],
+    patience: Duration,
+) -> io::Result<Vec<u8>> {
     let mut answer = Vec::new();
     let conversation = async {
         let mut stream = TcpStream::connect(server).await?;
@@ -241,7 +257,8 @@ struct Relay {
 
 impl Relay {
     async fn connection(self, client: TcpStream, index: usize) {
-        let server = tokio::time::timeout(CONNECT_DEADLINE, TcpStream::connect(self.server)).await;
+        let server =
+            tokio::time::timeout(CONNECT_DEADLINE, TcpStream::connect(self.server)).await;
         let Ok(Ok(server)) = server else { return };
         // Each unit leaves at once, as it came.
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
@@ -249,8 +266,8 @@ impl Relay {
         let (server_in, server_out) = server.into_split();
         let up = self.pump(index, Direction::ToServer, client_in, server_out);
         let down = self.pump(index, Direction::ToClient, server_in, client_out);
-        // An end of one direction is passed on, and the other goes on. A cut or an error ends both:
-        // returning drops all four halves, which closes both sockets.
+        // An end of one direction is passed on, and the other goes on. A cut or an error
+        // ends both: returning drops all four halves, which closes both sockets.
         let _ = tokio::try_join!(up, down);
     }
 
@@ -271,12 +288,19 @@ impl Relay {
             let ended = read == 0;
             while let Some(length) = self.framing.first_unit(&pending, ended) {
                 let bytes: Vec<u8> = pending.drain(..length).collect();
-                let action = (lock(&self.attack))(Unit { connection, direction, index, bytes: &bytes });
+                let action = (lock(&self.attack))(Unit {
+                    connection,
+                    direction,
+                    index,
+                    bytes: &bytes,
+                });
                 index += 1;
                 match action {
                     Action::Pass => to.write_all(&bytes).await?,
                     Action::Replace(other) => to.write_all(&other).await?,
-                    Action::Repeat => to.write_all(&[bytes.as_slice(), &bytes].concat()).await?,
+                    Action::Repeat => {
+                        to.write_all(&[bytes.as_slice(), &bytes].concat()).await?
+                    }
                     Action::Delay(by) => {
                         tokio::time::sleep(by).await;
                         to.write_all(&bytes).await?;
@@ -290,11 +314,18 @@ impl Relay {
         }
     }
 
-    fn record(&self, connection: usize, direction: Direction, bytes: &[u8]) -> io::Result<()> {
+    fn record(
+        &self,
+        connection: usize,
+        direction: Direction,
+        bytes: &[u8],
+    ) -> io::Result<()> {
         let mut log = lock(&self.log);
         if log.total + bytes.len() > MAX_RECORDED {
             log.overflowed = true;
-            return Err(io::Error::other("the tap recorded its 16 MiB and relays no more"));
+            return Err(io::Error::other(
+                "the tap recorded its 16 MiB and relays no more",
+            ));
         }
         log.total += bytes.len();
         let conversation = &mut log.connections[connection];
@@ -307,17 +338,20 @@ impl Relay {
 }
 
 impl Framing {
-    /// The length of the first whole unit in `pending`. What is no whole unit is passed on as it is
-    /// at the end of the stream, or when it is longer than any unit may be.
+    /// The length of the first whole unit in `pending`. What is no whole unit is passed
+    /// on as it is at the end of the stream, or when it is longer than any unit may be.
     fn first_unit(self, pending: &[u8], ended: bool) -> Option<usize> {
         let whole = match self {
             Framing::Chunks => Some(pending.len()),
-            Framing::Lines => pending.iter().position(|&byte| byte == b'\n').map(|at| at + 1),
-            Framing::TlsRecords => {
-                tls_records::record_length(pending).filter(|&length| length <= pending.len())
+            Framing::Lines => {
+                pending.iter().position(|&byte| byte == b'\n').map(|at| at + 1)
             }
+            Framing::TlsRecords => tls_records::record_length(pending)
+                .filter(|&length| length <= pending.len()),
         };
-        whole.or((ended || pending.len() > MAX_UNIT).then_some(pending.len())).filter(|&length| length > 0)
+        whole
+            .or((ended || pending.len() > MAX_UNIT).then_some(pending.len()))
+            .filter(|&length| length > 0)
     }
 }
 

@@ -1,5 +1,5 @@
-//! The lab's certificates are what they say. Every verdict of a TLS client about them stands in the
-//! lesson that shows it; here is what holds for all of them.
+//! The lab's certificates are what they say. Every verdict of a TLS client about them
+//! stands in the lesson that shows it; here is what holds for all of them.
 
 use std::collections::HashSet;
 
@@ -10,8 +10,14 @@ use shared::{LabCa, crypto_provider};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
-fn verdict(ca: &LabCa, identity: &shared::Identity, name: &str) -> Result<(), Box<dyn std::error::Error>> {
-    let verifier = WebPkiServerVerifier::builder_with_provider(ca.roots(), crypto_provider()).build()?;
+fn verdict(
+    ca: &LabCa,
+    identity: &shared::Identity,
+    name: &str,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let verifier =
+        WebPkiServerVerifier::builder_with_provider(ca.roots(), crypto_provider())
+            .build()?;
     let chain = identity.chain();
     let name = ServerName::try_from(name.to_owned())?;
     verifier.verify_server_cert(&chain[0], &chain[1..], &name, &[], UnixTime::now())?;
@@ -43,7 +49,10 @@ fn serial_numbers_are_positive_distinct_and_at_most_20_bytes() -> TestResult {
     for _ in 0..20 {
         let identity = ca.leaf("bank.test").issue()?;
         let serial = identity.serial().to_vec();
-        assert!(serial.len() <= 20 && serial[0] & 0x80 == 0 && serial[0] != 0, "{serial:x?}");
+        assert!(
+            serial.len() <= 20 && serial[0] & 0x80 == 0 && serial[0] != 0,
+            "{serial:x?}"
+        );
         assert!(seen.insert(serial), "a serial number twice");
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! The packages of the course in one program: one provider of cryptography, versions above the
-//! floors of known advisories, and the smallest Rust that builds them.
+//! The packages of the course in one program: one provider of cryptography, versions
+//! above the floors of known advisories, and the smallest Rust that builds them.
 
 use std::process::Command;
 
@@ -12,20 +12,30 @@ use shared::crypto_provider;
 
 #[test]
 fn rustls_offers_the_post_quantum_hybrid_first() {
-    let groups: Vec<NamedGroup> = crypto_provider().kx_groups.iter().map(|group| group.name()).collect();
+    let groups: Vec<NamedGroup> =
+        crypto_provider().kx_groups.iter().map(|group| group.name()).collect();
     assert_eq!(groups.first(), Some(&NamedGroup::X25519MLKEM768));
 }
 
 #[test]
 fn jsonwebtoken_has_a_provider_too() {
-    // A malformed token fails before any cryptography, so it would prove nothing about the provider.
+    // A malformed token fails before any cryptography, so it would prove nothing about
+    // the provider.
     let secret = [7; 32];
     let claims = json!({ "sub": "alice", "exp": 4_000_000_000_u64 });
-    let token = jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(&secret))
-        .expect("signed");
+    let token = jsonwebtoken::encode(
+        &Header::default(),
+        &claims,
+        &EncodingKey::from_secret(&secret),
+    )
+    .expect("signed");
     let validation = Validation::new(Algorithm::HS256);
-    let decoded = jsonwebtoken::decode::<Value>(&token, &DecodingKey::from_secret(&secret), &validation)
-        .expect("verified");
+    let decoded = jsonwebtoken::decode::<Value>(
+        &token,
+        &DecodingKey::from_secret(&secret),
+        &validation,
+    )
+    .expect("verified");
     assert_eq!(decoded.claims["sub"], "alice");
 }
 
@@ -59,7 +69,10 @@ fn no_second_provider_and_no_version_below_an_advisory() {
     let packages = packages();
     let name = |package: &Value| package["name"].as_str().unwrap_or_default().to_owned();
     for unwanted in ["rsa", "rustls-pemfile", "openssl", "native-tls"] {
-        assert!(!packages.iter().any(|package| name(package) == unwanted), "{unwanted} is in Cargo.lock");
+        assert!(
+            !packages.iter().any(|package| name(package) == unwanted),
+            "{unwanted} is in Cargo.lock"
+        );
     }
     // RustSec, read on 21 August 2026; jsonwebtoken: GHSA-h395-gr6q-cpjc.
     let floors = [
@@ -73,7 +86,8 @@ fn no_second_provider_and_no_version_below_an_advisory() {
         ("tokio-rustls", "0.13.1"),
     ];
     for (package, floor) in floors {
-        let found: Vec<_> = packages.iter().filter(|found| name(found) == package).collect();
+        let found: Vec<_> =
+            packages.iter().filter(|found| name(found) == package).collect();
         for found in found {
             let has = found["version"].as_str().unwrap_or_default();
             assert!(version(has) >= version(floor), "{package} {has} is below {floor}");
@@ -84,10 +98,14 @@ fn no_second_provider_and_no_version_below_an_advisory() {
 #[test]
 fn rust_version_is_what_the_dependencies_need() {
     let packages = packages();
-    let needs = |package: &Value| version(package["rust_version"].as_str().unwrap_or("1"));
+    let needs =
+        |package: &Value| version(package["rust_version"].as_str().unwrap_or("1"));
     let is_ours = |package: &&Value| package["source"].is_null();
     let ours = packages.iter().filter(is_ours).map(needs).max().expect("our packages");
-    let highest = packages.iter().filter(|package| !is_ours(package)).max_by_key(|package| needs(package));
+    let highest = packages
+        .iter()
+        .filter(|package| !is_ours(package))
+        .max_by_key(|package| needs(package));
     let highest = highest.expect("dependencies");
     assert!(
         ours >= needs(highest),

@@ -19,7 +19,9 @@ fn a_half_sent_record_is_incomplete() {
 
 #[test]
 fn plain_http_is_malformed_and_shown() {
-    let Content::Malformed(why) = &contents(b"GET / HTTP/1.1\r\n")[0] else { panic!("expected malformed") };
+    let Content::Malformed(why) = &contents(b"GET / HTTP/1.1\r\n")[0] else {
+        panic!("expected malformed")
+    };
     assert_eq!(why, "expected a TLS record header, came \"GET /\"");
 }
 
@@ -31,7 +33,10 @@ fn an_empty_and_an_oversized_fragment_are_told_apart() {
 
 #[test]
 fn a_client_hello_of_garbage_is_malformed() {
-    assert!(matches!(contents(&[22, 3, 1, 0, 6, 1, 0, 0, 2, 9, 9])[..], [Content::Malformed(_)]));
+    assert!(matches!(
+        contents(&[22, 3, 1, 0, 6, 1, 0, 0, 2, 9, 9])[..],
+        [Content::Malformed(_)]
+    ));
 }
 
 #[test]
@@ -47,7 +52,10 @@ fn a_message_over_two_records_is_read_when_it_is_whole() {
 
 #[test]
 fn an_alert_is_named() {
-    assert_eq!(contents(&[21, 3, 3, 0, 2, 2, 48]), [Content::Alert("UnknownCa".to_owned())]);
+    assert_eq!(
+        contents(&[21, 3, 3, 0, 2, 2, 48]),
+        [Content::Alert("UnknownCa".to_owned())]
+    );
     assert!(matches!(contents(&[21, 3, 3, 0, 1, 2])[..], [Content::Malformed(_)]));
 }
 

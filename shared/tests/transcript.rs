@@ -1,4 +1,5 @@
-//! The narrator's verbs hold their claims: what did not happen is not printed as if it had.
+//! The narrator's verbs hold their claims: what did not happen is not printed as if it
+//! had.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -19,33 +20,48 @@ fn refusal(text: &str) -> Result<(), io::Error> {
 #[test]
 fn an_error_where_success_was_claimed_ends_the_lesson() {
     let (page, mut t) = page();
-    let error = t.works("Alice logs in", refusal("wrong password")).expect_err("must fail");
-    assert_eq!(format!("{error:#}"), "expected to work, but did not: Alice logs in: wrong password");
+    let error =
+        t.works("Alice logs in", refusal("wrong password")).expect_err("must fail");
+    assert_eq!(
+        format!("{error:#}"),
+        "expected to work, but did not: Alice logs in: wrong password"
+    );
     assert_eq!(page.text(), "");
 }
 
 #[test]
 fn an_acceptance_where_a_refusal_was_claimed_ends_the_lesson() {
     let (page, mut t) = page();
-    let error = t.refused("the forged message", Ok::<(), io::Error>(()), "forged").expect_err("must fail");
-    assert_eq!(error.to_string(), "expected to be refused, but was accepted: the forged message");
+    let error = t
+        .refused("the forged message", Ok::<(), io::Error>(()), "forged")
+        .expect_err("must fail");
+    assert_eq!(
+        error.to_string(),
+        "expected to be refused, but was accepted: the forged message"
+    );
     assert_eq!(page.text(), "");
 }
 
 #[test]
 fn a_refusal_for_another_reason_ends_the_lesson() {
     let (page, mut t) = page();
-    let error =
-        t.refused("the forged message", refusal("connection refused"), "forged").expect_err("must fail");
-    assert!(format!("{error:#}").contains("not for the expected reason \"forged\""), "{error:#}");
+    let error = t
+        .refused("the forged message", refusal("connection refused"), "forged")
+        .expect_err("must fail");
+    assert!(
+        format!("{error:#}").contains("not for the expected reason \"forged\""),
+        "{error:#}"
+    );
     assert_eq!(page.text(), "");
 }
 
 #[test]
 fn a_refusal_is_printed_with_its_causes() {
     let (page, mut t) = page();
-    t.refused("the forged message", refusal("the tag is forged"), "forged").expect("refused");
-    let expected = "   refused       the forged message\n   error         the tag is forged\n";
+    t.refused("the forged message", refusal("the tag is forged"), "forged")
+        .expect("refused");
+    let expected =
+        "   refused       the forged message\n   error         the tag is forged\n";
     assert_eq!(page.text(), expected);
 }
 
@@ -87,8 +103,7 @@ async fn what_the_wire_shows_and_hides_is_looked_up() -> Result<(), Box<dyn Erro
     t.wire_hides(&wire, "the balance", "1000")?;
     assert!(t.wire_shows(&wire, "the balance", "1000").is_err());
     assert!(t.wire_hides(&wire, "the password", "secret").is_err());
-    let expected =
-        "   wire shows    the password: \"secret\", client to server\n   wire hides    the balance\n";
+    let expected = "   wire shows    the password: \"secret\", client to server\n   wire hides    the balance\n";
     assert_eq!(page.text(), expected);
     Ok(())
 }
@@ -97,7 +112,8 @@ async fn what_the_wire_shows_and_hides_is_looked_up() -> Result<(), Box<dyn Erro
 async fn an_empty_recording_hides_nothing() -> Result<(), Box<dyn Error>> {
     let wire = tapped(b"").await?.recording();
     let (_page, mut t) = page();
-    let error = t.wire_hides(&wire, "the password", "secret").expect_err("nothing was recorded");
+    let error =
+        t.wire_hides(&wire, "the password", "secret").expect_err("nothing was recorded");
     assert!(error.to_string().contains("recorded nothing"), "{error}");
     Ok(())
 }
@@ -121,7 +137,8 @@ fn a_full_disk_ends_the_lesson_with_an_error() {
     t.step("Nobody can read this.");
     let error = t.attack_works("it", true).expect_err("the step was not written");
     assert!(
-        format!("{error:#}").starts_with("cannot write the transcript to standard output: "),
+        format!("{error:#}")
+            .starts_with("cannot write the transcript to standard output: "),
         "{error:#}"
     );
 }

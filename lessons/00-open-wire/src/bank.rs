@@ -21,12 +21,17 @@ impl Bank {
     ///
     /// # Errors
     /// No port could be opened.
-    pub async fn open(ledger: Ledger, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
+    pub async fn open(
+        ledger: Ledger,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> io::Result<Self> {
         let ledger = Arc::new(Mutex::new(ledger));
         let book = ledger.clone();
-        let clerk: Clerk = Arc::new(move |request, user| match answer(request, user, &mut lock(&book)) {
-            Ok(text) => format!("OK {text}"),
-            Err(error) => format!("NO {error}"),
+        let clerk: Clerk = Arc::new(move |request, user| {
+            match answer(request, user, &mut lock(&book)) {
+                Ok(text) => format!("OK {text}"),
+                Err(error) => format!("NO {error}"),
+            }
         });
         Ok(Self { service: Service::start(clerk, tls).await?, ledger })
     }
@@ -61,7 +66,11 @@ enum RequestError {
     Unknown,
 }
 
-fn answer(request: &str, user: &mut Option<String>, ledger: &mut Ledger) -> Result<String, RequestError> {
+fn answer(
+    request: &str,
+    user: &mut Option<String>,
+    ledger: &mut Ledger,
+) -> Result<String, RequestError> {
     match *request.split(' ').collect::<Vec<_>>() {
         ["LOGIN", name, password] => {
             ledger.log_in(name, password)?;
@@ -124,7 +133,8 @@ impl FalseBank {
     }
 }
 
-/// A panic of another holder leaves data that is still consistent: a payment moves in one go.
+/// A panic of another holder leaves data that is still consistent: a payment moves in one
+/// go.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

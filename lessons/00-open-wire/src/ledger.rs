@@ -1,7 +1,7 @@
 //! Accounts and payments, in memory.
 //!
-//! Passwords are kept as plain text here. That is a mistake of its own, which lesson 5 ends with
-//! Argon2id; this lesson is about the wire.
+//! Passwords are kept as plain text here. That is a mistake of its own, which lesson 5
+//! ends with Argon2id; this lesson is about the wire.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,8 @@ struct Account {
 /// Why the bank does not do what it was asked to.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum LedgerError {
-    /// One error for an unknown name and a wrong password, so that nobody can ask who has an account.
+    /// One error for an unknown name and a wrong password, so that nobody can ask who has
+    /// an account.
     #[error("unknown name or wrong password")]
     Login,
     /// The payee has no account.
@@ -36,7 +37,8 @@ pub enum LedgerError {
 impl Ledger {
     /// Opens an account.
     pub fn open(mut self, name: &str, password: &str, coins: u32) -> Self {
-        self.accounts.insert(name.to_owned(), Account { password: password.to_owned(), coins });
+        self.accounts
+            .insert(name.to_owned(), Account { password: password.to_owned(), coins });
         self
     }
 
@@ -56,7 +58,8 @@ impl Ledger {
     /// # Errors
     /// Nothing moves on [`LedgerError::NoSuchPayee`] and [`LedgerError::NotEnough`].
     pub fn pay(&mut self, from: &str, to: &str, amount: u32) -> Result<(), LedgerError> {
-        let left = self.balance(from).checked_sub(amount).ok_or(LedgerError::NotEnough)?;
+        let left =
+            self.balance(from).checked_sub(amount).ok_or(LedgerError::NotEnough)?;
         let payee = self.accounts.get_mut(to).ok_or(LedgerError::NoSuchPayee)?;
         if from != to {
             payee.coins = payee.coins.saturating_add(amount);

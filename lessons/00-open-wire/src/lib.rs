@@ -1,5 +1,5 @@
-//! A payment server on an open wire. **Take nothing home from here but [`lines`]**: the rest exists
-//! to be attacked, and the lessons after this one replace it piece by piece.
+//! A payment server on an open wire. **Take nothing home from here but [`lines`]**: the
+//! rest exists to be attacked, and the lessons after this one replace it piece by piece.
 //!
 //! | module | what it is | replaced by |
 //! | --- | --- | --- |

@@ -1,7 +1,8 @@
-//! Reading a line from a stranger: with a limit on its length and a deadline for all of it.
+//! Reading a line from a stranger: with a limit on its length and a deadline for all of
+//! it.
 //!
-//! The mistake this prevents: `read_line` alone waits for ever for a peer that stays silent, and
-//! grows its buffer for as long as a peer sends no line feed.
+//! The mistake this prevents: `read_line` alone waits for ever for a peer that stays
+//! silent, and grows its buffer for as long as a peer sends no line feed.
 
 use std::io;
 use std::time::Duration;
@@ -46,19 +47,26 @@ pub enum LineError {
 }
 
 // ANCHOR: read_line
-/// Reads one line without its line feed; none if the peer closed the connection after a whole line.
+/// Reads one line without its line feed; none if the peer closed the connection after a
+/// whole line.
 ///
-/// Not cancel safe: after an error the position in the stream is unknown, so end the connection.
+/// Not cancel safe: after an error the position in the stream is unknown, so end the
+/// connection.
 ///
 /// # Errors
 /// See [`LineError`].
-pub async fn read_line<S>(stream: &mut S, limits: LineLimits) -> Result<Option<String>, LineError>
+pub async fn read_line<S>(
+    stream: &mut S,
+    limits: LineLimits,
+) -> Result<Option<String>, LineError>
 where
     S: AsyncBufRead + Unpin,
 {
     let mut line = Vec::new();
     let mut limited = stream.take(limits.longest as u64);
-    match tokio::time::timeout(limits.deadline, limited.read_until(b'\n', &mut line)).await {
+    match tokio::time::timeout(limits.deadline, limited.read_until(b'\n', &mut line))
+        .await
+    {
         Err(_elapsed) => return Err(LineError::TooSlow(limits.deadline)),
         Ok(read) => read?,
     };
@@ -68,7 +76,9 @@ where
             line.pop();
             String::from_utf8(line).map(Some).map_err(|_| LineError::NotText)
         }
-        Some(_) if line.len() == limits.longest => Err(LineError::TooLong(limits.longest)),
+        Some(_) if line.len() == limits.longest => {
+            Err(LineError::TooLong(limits.longest))
+        }
         Some(_) => Err(LineError::Cut(line.len())),
     }
 }
@@ -96,7 +106,10 @@ mod tests {
     #[tokio::test]
     async fn a_line_of_the_limit_is_read_and_one_byte_more_is_refused() {
         let longest = [vec![b'a'; 255], vec![b'\n']].concat();
-        assert_eq!(first_line(&longest).await.expect("a line").map(|line| line.len()), Some(255));
+        assert_eq!(
+            first_line(&longest).await.expect("a line").map(|line| line.len()),
+            Some(255)
+        );
         let longer = [vec![b'a'; 256], vec![b'\n']].concat();
         assert!(matches!(first_line(&longer).await, Err(LineError::TooLong(256))));
     }
@@ -114,7 +127,8 @@ mod tests {
     #[tokio::test]
     async fn a_silent_peer_is_given_up() {
         let (_silent, stream) = tokio::io::duplex(16);
-        let limits = LineLimits { deadline: Duration::from_millis(20), ..LineLimits::default() };
+        let limits =
+            LineLimits { deadline: Duration::from_millis(20), ..LineLimits::default() };
         let read = read_line(&mut tokio::io::BufReader::new(stream), limits).await;
         assert!(matches!(read, Err(LineError::TooSlow(_))));
     }

@@ -1,5 +1,5 @@
-//! A service that answers lines of text: over plain TCP, which is the mistake of this lesson, or over
-//! TLS.
+//! A service that answers lines of text: over plain TCP, which is the mistake of this
+//! lesson, or over TLS.
 
 use std::io;
 use std::net::SocketAddr;
@@ -48,7 +48,10 @@ impl Service {
     ///
     /// # Errors
     /// No port could be opened.
-    pub async fn start(clerk: Clerk, tls: Option<Arc<rustls::ServerConfig>>) -> io::Result<Self> {
+    pub async fn start(
+        clerk: Clerk,
+        tls: Option<Arc<rustls::ServerConfig>>,
+    ) -> io::Result<Self> {
         let (report, outcomes) = mpsc::unbounded_channel();
         let tls = tls.map(TlsAcceptor::from);
         let server = LoopbackServer::start(move |tcp| {
@@ -76,17 +79,25 @@ impl Service {
     }
 }
 
-async fn connection(tcp: TcpStream, tls: Option<TlsAcceptor>, clerk: Clerk) -> Result<(), ServeError> {
+async fn connection(
+    tcp: TcpStream,
+    tls: Option<TlsAcceptor>,
+    clerk: Clerk,
+) -> Result<(), ServeError> {
     let Some(tls) = tls else { return serve(tcp, clerk).await };
     let handshake = tokio::time::timeout(HANDSHAKE_DEADLINE, tls.accept(tcp)).await;
-    let stream =
-        handshake.map_err(|_elapsed| ServeError::HandshakeTooSlow)?.map_err(ServeError::Handshake)?;
+    let stream = handshake
+        .map_err(|_elapsed| ServeError::HandshakeTooSlow)?
+        .map_err(ServeError::Handshake)?;
     serve(stream, clerk).await
 }
 
 // ANCHOR: serve
 /// Serves one connection until the client closes it. The stream may be TCP or TLS.
-async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, clerk: Clerk) -> Result<(), ServeError> {
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    clerk: Clerk,
+) -> Result<(), ServeError> {
     let mut stream = BufReader::new(stream);
     let mut user = None;
     while let Some(request) = read_line(&mut stream, LineLimits::default()).await? {

@@ -1,5 +1,5 @@
-//! The smallest TLS set-up, for the last part of this lesson. Lesson 2 explains each line and makes
-//! it fit for use.
+//! The smallest TLS set-up, for the last part of this lesson. Lesson 2 explains each line
+//! and makes it fit for use.
 
 use std::sync::Arc;
 
@@ -31,7 +31,10 @@ pub fn server(identity: &Identity) -> Result<Arc<ServerConfig>, rustls::Error> {
 ///
 /// # Errors
 /// The peer cannot prove that it is the bank, or the connection failed.
-pub async fn connect<S>(roots: Arc<RootCertStore>, stream: S) -> anyhow::Result<TlsStream<S>>
+pub async fn connect<S>(
+    roots: Arc<RootCertStore>,
+    stream: S,
+) -> anyhow::Result<TlsStream<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

@@ -20,7 +20,8 @@ fn list_names_the_parts_with_a_line_each() {
 fn all_parts_run_in_order_when_none_is_named() {
     let all = run(LESSON, &[]);
     let all = text(&all.stdout);
-    let headings: Vec<&str> = all.lines().filter(|line| line.starts_with("Part ")).collect();
+    let headings: Vec<&str> =
+        all.lines().filter(|line| line.starts_with("Part ")).collect();
     assert_eq!(headings.len(), 5);
     for (heading, part) in headings.iter().zip(parts(LESSON)) {
         assert!(heading.contains(&format!(", {part}: ")), "{heading}");
@@ -33,7 +34,10 @@ fn an_unknown_part_says_which_there_are() {
     let refused = run(LESSON, &["listne"]);
     assert_eq!(refused.status.code(), Some(2));
     let said = text(&refused.stderr);
-    assert!(said.contains("[possible values: listen, tamper, replay, impersonate, map]"), "{said}");
+    assert!(
+        said.contains("[possible values: listen, tamper, replay, impersonate, map]"),
+        "{said}"
+    );
     assert!(said.contains("'listen'"), "it suggests the part that was meant: {said}");
 }
 
@@ -61,7 +65,9 @@ fn a_full_disk_is_reported() -> std::io::Result<()> {
     assert_eq!(ended.status.code(), Some(1));
     let said = text(&ended.stderr);
     assert!(
-        said.contains("cannot write the transcript to standard output: No space left on device"),
+        said.contains(
+            "cannot write the transcript to standard output: No space left on device"
+        ),
         "{said}"
     );
     Ok(())

@@ -2,5 +2,8 @@
 
 #[test]
 fn every_part_prints_what_the_book_shows() {
-    shared::testing::snapshots::check_lesson(env!("CARGO_BIN_EXE_lesson-0"), env!("CARGO_MANIFEST_DIR"));
+    shared::testing::snapshots::check_lesson(
+        env!("CARGO_BIN_EXE_lesson-0"),
+        env!("CARGO_MANIFEST_DIR"),
+    );
 }

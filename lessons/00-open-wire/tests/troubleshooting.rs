@@ -29,7 +29,11 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
 
     t.step("A wrong name or password.");
     let mut client = BankClient::new(TcpStream::connect(bank.address()).await?);
-    t.refused("by the bank", client.log_in("alice", "wrong").await, "unknown name or wrong password")?;
+    t.refused(
+        "by the bank",
+        client.log_in("alice", "wrong").await,
+        "unknown name or wrong password",
+    )?;
     t.shows("fix", "The bank does not say which of the two: look at what you sent.");
     client.close().await?;
     bank.outcome().await?;
@@ -38,21 +42,35 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
     let mut stranger = TcpStream::connect(bank.address()).await?;
     stranger.write_all(&[b'A'; 300]).await?;
     t.refused("by the bank", bank.outcome().await, "at most 256 bytes")?;
-    t.shows("fix", "Send lines of the protocol. A server can raise its limit, and always has one.");
+    t.shows(
+        "fix",
+        "Send lines of the protocol. A server can raise its limit, and always has one.",
+    );
 
     t.step("A client that goes away in the middle of a line.");
     let mut stranger = TcpStream::connect(bank.address()).await?;
     stranger.write_all(b"LOGIN ali").await?;
     stranger.shutdown().await?;
     t.refused("by the bank", bank.outcome().await, "in the middle of a line")?;
-    t.shows("fix", "Nothing to do on the server. The client should send whole lines, then close.");
+    t.shows(
+        "fix",
+        "Nothing to do on the server. The client should send whole lines, then close.",
+    );
     stranger.read_to_end(&mut Vec::new()).await?;
 
     t.step("A connection that ends without an answer.");
-    let cut = Wiretap::attacking(bank.address(), Framing::Lines, |_line| Action::Cut).await?;
+    let cut =
+        Wiretap::attacking(bank.address(), Framing::Lines, |_line| Action::Cut).await?;
     let mut client = BankClient::new(TcpStream::connect(cut.address()).await?);
-    t.refused("by the client", client.log_in("alice", "correct-horse").await, "without an answer")?;
-    t.shows("fix", "On an open wire the client cannot tell an attacker from a server that stopped.");
+    t.refused(
+        "by the client",
+        client.log_in("alice", "correct-horse").await,
+        "without an answer",
+    )?;
+    t.shows(
+        "fix",
+        "On an open wire the client cannot tell an attacker from a server that stopped.",
+    );
     let _ended = bank.outcome().await;
 
     t.step("A client that does not speak TLS, and a server that does.");
@@ -60,11 +78,13 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
     let config = tls::server(&ca.leaf(tls::BANK).issue()?)?;
     let mut secure = Bank::open(accounts(), Some(config)).await?;
     let mut client = BankClient::new(TcpStream::connect(secure.address()).await?);
-    // What the client sees depends on which comes first, the alert or the end: it is no line of text.
+    // What the client sees depends on which comes first, the alert or the end: it is no
+    // line of text.
     assert!(client.log_in("alice", "correct-horse").await.is_err());
     t.refused("by the bank", secure.outcome().await, "InvalidContentType")?;
     t.shows("fix", "Wrap the client's stream in TLS.");
 
-    settings(env!("CARGO_MANIFEST_DIR")).bind(|| insta::assert_snapshot!("troubleshooting", page.text()));
+    settings(env!("CARGO_MANIFEST_DIR"))
+        .bind(|| insta::assert_snapshot!("troubleshooting", page.text()));
     Ok(())
 }

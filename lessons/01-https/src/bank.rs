@@ -5,8 +5,8 @@
 //! | `GET /balance` | `{"owner":"alice","coins":100}` |
 //! | `POST /pay` with `{"to":"bob","coins":25}` | `{"to":"bob","coins":25}` and a debit |
 //!
-//! Both want `Authorization: Bearer` and the token. Lesson 4 makes such tokens; here it is one
-//! fixed string.
+//! Both want `Authorization: Bearer` and the token. Lesson 4 makes such tokens; here it
+//! is one fixed string.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -66,32 +66,46 @@ impl Bank {
 
     fn answer(&self, request: &Request<Bytes>) -> Response<Full<Bytes>> {
         let expected = format!("Bearer {TOKEN}");
-        if request.headers().get(AUTHORIZATION).is_none_or(|value| value != expected.as_str()) {
+        if request
+            .headers()
+            .get(AUTHORIZATION)
+            .is_none_or(|value| value != expected.as_str())
+        {
             return status(StatusCode::UNAUTHORIZED);
         }
         match (request.method(), request.uri().path()) {
-            (&Method::GET, "/balance") => json(&Balance { owner: "alice".to_owned(), coins: self.coins() }),
-            (&Method::POST, "/pay") => match serde_json::from_slice::<Payment>(request.body()) {
-                Ok(payment) if payment.coins <= self.coins() => {
-                    lock(&self.paid).push(payment.clone());
-                    json(&payment)
+            (&Method::GET, "/balance") => {
+                json(&Balance { owner: "alice".to_owned(), coins: self.coins() })
+            }
+            (&Method::POST, "/pay") => {
+                match serde_json::from_slice::<Payment>(request.body()) {
+                    Ok(payment) if payment.coins <= self.coins() => {
+                        lock(&self.paid).push(payment.clone());
+                        json(&payment)
+                    }
+                    Ok(_more_than_there_is) => status(StatusCode::CONFLICT),
+                    Err(_not_a_payment) => status(StatusCode::BAD_REQUEST),
                 }
-                Ok(_more_than_there_is) => status(StatusCode::CONFLICT),
-                Err(_not_a_payment) => status(StatusCode::BAD_REQUEST),
-            },
+            }
             _ => status(StatusCode::NOT_FOUND),
         }
     }
 
     fn coins(&self) -> u32 {
-        lock(&self.paid).iter().fold(100, |left, payment| left.saturating_sub(payment.coins))
+        lock(&self.paid)
+            .iter()
+            .fold(100, |left, payment| left.saturating_sub(payment.coins))
     }
 }
 
 fn json(value: &impl Serialize) -> Response<Full<Bytes>> {
-    let Ok(body) = serde_json::to_vec(value) else { return status(StatusCode::INTERNAL_SERVER_ERROR) };
+    let Ok(body) = serde_json::to_vec(value) else {
+        return status(StatusCode::INTERNAL_SERVER_ERROR);
+    };
     let mut response = Response::new(Full::from(body));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 

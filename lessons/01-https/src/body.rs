@@ -1,7 +1,8 @@
 //! Reading an answer with a limit on its size.
 //!
-//! The mistake this prevents: `response.bytes()`, `text()` and `json()` keep everything that the server
-//! sends, however much that is. A `Content-Length` may be missing or a lie, so what counts is what came.
+//! The mistake this prevents: `response.bytes()`, `text()` and `json()` keep everything
+//! that the server sends, however much that is. A `Content-Length` may be missing or a
+//! lie, so what counts is what came.
 
 use reqwest::Response;
 use serde::de::DeserializeOwned;
@@ -25,18 +26,24 @@ pub enum BodyError {
 }
 
 // ANCHOR: read_body
-/// The whole body, if it has at most `limit` bytes. On an error the connection is closed, so a server
-/// cannot go on sending.
+/// The whole body, if it has at most `limit` bytes. On an error the connection is closed,
+/// so a server cannot go on sending.
 ///
 /// # Errors
-/// [`BodyError::TooLarge`], [`BodyError::Read`]. The URL is taken out of the latter: it may hold a token.
-pub async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, BodyError> {
+/// [`BodyError::TooLarge`], [`BodyError::Read`]. The URL is taken out of the latter: it
+/// may hold a token.
+pub async fn read_body(
+    mut response: Response,
+    limit: usize,
+) -> Result<Vec<u8>, BodyError> {
     let announced = response.content_length().unwrap_or(0);
     if announced > limit as u64 {
         return Err(BodyError::TooLarge { limit });
     }
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| BodyError::Read(error.without_url()))? {
+    while let Some(chunk) =
+        response.chunk().await.map_err(|error| BodyError::Read(error.without_url()))?
+    {
         if chunk.len() > limit - body.len() {
             return Err(BodyError::TooLarge { limit });
         }
@@ -50,6 +57,9 @@ pub async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, 
 ///
 /// # Errors
 /// Those of [`read_body`], and [`BodyError::Json`].
-pub async fn read_json<T: DeserializeOwned>(response: Response, limit: usize) -> Result<T, BodyError> {
+pub async fn read_json<T: DeserializeOwned>(
+    response: Response,
+    limit: usize,
+) -> Result<T, BodyError> {
     serde_json::from_slice(&read_body(response, limit).await?).map_err(BodyError::Json)
 }

@@ -1,8 +1,9 @@
 //! A reqwest client with the defaults that this lesson argues for.
 //!
-//! reqwest's own defaults follow ten redirects, also from https to http, wait for ever for an answer,
-//! take a proxy from the environment and trust every CA of the platform (observed with reqwest 0.13.5).
-//! For a program that talks to a service it knows, none of that is wanted.
+//! reqwest's own defaults follow ten redirects, also from https to http, wait for ever
+//! for an answer, take a proxy from the environment and trust every CA of the platform
+//! (observed with reqwest 0.13.5). For a program that talks to a service it knows, none
+//! of that is wanted.
 
 use std::time::Duration;
 
@@ -26,7 +27,8 @@ pub enum Trust {
     Only(Roots),
     /// The CAs of the operating system, for public servers.
     Platform,
-    /// The CAs of the operating system **and** these. Any public CA can still vouch for your service.
+    /// The CAs of the operating system **and** these. Any public CA can still vouch for
+    /// your service.
     PlatformAnd(Roots),
 }
 
@@ -39,8 +41,8 @@ pub enum Trust {
 /// - no proxy from the environment, no Referer header
 ///
 /// Each of these can be changed on the builder that it returns. For an older server:
-/// `.tls_version_min(Version::TLS_1_2)`. For a company's proxy: `.proxy(…)`; an https request then
-/// goes through a CONNECT tunnel, and TLS still ends at the server.
+/// `.tls_version_min(Version::TLS_1_2)`. For a company's proxy: `.proxy(…)`; an https
+/// request then goes through a CONNECT tunnel, and TLS still ends at the server.
 ///
 /// # Errors
 /// A certificate of `trust` that reqwest refuses; [`Roots`] has checked them before.

@@ -8,8 +8,9 @@
 //! | [`ErrorChain`] | an error with all its causes |
 //! | [`server`] | a small HTTPS server with limits and deadlines; lesson 2 makes it a product's |
 //!
-//! [`bank`] is the service that the lesson talks to. [`lab`] holds the opponents: interceptors, servers
-//! that stall and servers that send you elsewhere. Nothing in there is to be taken home.
+//! [`bank`] is the service that the lesson talks to. [`lab`] holds the opponents:
+//! interceptors, servers that stall and servers that send you elsewhere. Nothing in there
+//! is to be taken home.
 
 pub mod bank;
 pub mod body;

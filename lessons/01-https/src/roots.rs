@@ -1,9 +1,10 @@
 //! Loading the CA certificates that a client trusts.
 //!
-//! The mistake this prevents: `reqwest::Certificate::from_pem(b"garbage")` is `Ok`, and so is the
-//! client built with it. It trusts nobody, and says so only at the first connection, as
-//! `UnknownIssuer` (observed with reqwest 0.13.5). Here an empty or broken file is an error when it is
-//! read, and the error says which file and what is wrong with it.
+//! The mistake this prevents: `reqwest::Certificate::from_pem(b"garbage")` is `Ok`, and
+//! so is the client built with it. It trusts nobody, and says so only at the first
+//! connection, as `UnknownIssuer` (observed with reqwest 0.13.5). Here an empty or broken
+//! file is an error when it is read, and the error says which file and what is wrong with
+//! it.
 
 use std::fmt;
 use std::fs::File;
@@ -15,7 +16,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use thiserror::Error;
 
-/// The largest file that is read, in bytes. The bundle of all public CAs takes a quarter of it.
+/// The largest file that is read, in bytes. The bundle of all public CAs takes a quarter
+/// of it.
 pub const MAX_FILE: u64 = 1024 * 1024;
 
 /// At least one CA certificate, each of which rustls can use as a trust anchor.
@@ -44,7 +46,9 @@ pub enum RootsError {
     #[error("expected at most {MAX_FILE} bytes, came more: is it the right file?")]
     TooLarge,
     /// A PEM section that begins and does not end.
-    #[error("expected an END line for each BEGIN line, but the text ends before: is it cut off?")]
+    #[error(
+        "expected an END line for each BEGIN line, but the text ends before: is it cut off?"
+    )]
     CutOff,
     /// A PEM section that is not base64, or otherwise broken.
     #[error("expected PEM, but it is broken")]
@@ -80,7 +84,8 @@ impl Roots {
             File::open(path)?.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
-        let roots = read().map_err(RootsError::Read).and_then(|bytes| Self::from_pem(&bytes));
+        let roots =
+            read().map_err(RootsError::Read).and_then(|bytes| Self::from_pem(&bytes));
         roots.map_err(|source| RootsFileError { path: path.to_owned(), source })
     }
 
@@ -88,7 +93,8 @@ impl Roots {
     /// Reads every certificate of a PEM text.
     ///
     /// # Errors
-    /// See [`RootsError`]. One bad section is enough: a CA file is all good or it is not used.
+    /// See [`RootsError`]. One bad section is enough: a CA file is all good or it is not
+    /// used.
     pub fn from_pem(text: &[u8]) -> Result<Self, RootsError> {
         if text.len() as u64 > MAX_FILE {
             return Err(RootsError::TooLarge);
@@ -111,11 +117,15 @@ impl Roots {
     ///
     /// # Errors
     /// [`RootsError::NoCertificate`], [`RootsError::Certificate`]
-    pub fn from_der(certificates: Vec<CertificateDer<'static>>) -> Result<Self, RootsError> {
+    pub fn from_der(
+        certificates: Vec<CertificateDer<'static>>,
+    ) -> Result<Self, RootsError> {
         let mut store = RootCertStore::empty();
         for (index, certificate) in certificates.iter().enumerate() {
             let number = index + 1;
-            store.add(certificate.clone()).map_err(|source| RootsError::Certificate { number, source })?;
+            store
+                .add(certificate.clone())
+                .map_err(|source| RootsError::Certificate { number, source })?;
         }
         match certificates.is_empty() {
             true => Err(RootsError::NoCertificate),
@@ -149,7 +159,9 @@ impl fmt::Debug for Roots {
 
 fn name(kind: SectionKind) -> &'static str {
     match kind {
-        SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey => "a private key",
+        SectionKind::PrivateKey
+        | SectionKind::RsaPrivateKey
+        | SectionKind::EcPrivateKey => "a private key",
         SectionKind::PublicKey => "a public key",
         SectionKind::Crl => "a revocation list",
         SectionKind::Csr => "a certificate request",

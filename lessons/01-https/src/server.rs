@@ -1,5 +1,6 @@
-//! A small HTTPS server on loopback: HTTP/1.1 over TLS 1.2 and 1.3, with a limit or a deadline for
-//! everything that a stranger can send or leave out. Lesson 2 makes it fit for a network.
+//! A small HTTPS server on loopback: HTTP/1.1 over TLS 1.2 and 1.3, with a limit or a
+//! deadline for everything that a stranger can send or leave out. Lesson 2 makes it fit
+//! for a network.
 
 use std::convert::Infallible;
 use std::io;
@@ -15,7 +16,10 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
-use rustls::{NamedGroup, ProtocolVersion, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
+use rustls::{
+    NamedGroup, ProtocolVersion, ServerConfig, SupportedCipherSuite,
+    SupportedProtocolVersion,
+};
 use shared::{LoopbackServer, crypto_provider};
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -32,7 +36,8 @@ pub const CONNECTION_DEADLINE: Duration = Duration::from_secs(60);
 /// The largest request body, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
 
-/// Both versions that rustls has. RFC 9325 section 3.1.1: 1.3 is preferred, 1.2 is for old clients.
+/// Both versions that rustls has. RFC 9325 section 3.1.1: 1.3 is preferred, 1.2 is for
+/// old clients.
 pub const TLS_1_2_AND_1_3: &[&SupportedProtocolVersion] = &[&TLS12, &TLS13];
 /// TLS 1.2 alone, as an old server has it.
 pub const TLS_1_2_ONLY: &[&SupportedProtocolVersion] = &[&TLS12];
@@ -73,7 +78,8 @@ pub enum HandshakeError {
 }
 
 // ANCHOR: server_tls
-/// The TLS side of a server: a chain with the leaf first, its key, and HTTP/1.1 as the only protocol.
+/// The TLS side of a server: a chain with the leaf first, its key, and HTTP/1.1 as the
+/// only protocol.
 ///
 /// # Errors
 /// The chain is empty or broken, or the key belongs to another certificate.
@@ -100,7 +106,8 @@ impl HttpsServer {
         let acceptor = TlsAcceptor::from(tls);
         let (report, handshakes) = mpsc::unbounded_channel();
         let server = LoopbackServer::start(move |tcp| {
-            let (acceptor, handler, report) = (acceptor.clone(), handler.clone(), report.clone());
+            let (acceptor, handler, report) =
+                (acceptor.clone(), handler.clone(), report.clone());
             async move {
                 let outcome = shake_hands(acceptor, tcp).await;
                 let stream = outcome.map(|stream| (negotiated(&stream), stream));
@@ -135,7 +142,10 @@ impl HttpsServer {
     }
 }
 
-async fn shake_hands(acceptor: TlsAcceptor, tcp: TcpStream) -> Result<TlsStream<TcpStream>, HandshakeError> {
+async fn shake_hands(
+    acceptor: TlsAcceptor,
+    tcp: TcpStream,
+) -> Result<TlsStream<TcpStream>, HandshakeError> {
     match tokio::time::timeout(HANDSHAKE_DEADLINE, acceptor.accept(tcp)).await {
         Ok(accepted) => accepted.map_err(HandshakeError::Tls),
         Err(_elapsed) => Err(HandshakeError::TooSlow),
@@ -160,12 +170,16 @@ async fn serve(stream: TlsStream<TcpStream>, handler: Handler) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_DEADLINE)
         .serve_connection(TokioIo::new(stream), service);
-    // An error here is the client's: it went away, or sent no HTTP. The next one is not affected.
+    // An error here is the client's: it went away, or sent no HTTP. The next one is not
+    // affected.
     let _ = tokio::time::timeout(CONNECTION_DEADLINE, connection).await;
 }
 // ANCHOR_END: serve
 
-async fn respond(request: Request<Incoming>, handler: Handler) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn respond(
+    request: Request<Incoming>,
+    handler: Handler,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let mut response = match Limited::new(body, MAX_BODY).collect().await {
         Ok(body) => handler(Request::from_parts(head, body.to_bytes())),
@@ -177,7 +191,8 @@ async fn respond(request: Request<Incoming>, handler: Handler) -> Result<Respons
     };
     let headers = response.headers_mut();
     // RFC 6797 section 7.2: over TLS only, which holds here. Two years, in seconds.
-    headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000"));
+    headers
+        .insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }

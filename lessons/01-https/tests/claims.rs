@@ -26,10 +26,12 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 }
 
 #[tokio::test]
-async fn the_secure_client_is_served_in_tls_1_3_with_the_post_quantum_group() -> TestResult {
+async fn the_secure_client_is_served_in_tls_1_3_with_the_post_quantum_group() -> TestResult
+{
     let mut stage = Stage::new().await?;
     let client = stage.client(&stage.host())?.build()?;
-    let answer = client.get(stage.host().url("/balance")).bearer_auth(TOKEN).send().await?;
+    let answer =
+        client.get(stage.host().url("/balance")).bearer_auth(TOKEN).send().await?;
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.headers()["strict-transport-security"], "max-age=63072000");
     assert_eq!(answer.headers()["cache-control"], "no-store");
@@ -53,9 +55,14 @@ async fn the_secure_client_refuses_plain_http_redirects_and_tls_1_2() -> TestRes
 
 #[tokio::test]
 async fn the_secure_client_takes_no_proxy_from_the_environment() -> TestResult {
-    let run =
-        run_with_environment("a_client_in_a_proxy_environment", &[("HTTPS_PROXY", "http://127.0.0.1:9")])?;
-    assert!(run.contains("secure: served") && run.contains("default: tunnel error"), "{run}");
+    let run = run_with_environment(
+        "a_client_in_a_proxy_environment",
+        &[("HTTPS_PROXY", "http://127.0.0.1:9")],
+    )?;
+    assert!(
+        run.contains("secure: served") && run.contains("default: tunnel error"),
+        "{run}"
+    );
     Ok(())
 }
 
@@ -66,28 +73,37 @@ async fn a_client_in_a_proxy_environment() -> TestResult {
     stage.client(&stage.host())?.build()?.get(stage.host().url("/")).send().await?;
     println!("secure: served");
     let root = reqwest::Certificate::from_der(&stage.ca.root_der())?;
-    let default = reqwest::Client::builder().tls_certs_only([root]).resolve(BANK, stage.address());
+    let default =
+        reqwest::Client::builder().tls_certs_only([root]).resolve(BANK, stage.address());
     let error = default
         .build()?
         .get(stage.host().url("/"))
         .send()
         .await
         .expect_err("nothing listens on the proxy's port");
-    let tunnel = ErrorChain(&error).layers().into_iter().find(|layer| layer.contains("tunnel error"));
-    println!("default: {}", tunnel.as_deref().unwrap_or("no tunnel").split(':').next().unwrap_or_default());
+    let tunnel = ErrorChain(&error)
+        .layers()
+        .into_iter()
+        .find(|layer| layer.contains("tunnel error"));
+    println!(
+        "default: {}",
+        tunnel.as_deref().unwrap_or("no tunnel").split(':').next().unwrap_or_default()
+    );
     Ok(())
 }
 
-/// A CA added to the platform's store leaves every CA of the platform trusted. The platform is played
-/// by `SSL_CERT_FILE`, which Linux's verifier reads.
+/// A CA added to the platform's store leaves every CA of the platform trusted. The
+/// platform is played by `SSL_CERT_FILE`, which Linux's verifier reads.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn an_added_ca_leaves_the_platforms_cas_trusted_and_an_only_ca_does_not() -> TestResult {
+async fn an_added_ca_leaves_the_platforms_cas_trusted_and_an_only_ca_does_not()
+-> TestResult {
     let public = LabCa::new("Public CA")?;
     let mut store = NamedTempFile::new()?;
     store.write_all(public.root_pem().as_bytes())?;
     let identity = public.leaf(BANK).issue()?;
-    let server = Stage::with_identity(LabCa::new("Ours")?, &identity, TLS_1_2_AND_1_3).await?;
+    let server =
+        Stage::with_identity(LabCa::new("Ours")?, &identity, TLS_1_2_AND_1_3).await?;
     let ours = NamedTempFile::new()?;
     std::fs::write(ours.path(), server.ca.root_pem())?;
     let environment = [
@@ -95,9 +111,13 @@ async fn an_added_ca_leaves_the_platforms_cas_trusted_and_an_only_ca_does_not() 
         ("OUR_CA", ours.path().to_string_lossy().into_owned()),
         ("BANK_ADDRESS", server.address().to_string()),
     ];
-    let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let environment: Vec<_> =
+        environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let run = run_with_environment("two_clients_and_a_platform", &environment)?;
-    assert!(run.contains("added: accepted") && run.contains("only: UnknownIssuer"), "{run}");
+    assert!(
+        run.contains("added: accepted") && run.contains("only: UnknownIssuer"),
+        "{run}"
+    );
     Ok(())
 }
 
@@ -107,21 +127,31 @@ async fn an_added_ca_leaves_the_platforms_cas_trusted_and_an_only_ca_does_not() 
 async fn two_clients_and_a_platform() -> TestResult {
     let ours = Roots::from_pem_file(std::env::var("OUR_CA")?)?;
     let address: std::net::SocketAddr = std::env::var("BANK_ADDRESS")?.parse()?;
-    for (name, trust) in [("added", Trust::PlatformAnd(ours.clone())), ("only", Trust::Only(ours))] {
+    for (name, trust) in
+        [("added", Trust::PlatformAnd(ours.clone())), ("only", Trust::Only(ours))]
+    {
         let client = secure_client(&trust)?.resolve(BANK, address).build()?;
         match client.get(bank_at(address).url("/")).send().await {
             Ok(_) => println!("{name}: accepted"),
-            Err(error) => println!("{name}: {}", chain(&error).rsplit(": ").next().unwrap_or_default()),
+            Err(error) => println!(
+                "{name}: {}",
+                chain(&error).rsplit(": ").next().unwrap_or_default()
+            ),
         }
     }
     Ok(())
 }
 
-/// Runs one ignored test of this file in a process of its own: an environment is set before a program
-/// starts, never in one that has threads.
-fn run_with_environment(test: &str, environment: &[(&str, &str)]) -> Result<String, Box<dyn Error>> {
+/// Runs one ignored test of this file in a process of its own: an environment is set
+/// before a program starts, never in one that has threads.
+fn run_with_environment(
+    test: &str,
+    environment: &[(&str, &str)],
+) -> Result<String, Box<dyn Error>> {
     let mut child = std::process::Command::new(std::env::current_exe()?);
-    child.args([test, "--exact", "--ignored", "--nocapture"]).envs(environment.iter().copied());
+    child
+        .args([test, "--exact", "--ignored", "--nocapture"])
+        .envs(environment.iter().copied());
     let output = child.output()?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
@@ -138,17 +168,25 @@ async fn an_interceptor_reads_a_careless_client_and_not_a_verifying_one() -> Tes
     for (name, reason) in [("Mallory", "UnknownIssuer"), ("Course Lab", "BadSignature")] {
         let identity = LabCa::new(name)?.leaf(BANK).issue()?;
         let bank = stage.host();
-        let attack = Interceptor::start(&bank, stage.ca.roots(), &identity, ("a", "a")).await?;
+        let attack =
+            Interceptor::start(&bank, stage.ca.roots(), &identity, ("a", "a")).await?;
         let url = bank_at(attack.address()).url("/balance");
-        let careless = careless::accepts_any_certificate().resolve(BANK, attack.address()).build()?;
+        let careless = careless::accepts_any_certificate()
+            .resolve(BANK, attack.address())
+            .build()?;
         careless.get(&url).bearer_auth(TOKEN).send().await?.error_for_status()?;
-        assert!(attack.notes().contains(TOKEN), "the attack works against the careless client");
+        assert!(
+            attack.notes().contains(TOKEN),
+            "the attack works against the careless client"
+        );
 
-        let attack = Interceptor::start(&bank, stage.ca.roots(), &identity, ("a", "a")).await?;
+        let attack =
+            Interceptor::start(&bank, stage.ca.roots(), &identity, ("a", "a")).await?;
         let led_astray = bank_at(attack.address());
         let url = led_astray.url("/balance");
         let careful = stage.client(&led_astray)?.build()?;
-        let error = careful.get(&url).bearer_auth(TOKEN).send().await.expect_err("refused");
+        let error =
+            careful.get(&url).bearer_auth(TOKEN).send().await.expect_err("refused");
         assert!(chain(&error).contains(reason), "{}", chain(&error));
         assert_eq!(attack.notes(), "", "nothing was decrypted");
     }
@@ -181,8 +219,11 @@ fn written(text: &[u8]) -> Result<NamedTempFile, Box<dyn Error>> {
 
 #[test]
 fn a_bundle_of_several_cas_with_comments_is_loaded() -> TestResult {
-    let bundle =
-        format!("# Two CAs\n{}\nmore words\n{}", LabCa::new("A")?.root_pem(), LabCa::new("B")?.root_pem());
+    let bundle = format!(
+        "# Two CAs\n{}\nmore words\n{}",
+        LabCa::new("A")?.root_pem(),
+        LabCa::new("B")?.root_pem()
+    );
     let file = written(bundle.as_bytes())?;
     assert_eq!(Roots::from_pem_file(file.path())?.count(), 2);
     Ok(())
@@ -202,7 +243,9 @@ fn empty_broken_and_wrong_ca_files_are_refused_when_they_are_read() -> TestResul
         ("DER", &ca.root_der(), |e| matches!(e, RootsError::NoCertificate)),
         ("cut off", &good.as_bytes()[..200], |e| matches!(e, RootsError::CutOff)),
         ("broken base64", broken_base64.as_bytes(), |e| matches!(e, RootsError::Pem(_))),
-        ("a key", key.as_bytes(), |e| matches!(e, RootsError::OtherSection("a private key"))),
+        ("a key", key.as_bytes(), |e| {
+            matches!(e, RootsError::OtherSection("a private key"))
+        }),
         ("a key after a good one", &[good.as_bytes(), key.as_bytes()].concat(), |e| {
             matches!(e, RootsError::OtherSection(_))
         }),
@@ -230,7 +273,10 @@ fn a_second_certificate_that_is_broken_is_named_by_its_number() -> TestResult {
         "{}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
         LabCa::new("A")?.root_pem()
     );
-    assert!(matches!(Roots::from_pem(text.as_bytes()), Err(RootsError::Certificate { number: 2, .. })));
+    assert!(matches!(
+        Roots::from_pem(text.as_bytes()),
+        Err(RootsError::Certificate { number: 2, .. })
+    ));
     Ok(())
 }
 
@@ -239,7 +285,11 @@ fn a_huge_file_and_a_folder_are_refused() -> TestResult {
     let file = NamedTempFile::new()?;
     file.as_file().set_len(MAX_FILE + 1)?;
     let error = Roots::from_pem_file(file.path()).expect_err("too large");
-    assert!(chain(&error).contains("expected at most 1048576 bytes"), "{}", chain(&error));
+    assert!(
+        chain(&error).contains("expected at most 1048576 bytes"),
+        "{}",
+        chain(&error)
+    );
     let folder = tempfile::tempdir()?;
     assert!(Roots::from_pem_file(folder.path()).is_err());
     Ok(())
@@ -251,11 +301,15 @@ fn a_huge_file_and_a_folder_are_refused() -> TestResult {
 async fn a_body_is_limited_by_what_comes_and_by_what_is_announced() -> TestResult {
     let stage = Stage::new().await?;
     let client = stage.client(&stage.host())?.build()?;
-    let get = async || client.get(stage.host().url("/balance")).bearer_auth(TOKEN).send().await;
+    let get =
+        async || client.get(stage.host().url("/balance")).bearer_auth(TOKEN).send().await;
     let exact = r#"{"owner":"alice","coins":100}"#.len();
     assert_eq!(read_body(get().await?, exact).await?.len(), exact);
     let error = read_body(get().await?, exact - 1).await.expect_err("one byte too many");
-    assert!(matches!(error, BodyError::TooLarge { limit } if limit == exact - 1), "{error:?}");
+    assert!(
+        matches!(error, BodyError::TooLarge { limit } if limit == exact - 1),
+        "{error:?}"
+    );
     let error = read_json::<u32>(get().await?, 1024).await.expect_err("not a number");
     assert!(matches!(error, BodyError::Json(_)), "{error:?}");
 
@@ -287,7 +341,9 @@ async fn strangers_end_their_own_connection_only() -> TestResult {
     let stage = Stage::new().await?;
     // A silent one stays open while the others come and go.
     let _silent = TcpStream::connect(stage.address()).await?;
-    for hostile in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\xff\xff", &[0xff; 2000]] {
+    for hostile in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\xff\xff", &[0xff; 2000]]
+    {
         let mut stream = TcpStream::connect(stage.address()).await?;
         stream.write_all(hostile).await?;
         stream.shutdown().await?;
@@ -344,7 +400,8 @@ async fn the_bank_refuses_what_it_must() -> TestResult {
 fn a_key_of_another_certificate_is_refused_at_the_start() -> TestResult {
     let ca = LabCa::new("Lab")?;
     let (one, other) = (ca.leaf(BANK).issue()?, ca.leaf(BANK).issue()?);
-    let error = server_tls(one.chain(), other.key(), TLS_1_2_AND_1_3).expect_err("the key is another's");
+    let error = server_tls(one.chain(), other.key(), TLS_1_2_AND_1_3)
+        .expect_err("the key is another's");
     assert!(matches!(error, rustls::Error::InconsistentKeys(_)), "{error:?}");
     assert!(server_tls(Vec::new(), other.key(), TLS_1_2_AND_1_3).is_err());
     Ok(())
@@ -366,7 +423,8 @@ async fn each_stall_is_ended_by_its_limit() -> TestResult {
             _ => client.read_timeout(limit),
         };
         let request = client.build()?.get(bank.url("/")).send();
-        let answer = async { Ok::<_, Box<dyn Error>>(read_body(request.await?, 4096).await?) };
+        let answer =
+            async { Ok::<_, Box<dyn Error>>(read_body(request.await?, 4096).await?) };
         let error = answer.await.expect_err("the server stalls");
         assert!(
             chain(error.as_ref()).ends_with("operation timed out"),

@@ -1,7 +1,7 @@
 //! Foreign peers: other implementations, run where they are found.
 //!
-//! A plain `cargo test` needs none of them. A missing one is skipped, loudly; with `REQUIRE_PEERS=1`,
-//! as in CI, it fails.
+//! A plain `cargo test` needs none of them. A missing one is skipped, loudly; with
+//! `REQUIRE_PEERS=1`, as in CI, it fails.
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader};
@@ -20,7 +20,8 @@ pub struct Peer {
 impl Peer {
     /// The first of `programs` that runs successfully with `check` as its arguments.
     ///
-    /// None, after a line on standard error that says what to install, when there is none.
+    /// None, after a line on standard error that says what to install, when there is
+    /// none.
     ///
     /// # Panics
     /// When there is none and `REQUIRE_PEERS` is set.
@@ -32,67 +33,114 @@ impl Peer {
         if let Some(program) = found {
             return Some(Self { program: (*program).to_owned() });
         }
-        let missing =
-            format!("no foreign peer: none of {programs:?} runs with {check:?}; to have it: {install}");
+        let missing = format!(
+            "no foreign peer: none of {programs:?} runs with {check:?}; to have it: {install}"
+        );
         assert!(std::env::var_os("REQUIRE_PEERS").is_none(), "{missing}");
         eprintln!("SKIPPED, {missing}");
         None
     }
 
-    /// OpenSSL's command line. LibreSSL, which macOS calls `openssl`, lacks options that the tests use.
+    /// OpenSSL's command line. LibreSSL, which macOS calls `openssl`, lacks options that
+    /// the tests use.
     pub fn openssl() -> Option<Self> {
-        let places =
-            ["openssl", "/opt/homebrew/opt/openssl@3/bin/openssl", "/usr/local/opt/openssl@3/bin/openssl"];
-        Self::find(&places, &["s_client", "-help"], "apt install openssl, brew install openssl@3")
+        let places = [
+            "openssl",
+            "/opt/homebrew/opt/openssl@3/bin/openssl",
+            "/usr/local/opt/openssl@3/bin/openssl",
+        ];
+        Self::find(
+            &places,
+            &["s_client", "-help"],
+            "apt install openssl, brew install openssl@3",
+        )
     }
 
     /// curl.
     pub fn curl() -> Option<Self> {
-        Self::find(&["curl"], &["--version"], "apt install curl, brew install curl, winget install curl")
+        Self::find(
+            &["curl"],
+            &["--version"],
+            "apt install curl, brew install curl, winget install curl",
+        )
     }
 
     /// Node.js.
     pub fn node() -> Option<Self> {
-        Self::find(&["node", "nodejs"], &["--version"], "apt install nodejs, brew install node")
+        Self::find(
+            &["node", "nodejs"],
+            &["--version"],
+            "apt install nodejs, brew install node",
+        )
     }
 
-    /// A Python 3 that can import `modules`; the one that `PEER_PYTHON` names comes first.
+    /// A Python 3 that can import `modules`; the one that `PEER_PYTHON` names comes
+    /// first.
     pub fn python(modules: &str) -> Option<Self> {
         let named = std::env::var("PEER_PYTHON").unwrap_or_default();
-        let programs: Vec<&str> =
-            [named.as_str(), "python3", "python"].into_iter().filter(|name| !name.is_empty()).collect();
-        let install =
-            format!("python3 with the modules {modules}, in a virtual environment; name it in PEER_PYTHON");
+        let programs: Vec<&str> = [named.as_str(), "python3", "python"]
+            .into_iter()
+            .filter(|name| !name.is_empty())
+            .collect();
+        let install = format!(
+            "python3 with the modules {modules}, in a virtual environment; name it in PEER_PYTHON"
+        );
         Self::find(&programs, &["-c", &format!("import {modules}")], &install)
     }
 
     /// A command of this peer, without input and without the proxies of the environment.
-    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+    pub fn command<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        for proxy in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy"] {
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        for proxy in [
+            "HTTPS_PROXY",
+            "HTTP_PROXY",
+            "ALL_PROXY",
+            "https_proxy",
+            "http_proxy",
+            "all_proxy",
+        ] {
             command.env_remove(proxy);
         }
         command
     }
 
-    /// Starts a server, and waits until it says its port: the digits at the end of a line on standard
-    /// output. Dropping it ends the server.
+    /// Starts a server, and waits until it says its port: the digits at the end of a line
+    /// on standard output. Dropping it ends the server.
     ///
     /// # Panics
     /// When it cannot be started, or ends without naming a port.
-    pub fn serve<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> ForeignServer {
+    pub fn serve<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> ForeignServer {
         let mut command = self.command(arguments);
-        // Its standard input stays open for as long as it shall run; its errors go to the test's.
-        let mut child =
-            command.stdin(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("the peer starts");
-        let output = BufReader::new(child.stdout.take().expect("standard output is piped"));
+        // Its standard input stays open for as long as it shall run; its errors go to the
+        // test's.
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("the peer starts");
+        let output =
+            BufReader::new(child.stdout.take().expect("standard output is piped"));
         let port = output.lines().map_while(Result::ok).find_map(|line| {
             let digits = line.trim_end().rsplit(|c: char| !c.is_ascii_digit()).next()?;
             digits.parse().ok().filter(|&port| port > 1023)
         });
         let server = ForeignServer { child, port: port.unwrap_or(0) };
-        assert_ne!(server.port, 0, "{} named no port: run it by hand to see why", self.program);
+        assert_ne!(
+            server.port, 0,
+            "{} named no port: run it by hand to see why",
+            self.program
+        );
         server
     }
 
@@ -100,8 +148,12 @@ impl Peer {
     ///
     /// # Panics
     /// When it cannot be started or does not end in 30 seconds.
-    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Finished {
-        finish(self.command(arguments)).unwrap_or_else(|error| panic!("{}: {error}", self.program))
+    pub fn run<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Finished {
+        finish(self.command(arguments))
+            .unwrap_or_else(|error| panic!("{}: {error}", self.program))
     }
 }
 
@@ -133,17 +185,24 @@ pub struct Finished {
 fn finish(mut command: Command) -> io::Result<Finished> {
     let mut child = command.spawn()?;
     let started = Instant::now();
-    // A child is polled, since std has no wait with a deadline. Its output here is small, less than
-    // a pipe holds.
+    // A child is polled, since std has no wait with a deadline. Its output here is small,
+    // less than a pipe holds.
     while child.try_wait()?.is_none() {
         if started.elapsed() > DEADLINE {
             child.kill()?;
             child.wait()?;
-            return Err(io::Error::other(format!("not done after {} seconds", DEADLINE.as_secs())));
+            return Err(io::Error::other(format!(
+                "not done after {} seconds",
+                DEADLINE.as_secs()
+            )));
         }
         std::thread::sleep(Duration::from_millis(5));
     }
     let Output { status, stdout, stderr } = child.wait_with_output()?;
-    let said = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&stdout),
+        String::from_utf8_lossy(&stderr)
+    );
     Ok(Finished { code: status.code(), said })
 }

@@ -1,23 +1,26 @@
 //! Locks the transcript of every part of a lesson.
 //!
-//! Values that change on each run are printed as they are, and stand in [brackets] in the snapshot
-//! and in the book. The filters below are the one list of them, by kind.
+//! Values that change on each run are printed as they are, and stand in [brackets] in the
+//! snapshot and in the book. The filters below are the one list of them, by kind.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// What changes between runs and between systems: the kind, what it looks like, what the snapshot
-/// shows. Labels are checked in this order.
+/// What changes between runs and between systems: the kind, what it looks like, what the
+/// snapshot shows. Labels are checked in this order.
 const FILTERS: &[(&str, &str)] = &[
     // Ports: chosen by the system.
     (r"127\.0\.0\.1:\d{2,5}", "127.0.0.1:[port]"),
     (r"\b(localhost|[a-z-]+\.test):\d{2,5}", "$1:[port]"),
-    // Clocks: in the errors of rustls about validity.
-    (r"(verification\s+time|not\s+valid\s+(?:before|after)) \d+", "$1 [time]"),
+    // Clocks: UNIX time in the errors of rustls about validity.
+    (r"\b[12]\d{9}\b", "[time]"),
     (r"\(\d+(\s+)seconds", "([seconds]${1}seconds"),
     // Sizes that depend on a fresh signature: ECDSA in DER has no fixed length.
-    (r"\b\d+ bytes, (readable: (?:Certificate|ServerKeyExchange)\b|encrypted)", "[size] bytes, $1"),
+    (
+        r"\b\d+ bytes, (readable: (?:Certificate|ServerKeyExchange)\b|encrypted)",
+        "[size] bytes, $1",
+    ),
     (r"\b\d+ recorded bytes", "[size] recorded bytes"),
     // Systems word these differently.
     (
@@ -30,8 +33,8 @@ const FILTERS: &[(&str, &str)] = &[
     ),
 ];
 
-/// insta's settings for every snapshot of the course: where it lies, a header of exactly three lines
-/// (the book includes a snapshot from its fourth line on), and the filters.
+/// insta's settings for every snapshot of the course: where it lies, a header of exactly
+/// three lines (the book includes a snapshot from its fourth line on), and the filters.
 pub fn settings(package: &str) -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(Path::new(package).join("tests/snapshots"));
@@ -43,13 +46,15 @@ pub fn settings(package: &str) -> insta::Settings {
     settings
 }
 
-/// Runs each part of a lesson's binary and compares its transcript with `tests/snapshots/PART.snap`.
+/// Runs each part of a lesson's binary and compares its transcript with
+/// `tests/snapshots/PART.snap`.
 ///
-/// `binary` is `env!("CARGO_BIN_EXE_lesson-N")`, `package` is `env!("CARGO_MANIFEST_DIR")`.
+/// `binary` is `env!("CARGO_BIN_EXE_lesson-N")`, `package` is
+/// `env!("CARGO_MANIFEST_DIR")`.
 ///
 /// # Panics
-/// When a part fails or prints something else, or when parts, files in `src/parts` and snapshots
-/// are not the same set.
+/// When a part fails or prints something else, or when parts, files in `src/parts` and
+/// snapshots are not the same set.
 pub fn check_lesson(binary: &str, package: &str) {
     let parts = parts(binary);
     let names: BTreeSet<String> = parts.iter().cloned().collect();
@@ -60,16 +65,21 @@ pub fn check_lesson(binary: &str, package: &str) {
     );
 
     let outputs = std::thread::scope(|scope| {
-        let runs: Vec<_> = parts.iter().map(|part| scope.spawn(move || run(binary, &[part]))).collect();
-        runs.into_iter().map(|run| run.join().expect("the thread that ran a part")).collect::<Vec<_>>()
+        let runs: Vec<_> =
+            parts.iter().map(|part| scope.spawn(move || run(binary, &[part]))).collect();
+        runs.into_iter()
+            .map(|run| run.join().expect("the thread that ran a part"))
+            .collect::<Vec<_>>()
     });
     let settings = settings(package);
     for (part, output) in parts.iter().zip(&outputs) {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "part {part} failed: {errors}");
-        let text = String::from_utf8(output.stdout.clone()).expect("a transcript in UTF-8");
-        let too_long =
-            text.lines().find(|line| line.chars().count() > 80 && line.split_whitespace().count() > 2);
+        let text =
+            String::from_utf8(output.stdout.clone()).expect("a transcript in UTF-8");
+        let too_long = text.lines().find(|line| {
+            line.chars().count() > 80 && line.split_whitespace().count() > 2
+        });
         assert_eq!(too_long, None, "part {part}: a line of more than 80 columns");
         settings.bind(|| insta::assert_snapshot!(part.as_str(), text));
     }
@@ -81,7 +91,11 @@ pub fn check_lesson(binary: &str, package: &str) {
 pub fn parts(binary: &str) -> Vec<String> {
     let list = run(binary, &["--list"]);
     let list = String::from_utf8(list.stdout).expect("a list in UTF-8");
-    list.lines().skip(1).filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+    list.lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().next())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Runs a lesson's binary as a pipe sees it: no terminal, no input.
@@ -94,7 +108,8 @@ pub fn run(binary: &str, arguments: &[&str]) -> Output {
 /// The names of the files in a folder, without their ending, as parts are named.
 fn stems(package: &str, folder: &str, ending: &str) -> BTreeSet<String> {
     let folder = Path::new(package).join(folder);
-    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let entries = std::fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter_map(|name| name.strip_suffix(ending).map(|stem| stem.replace('_', "-")))

@@ -8,7 +8,7 @@ use super::{PASSWORD, alice_pays_bob};
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR: impersonate
-    t.step("Mallory opens a false bank. It knows no account, says OK to everything and writes it down.");
+    t.step("Mallory opens a false bank: it says OK to everything and writes it down.");
     let false_bank = FalseBank::open(None).await?;
 
     t.step("A forged DNS answer leads Alice there. She does what she always does.");
@@ -19,5 +19,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let diary = false_bank.diary();
     diary.iter().for_each(|line| t.shows("written down", line));
     let login = diary.first().context("Alice told the false bank nothing")?;
-    t.attack_works("the false bank has her password, and she has a receipt", login.ends_with(PASSWORD))
+    t.attack_works(
+        "the false bank has her password, and she has a receipt",
+        login.ends_with(PASSWORD),
+    )
 }

@@ -25,11 +25,16 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.wire_shows(&wire, "the payment", "PAY 25 bob")?;
 
     t.step("It takes the password out of the first line, and logs in as Alice.");
-    let stolen =
-        sent.lines().find_map(|line| line.strip_prefix("LOGIN alice ")).context("no login recorded")?;
+    let stolen = sent
+        .lines()
+        .find_map(|line| line.strip_prefix("LOGIN alice "))
+        .context("no login recorded")?;
     t.wire_shows(&wire, "the password", stolen)?;
     let mut thief = BankClient::new(TcpStream::connect(bank.address()).await?);
     let greeting = thief.log_in("alice", stolen).await?;
-    t.attack_works(&format!("the bank says \"{greeting}\" to a stranger"), greeting == "hello alice")
+    t.attack_works(
+        &format!("the bank says \"{greeting}\" to a stranger"),
+        greeting == "hello alice",
+    )
     // ANCHOR_END: listen
 }

@@ -1,4 +1,5 @@
-//! The four attacks again, against the same bank over TLS 1.3; then what each lesson gives.
+//! The four attacks again, against the same bank over TLS 1.3; then what each lesson
+//! gives.
 
 use anyhow::{Context, ensure};
 use open_wire::bank::{Bank, FalseBank};
@@ -18,7 +19,10 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("Listen. Alice pays Bob over TLS 1.3, and a tap records.");
     let mut bank = Bank::open(accounts(), Some(config.clone())).await?;
     let tap = Wiretap::listening_to(bank.address()).await?;
-    t.works("Alice logs in and pays 25 coins to bob", alice_pays_bob(&ca, tap.address()).await)?;
+    t.works(
+        "Alice logs in and pays 25 coins to bob",
+        alice_pays_bob(&ca, tap.address()).await,
+    )?;
     bank.outcome().await?;
     let wire = tap.recording();
     t.wire_hides(&wire, "the password", PASSWORD)?;
@@ -37,12 +41,18 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let relay = Wiretap::attacking(bank.address(), Framing::TlsRecords, |record| {
         // Alice's records: ClientHello, ChangeCipherSpec, Finished, LOGIN, PAY.
         match (record.direction, record.index, record.bytes) {
-            (Direction::ToServer, 4, [start @ .., last]) => Action::Replace([start, &[last ^ 1]].concat()),
+            (Direction::ToServer, 4, [start @ .., last]) => {
+                Action::Replace([start, &[last ^ 1]].concat())
+            }
             _ => Action::Pass,
         }
     })
     .await?;
-    t.refused("by Alice's client", alice_pays_bob(&ca, relay.address()).await, "BadRecordMac")?;
+    t.refused(
+        "by Alice's client",
+        alice_pays_bob(&ca, relay.address()).await,
+        "BadRecordMac",
+    )?;
     t.refused("by the bank", bank.outcome().await, "cannot decrypt peer's message")?;
     ensure!(bank.balance("alice") == 100, "Alice paid nothing");
     t.shows("alice has", format!("{} coins", bank.balance("alice")));
@@ -50,7 +60,11 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("Impersonate. The false bank has a certificate for bank.test, from a CA of Mallory's own.");
     let forged = LabCa::new("Mallory")?.leaf(tls::BANK).issue()?;
     let false_bank = FalseBank::open(Some(tls::server(&forged)?)).await?;
-    t.refused("by Alice's client", alice_pays_bob(&ca, false_bank.address()).await, "UnknownIssuer")?;
+    t.refused(
+        "by Alice's client",
+        alice_pays_bob(&ca, false_bank.address()).await,
+        "UnknownIssuer",
+    )?;
     ensure!(false_bank.diary().is_empty(), "the false bank was told something");
     t.shows("written down", "nothing");
 
@@ -64,9 +78,21 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     ]);
 
     t.step("What no lesson gives.");
-    t.shows("endpoints", "TLS ends at both ends: a stolen laptop or server reads everything.");
-    t.shows("metadata", format!("The tap saw who talks, when and how much: {} recorded bytes.", wire.len()));
-    t.shows("authorization", "Whether Alice may pay Bob is the bank's decision, not the wire's.");
+    t.shows(
+        "endpoints",
+        "TLS ends at both ends: a stolen laptop or server reads everything.",
+    );
+    t.shows(
+        "metadata",
+        format!(
+            "The tap saw who talks, when and how much: {} recorded bytes.",
+            wire.len()
+        ),
+    );
+    t.shows(
+        "authorization",
+        "Whether Alice may pay Bob is the bank's decision, not the wire's.",
+    );
     Ok(())
 }
 

@@ -1,5 +1,6 @@
-//! A man in the middle: ends TLS with a certificate of its own, reads and edits what passes, and opens
-//! TLS to the real server. Companies sell it, thieves run it; the code is the same.
+//! A man in the middle: ends TLS with a certificate of its own, reads and edits what
+//! passes, and opens TLS to the real server. Companies sell it, thieves run it; the code
+//! is the same.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,9 +25,9 @@ pub struct Interceptor {
 }
 
 impl Interceptor {
-    /// Stands before `bank` with `identity`, changes `from` to `to` on the way to it, and back in the
-    /// answer, so that the victim sees what it expects. Both must have the same length: HTTP announces
-    /// the length of a body before.
+    /// Stands before `bank` with `identity`, changes `from` to `to` on the way to it, and
+    /// back in the answer, so that the victim sees what it expects. Both must have the
+    /// same length: HTTP announces the length of a body before.
     ///
     /// # Errors
     /// No port could be opened, or the identity is broken.
@@ -48,14 +49,16 @@ impl Interceptor {
         let server = tls_server(tls, move |victim| {
             let (connector, name, pen) = (connector.clone(), name.clone(), pen.clone());
             async move {
-                let bank = connector.connect(name, TcpStream::connect(address).await?).await?;
+                let bank =
+                    connector.connect(name, TcpStream::connect(address).await?).await?;
                 let (mut victim_in, mut victim_out) = tokio::io::split(victim);
                 let (mut bank_in, mut bank_out) = tokio::io::split(bank);
                 let order = |bytes: &[u8]| {
                     lock(&pen).extend_from_slice(bytes);
                     replace_bytes(bytes, from.as_bytes(), to.as_bytes())
                 };
-                let receipt = |bytes: &[u8]| replace_bytes(bytes, to.as_bytes(), from.as_bytes());
+                let receipt =
+                    |bytes: &[u8]| replace_bytes(bytes, to.as_bytes(), from.as_bytes());
                 let up = relay(&mut victim_in, &mut bank_out, order);
                 let down = relay(&mut bank_in, &mut victim_out, receipt);
                 tokio::try_join!(up, down).map(|_| ())

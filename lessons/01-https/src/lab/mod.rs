@@ -17,7 +17,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// What a client with a strict deadline will not wait for, and what ends a lesson that forgot one.
+/// What a client with a strict deadline will not wait for, and what ends a lesson that
+/// forgot one.
 const LAB_DEADLINE: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// A TLS server that calls `serve` for each connection whose handshake succeeds.
@@ -38,7 +39,8 @@ where
     .await
 }
 
-/// A server of the lab under the name that its certificate carries: what a client needs to know.
+/// A server of the lab under the name that its certificate carries: what a client needs
+/// to know.
 #[derive(Clone, Debug)]
 pub struct Host {
     /// The name in the URL.

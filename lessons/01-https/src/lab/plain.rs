@@ -1,5 +1,5 @@
-//! A plain HTTP server that writes down the headers of whoever comes, and an HTTPS server that sends
-//! everybody elsewhere.
+//! A plain HTTP server that writes down the headers of whoever comes, and an HTTPS server
+//! that sends everybody elsewhere.
 
 use std::convert::Infallible;
 use std::io;
@@ -54,8 +54,9 @@ pub async fn plain_server(log: HeaderLog) -> io::Result<LoopbackServer> {
                 async { Ok::<_, Infallible>(answer) }
             });
             // A client that goes away is no concern of the lab's.
-            let _ =
-                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(tcp), service).await;
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(tcp), service)
+                .await;
         }
     })
     .await
@@ -71,7 +72,9 @@ pub fn redirect_to(location: &str) -> Handler {
                 *response.status_mut() = StatusCode::FOUND;
                 response.headers_mut().insert(LOCATION, location.clone());
             }
-            Err(_not_a_header) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
+            Err(_not_a_header) => {
+                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
         response
     })

@@ -1,4 +1,5 @@
-//! The stage of every part and test: a lab CA, and the bank behind HTTPS with a good certificate.
+//! The stage of every part and test: a lab CA, and the bank behind HTTPS with a good
+//! certificate.
 
 use std::net::SocketAddr;
 
@@ -40,7 +41,8 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// A server with TLS 1.2 and 1.3, and a certificate for bank.test, localhost and 127.0.0.1.
+    /// A server with TLS 1.2 and 1.3, and a certificate for bank.test, localhost and
+    /// 127.0.0.1.
     ///
     /// # Errors
     /// No port could be opened.
@@ -52,9 +54,12 @@ impl Stage {
     ///
     /// # Errors
     /// No port could be opened.
-    pub async fn with_versions(versions: &[&'static SupportedProtocolVersion]) -> anyhow::Result<Self> {
+    pub async fn with_versions(
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> anyhow::Result<Self> {
         let ca = LabCa::new("Course Lab")?;
-        let identity = ca.leaf(BANK).also_for("localhost").also_for("127.0.0.1").issue()?;
+        let identity =
+            ca.leaf(BANK).also_for("localhost").also_for("127.0.0.1").issue()?;
         Self::with_identity(ca, &identity, versions).await
     }
 
@@ -82,7 +87,8 @@ impl Stage {
         bank_at(self.address())
     }
 
-    /// The take-home client, trusting this stage's CA alone; the bank's name leads to `host`.
+    /// The take-home client, trusting this stage's CA alone; the bank's name leads to
+    /// `host`.
     ///
     /// # Errors
     /// See [`secure_client`].
@@ -96,6 +102,8 @@ impl Stage {
     /// No port could be opened.
     pub async fn stalling(&self, stall: Stall) -> anyhow::Result<LoopbackServer> {
         let identity = self.ca.leaf(BANK).issue()?;
-        Ok(stall.start(server_tls(identity.chain(), identity.key(), TLS_1_2_AND_1_3)?).await?)
+        Ok(stall
+            .start(server_tls(identity.chain(), identity.key(), TLS_1_2_AND_1_3)?)
+            .await?)
     }
 }

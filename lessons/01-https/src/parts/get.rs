@@ -34,14 +34,15 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR: post
     t.step("Pay Bob 25 coins: a POST with a JSON body, over the same connection.");
     let order = Payment { to: "bob".to_owned(), coins: 25 };
-    let answer = client.post(bank.url("/pay")).bearer_auth(TOKEN).json(&order).send().await;
+    let answer =
+        client.post(bank.url("/pay")).bearer_auth(TOKEN).json(&order).send().await;
     let answer = t.works("POST /pay", answer)?.error_for_status()?;
     let receipt: Payment = read_json(answer, MAX_ANSWER).await?;
     t.shows("answer", serde_json::to_string(&receipt)?);
     // ANCHOR_END: post
 
     // ANCHOR: status
-    t.step("Ask for a page that is not there. An answer with status 404 is no error, until you ask.");
+    t.step("Ask for a page that is not there. Status 404 is no error, until you ask.");
     let answer = client.get(bank.url("/balanse")).bearer_auth(TOKEN).send().await;
     let answer = t.works("GET /balanse", answer)?;
     t.shows("status", answer.status());
@@ -53,11 +54,20 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.shows("connections", wire.connections.len());
     let tls = wire.tls(0);
     let hello = tls.client_hello().context("a ClientHello")?;
-    t.wire_shows(&wire, "server name", hello.server_name.as_deref().context("a server name")?)?;
-    t.shows("versions", hello.versions.iter().map(|&v| version_name(v)).collect::<Vec<_>>().join(", "));
+    t.wire_shows(
+        &wire,
+        "server name",
+        hello.server_name.as_deref().context("a server name")?,
+    )?;
+    t.shows(
+        "versions",
+        hello.versions.iter().map(|&v| version_name(v)).collect::<Vec<_>>().join(", "),
+    );
     t.shows("protocols", hello.alpn.join(", "));
-    let shares =
-        hello.key_shares.iter().map(|&(group, size)| format!("{} ({size} bytes)", group_name(group)));
+    let shares = hello
+        .key_shares
+        .iter()
+        .map(|&(group, size)| format!("{} ({size} bytes)", group_name(group)));
     t.shows("key shares", shares.collect::<Vec<_>>().join(", "));
     for secret in [TOKEN, "/balance", "alice", "bob", "Course Lab"] {
         t.wire_hides(&wire, &format!("\"{secret}\""), secret)?;

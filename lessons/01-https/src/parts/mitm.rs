@@ -16,23 +16,30 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let mallory = LabCa::new("Mallory")?;
 
     // ANCHOR: careless
-    t.step("Mallory's interceptor stands before the bank, with a certificate of her own CA. It turns 25 into 99, and back in the receipt.");
+    t.step("Mallory's interceptor, with her own CA, turns 25 into 99, and back in the receipt.");
     let attack = interceptor(&stage, &mallory).await?;
-    let client_of_the_web = careless::accepts_any_certificate().resolve(BANK, attack.address()).build()?;
+    let client_of_the_web =
+        careless::accepts_any_certificate().resolve(BANK, attack.address()).build()?;
     let receipt = pay(&client_of_the_web, &attack).await;
-    let receipt = t.works("a client that accepts any certificate pays 25 coins", receipt)?;
+    let receipt =
+        t.works("a client that accepts any certificate pays 25 coins", receipt)?;
     t.shows("receipt", format!("{} coins to {}", receipt.coins, receipt.to));
     // ANCHOR_END: careless
-    let token =
-        attack.notes().lines().find_map(|line| line.strip_prefix("authorization: ").map(str::to_owned));
+    let token = attack
+        .notes()
+        .lines()
+        .find_map(|line| line.strip_prefix("authorization: ").map(str::to_owned));
     t.shows("Mallory read", token.as_deref().unwrap_or("nothing"));
     let paid = stage.bank.paid();
     t.shows(
         "bank paid",
-        paid.iter().map(|p| format!("{} coins to {}", p.coins, p.to)).collect::<Vec<_>>().join(", "),
+        paid.iter()
+            .map(|p| format!("{} coins to {}", p.coins, p.to))
+            .collect::<Vec<_>>()
+            .join(", "),
     );
-    let robbed =
-        token.is_some_and(|token| token.contains(TOKEN)) && paid.iter().any(|payment| payment.coins == 99);
+    let robbed = token.is_some_and(|token| token.contains(TOKEN))
+        && paid.iter().any(|payment| payment.coins == 99);
     t.attack_works("she has the token, and the bank paid 99", robbed)?;
 
     // ANCHOR: verifying
@@ -53,15 +60,22 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("But if a CA that the client trusts signs for Mallory, the door is open.");
     let stage = Stage::new().await?;
     let attack = interceptor(&stage, &mallory).await?;
-    let Trust::Only(ours) = trust(&stage.ca)? else { anyhow::bail!("the stage trusts one CA") };
-    let Trust::Only(hers) = trust(&mallory)? else { anyhow::bail!("Mallory trusts one CA") };
+    let Trust::Only(ours) = trust(&stage.ca)? else {
+        anyhow::bail!("the stage trusts one CA")
+    };
+    let Trust::Only(hers) = trust(&mallory)? else {
+        anyhow::bail!("Mallory trusts one CA")
+    };
     let both = Trust::Only(ours.and(hers));
     let trusting = secure_client(&both)?.resolve(BANK, attack.address()).build()?;
     pay(&trusting, &attack).await?;
-    let robbed =
-        attack.notes().contains(TOKEN) && stage.bank.paid().iter().any(|payment| payment.coins == 99);
-    t.attack_works("a client that trusts Mallory's CA, too, gave her the token and paid 99", robbed)?;
-    t.note("Every CA in the store can do this. A short list of CAs is a short list of people to trust.");
+    let robbed = attack.notes().contains(TOKEN)
+        && stage.bank.paid().iter().any(|payment| payment.coins == 99);
+    t.attack_works(
+        "a client that trusts Mallory's CA, too, gave her the token and paid 99",
+        robbed,
+    )?;
+    t.note("Every CA in the store can do this: keep the list of CAs short.");
     Ok(())
 }
 

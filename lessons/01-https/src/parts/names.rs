@@ -14,18 +14,28 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let ca = LabCa::new("Course Lab")?;
     let good = ca.leaf(BANK);
 
-    t.step("The good certificate: for bank.test, current, from a CA that the client trusts.");
+    t.step(
+        "The good certificate: for bank.test, current, from a CA that the client trusts.",
+    );
     t.works("https://bank.test", visit(&ca, good.issue()?, BANK).await)?;
 
-    t.step("The same server under another name, with the whole error. From here on, its last line only.");
+    t.step("A wrong name, with the whole error. From here on, its last line only.");
     let shop = ca.leaf("shop.test").issue()?;
-    t.refused("wrong name", visit(&ca, shop, BANK).await, "certificate not valid for name")?;
+    t.refused(
+        "wrong name",
+        visit(&ca, shop, BANK).await,
+        "certificate not valid for name",
+    )?;
     so(t, "Use the name in the certificate, or issue one for the name in the URL.");
 
     // ANCHOR: names
     t.step("Whose name is it?");
     let by_ip = visit(&ca, ca.leaf(BANK).issue()?, "127.0.0.1").await;
-    t.refused_in_short("an IP address in the URL, a name in the certificate", by_ip, "not valid for name")?;
+    t.refused_in_short(
+        "an IP address in the URL, a name in the certificate",
+        by_ip,
+        "not valid for name",
+    )?;
     so(t, "An address needs an iPAddress entry in the SAN.");
     let common_name = visit(&ca, ca.leaf(BANK).common_name_only().issue()?, BANK).await;
     t.refused_in_short("the name in CN only", common_name, "not valid for any names")?;
@@ -37,11 +47,22 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 
     t.step("Who signed it?");
     let stranger = LabCa::new("Another Lab")?.leaf(BANK).issue()?;
-    t.refused_in_short("an unknown CA", visit(&ca, stranger, BANK).await, "UnknownIssuer")?;
+    t.refused_in_short(
+        "an unknown CA",
+        visit(&ca, stranger, BANK).await,
+        "UnknownIssuer",
+    )?;
     so(t, "Trust the CA that issued it, if you know whose it is.");
     let namesake = LabCa::new("Course Lab")?.leaf(BANK).issue()?;
-    t.refused_in_short("another CA of the same name", visit(&ca, namesake, BANK).await, "BadSignature")?;
-    so(t, "The CA was made anew, or somebody imitates it: compare the keys, not the names.");
+    t.refused_in_short(
+        "another CA of the same name",
+        visit(&ca, namesake, BANK).await,
+        "BadSignature",
+    )?;
+    so(
+        t,
+        "The CA was made anew, or somebody imitates it: compare the keys, not the names.",
+    );
     let own = visit(&ca, ca.leaf(BANK).self_signed().issue()?, BANK).await;
     t.refused_in_short("signed by itself", own, "UnknownIssuer")?;
     so(t, "Make a CA and a leaf; trust the CA.");
@@ -51,7 +72,11 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 
     t.step("Was the signer allowed to sign?");
     let by_leaf = ca.leaf_as_issuer()?.leaf(BANK).issue()?;
-    t.refused_in_short("signed by an ordinary leaf", visit(&ca, by_leaf, BANK).await, "EndEntityUsedAsCa")?;
+    t.refused_in_short(
+        "signed by an ordinary leaf",
+        visit(&ca, by_leaf, BANK).await,
+        "EndEntityUsedAsCa",
+    )?;
     so(t, "Only a certificate with CA:TRUE may sign others (RFC 5280 section 4.2.1.9).");
     let too_deep = ca.intermediate_too_deep()?.leaf(BANK).issue()?;
     t.refused_in_short(
@@ -62,7 +87,11 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     so(t, "An intermediate with pathLen 0 signs leaves and no CA.");
     let outside = ca.intermediate_constrained_to("shop.test")?.leaf(BANK).issue()?;
     let outside = visit(&ca, outside, BANK).await;
-    t.refused_in_short("a CA constrained to shop.test", outside, "NameConstraintViolation")?;
+    t.refused_in_short(
+        "a CA constrained to shop.test",
+        outside,
+        "NameConstraintViolation",
+    )?;
     so(t, "Its name constraints forbid this name (RFC 5280 section 4.2.1.10).");
 
     t.step("What is it for, and when?");
@@ -72,7 +101,11 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let for_clients = visit(&ca, ca.leaf(BANK).for_clients().issue()?, BANK).await;
     t.refused_in_short("for clients only", for_clients, "extended key usage")?;
     so(t, "A server needs the extended key usage serverAuth.");
-    t.refused_in_short("expired", visit(&ca, ca.leaf(BANK).expired().issue()?, BANK).await, "expired")?;
+    t.refused_in_short(
+        "expired",
+        visit(&ca, ca.leaf(BANK).expired().issue()?, BANK).await,
+        "expired",
+    )?;
     so(t, "Renew it. If it looks current, check the client's clock.");
     let early = visit(&ca, ca.leaf(BANK).not_yet_valid().issue()?, BANK).await;
     t.refused_in_short("not yet valid", early, "not valid yet")?;
@@ -82,16 +115,28 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("Was it revoked? Only a client with a revocation list can tell.");
     let revoked = ca.leaf(BANK).issue()?;
     let lists = [ca.root_crl()?, ca.crl(&[&revoked])?];
-    t.refused_in_short("revoked", visit_with_crls(&ca, &revoked, &lists).await, "Revoked")?;
+    t.refused_in_short(
+        "revoked",
+        visit_with_crls(&ca, &revoked, &lists).await,
+        "Revoked",
+    )?;
     so(t, "Get a new certificate, and find out why the old one was revoked.");
     let unknown = visit_with_crls(&ca, ca.leaf(BANK).issue()?, &[ca.crl(&[])?]).await;
-    t.refused_in_short("not revoked, but the root's list is missing", unknown, "UnknownRevocationStatus")?;
-    so(t, "Load the list of each CA in the chain: the root's speaks of the intermediate.");
+    t.refused_in_short(
+        "not revoked, but the root's list is missing",
+        unknown,
+        "UnknownRevocationStatus",
+    )?;
+    so(
+        t,
+        "Load the list of each CA in the chain: the root's speaks of the intermediate.",
+    );
     // ANCHOR_END: revoked
 
     // ANCHOR: accepted
     t.step("Accepted, perhaps to your surprise.");
-    // The certificate of the step before: it is on the list, which this client does not have.
+    // The certificate of the step before: it is on the list, which this client does not
+    // have.
     t.works("revoked, and the client has no list", visit(&ca, revoked, BANK).await)?;
     let stale = [ca.root_crl()?, ca.stale_crl(&[])?];
     let with_stale = visit_with_crls(&ca, ca.leaf(BANK).issue()?, &stale).await;
@@ -100,8 +145,11 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.works("no extended key usage at all", no_purpose)?;
     let old = LabCa::with_expired_root("Old Lab")?;
     let leaf = old.leaf(BANK).issue()?;
-    t.works("a root that expired yesterday, in the trust store", visit(&old, leaf, BANK).await)?;
-    t.note("A trust anchor is a name and a key: its dates are not part of the check (RFC 5280 section 6.1).");
+    t.works(
+        "a root that expired yesterday, in the trust store",
+        visit(&old, leaf, BANK).await,
+    )?;
+    t.note("A trust anchor is a name and a key, without dates (RFC 5280 section 6.1).");
     // ANCHOR_END: accepted
     Ok(())
 }
@@ -112,7 +160,11 @@ fn so(t: &mut Transcript, sentence: &str) {
 }
 
 /// Serves with `identity`, and visits the server as `https://NAME`, trusting `ca` alone.
-async fn visit(ca: &LabCa, identity: impl Borrow<Identity>, name: &'static str) -> anyhow::Result<()> {
+async fn visit(
+    ca: &LabCa,
+    identity: impl Borrow<Identity>,
+    name: &'static str,
+) -> anyhow::Result<()> {
     request(secure_client(&trust(ca)?)?, identity.borrow(), name).await
 }
 
@@ -124,13 +176,20 @@ async fn visit_with_crls(
 ) -> anyhow::Result<()> {
     let mut crls = Vec::new();
     for list in lists {
-        crls.push(reqwest::tls::CertificateRevocationList::from_pem(list.pem()?.as_bytes())?);
+        crls.push(reqwest::tls::CertificateRevocationList::from_pem(
+            list.pem()?.as_bytes(),
+        )?);
     }
-    request(secure_client(&trust(ca)?)?.tls_crls_only(crls), identity.borrow(), BANK).await
+    request(secure_client(&trust(ca)?)?.tls_crls_only(crls), identity.borrow(), BANK)
+        .await
 }
 
 // ANCHOR: request
-async fn request(client: ClientBuilder, identity: &Identity, name: &'static str) -> anyhow::Result<()> {
+async fn request(
+    client: ClientBuilder,
+    identity: &Identity,
+    name: &'static str,
+) -> anyhow::Result<()> {
     let tls = server_tls(identity.chain(), identity.key(), TLS_1_2_AND_1_3)?;
     let server = HttpsServer::start(tls, Bank::new().handler()).await?;
     let host = Host { name, address: server.address() };

@@ -1,4 +1,5 @@
-//! Servers that stall at each phase of a request, a server that never stops, and the limit for each.
+//! Servers that stall at each phase of a request, a server that never stops, and the
+//! limit for each.
 
 use std::time::Duration;
 
@@ -18,8 +19,11 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let stage = Stage::new().await?;
 
     // ANCHOR: connect
-    t.step("The server accepts TCP and never answers the handshake. connect_timeout covers both.");
-    let answer = get(&stage, Stall::Handshake, |client| client.connect_timeout(SHORT)).await;
+    t.step(
+        "It accepts TCP and never answers the handshake. connect_timeout covers both.",
+    );
+    let answer =
+        get(&stage, Stall::Handshake, |client| client.connect_timeout(SHORT)).await;
     t.refused("after connect_timeout, 100 ms", answer, "operation timed out")?;
     // ANCHOR_END: connect
 
@@ -34,30 +38,37 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: read
 
     // ANCHOR: total
-    t.step("It sends a byte every 20 ms: never silent, never done. Only the total timeout ends that.");
-    let patient = |client: ClientBuilder| client.read_timeout(Duration::from_secs(10)).timeout(2 * SHORT);
+    t.step("It sends a byte every 20 ms: never silent, never done. A total timeout ends that.");
+    let patient = |client: ClientBuilder| {
+        client.read_timeout(Duration::from_secs(10)).timeout(2 * SHORT)
+    };
     let answer = get(&stage, Stall::Drip, patient).await;
     t.refused_in_short("after timeout, 200 ms", answer, "operation timed out")?;
     // ANCHOR_END: total
 
     // ANCHOR: flood
-    t.step(
-        "It never stops sending. No timeout of a fast network saves the memory; a limit on the body does.",
-    );
+    t.step("It never stops sending. What saves the memory is a limit on the body.");
     let answer = get(&stage, Stall::Flood, |client| client).await;
     t.refused("after 65536 bytes", answer, "expected a body of at most 65536 bytes")?;
     // ANCHOR_END: flood
 
-    t.step("It closes TCP in the middle of the body, without close_notify. That is a failure, not an end.");
+    t.step("It closes TCP in the middle of the body. That is a failure, not an end.");
     let answer = get(&stage, Stall::Cut, |client| client).await;
-    t.refused_in_short("10 of 1000 bytes came", answer, "without sending TLS close_notify")?;
+    t.refused_in_short(
+        "10 of 1000 bytes came",
+        answer,
+        "without sending TLS close_notify",
+    )?;
 
     t.step("What the take-home client sets.");
     let seconds = |limit: Duration| format!("{} seconds", limit.as_secs());
     t.shows("connect", seconds(CONNECT_TIMEOUT));
     t.shows("read", seconds(READ_TIMEOUT));
     t.shows("total", seconds(TOTAL_TIMEOUT));
-    ensure!(CONNECT_TIMEOUT < TOTAL_TIMEOUT && READ_TIMEOUT < TOTAL_TIMEOUT, "the total is the longest");
+    ensure!(
+        CONNECT_TIMEOUT < TOTAL_TIMEOUT && READ_TIMEOUT < TOTAL_TIMEOUT,
+        "the total is the longest"
+    );
     Ok(())
 }
 
@@ -71,7 +82,9 @@ async fn get(
     let server = stage.stalling(stall).await?;
     let bank = bank_at(server.address());
     let client = limit(stage.client(&bank)?).build()?;
-    let body = async { Ok(read_body(client.get(bank.url("/")).send().await?, MAX_ANSWER).await?) };
+    let body = async {
+        Ok(read_body(client.get(bank.url("/")).send().await?, MAX_ANSWER).await?)
+    };
     let answer = body.await;
     if let Err(error) = &answer {
         ensure!(is_what_the_stall_causes(stall, error), "{stall:?}: {error:#}");
@@ -87,9 +100,13 @@ fn is_what_the_stall_causes(stall: Stall, error: &anyhow::Error) -> bool {
         _ => error.downcast_ref::<reqwest::Error>(),
     };
     match stall {
-        Stall::Handshake => source.is_some_and(|error| error.is_connect() && error.is_timeout()),
+        Stall::Handshake => {
+            source.is_some_and(|error| error.is_connect() && error.is_timeout())
+        }
         Stall::Flood => matches!(body, Some(BodyError::TooLarge { .. })),
         Stall::Cut => source.is_some_and(|error| !error.is_timeout()),
-        Stall::Header | Stall::Body | Stall::Drip => source.is_some_and(reqwest::Error::is_timeout),
+        Stall::Header | Stall::Body | Stall::Drip => {
+            source.is_some_and(reqwest::Error::is_timeout)
+        }
     }
 }

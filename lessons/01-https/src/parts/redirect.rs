@@ -24,18 +24,23 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let root = reqwest::Certificate::from_der(&ca.root_der())?;
     // reqwest's defaults, but for the trusted CA and the lesson's DNS.
     let defaults = || {
-        let ca_only = reqwest::Client::builder().tls_certs_only([root.clone()]).no_proxy();
+        let ca_only =
+            reqwest::Client::builder().tls_certs_only([root.clone()]).no_proxy();
         ca_only.resolve(BANK, bank.address).resolve("localhost", tap.address())
     };
     let get = async |client: ClientBuilder| -> anyhow::Result<reqwest::Response> {
-        let request =
-            client.build()?.get(bank.url("/")).header("x-api-key", API_KEY).bearer_auth("token-of-alice");
+        let request = client
+            .build()?
+            .get(bank.url("/"))
+            .header("x-api-key", API_KEY)
+            .bearer_auth("token-of-alice");
         Ok(request.send().await?)
     };
 
     // ANCHOR: defaults
-    t.step("The server answers with a redirect from https to http. reqwest's defaults follow it.");
-    let answer = t.works("GET with x-api-key and authorization", get(defaults()).await)?;
+    t.step("A redirect from https to http. reqwest's defaults follow it.");
+    let answer =
+        t.works("GET with x-api-key and authorization", get(defaults()).await)?;
     t.shows("final URL", answer.url());
     let seen = log.seen();
     for header in ["authorization", "x-api-key"] {
@@ -49,22 +54,35 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR: https_only
     t.step("https_only(true) refuses the plain URL before a byte is sent.");
     let before = tap.recording().len();
-    t.refused("GET", get(defaults().https_only(true)).await, "URL scheme is not allowed")?;
+    t.refused(
+        "GET",
+        get(defaults().https_only(true)).await,
+        "URL scheme is not allowed",
+    )?;
     t.shows("wire", format!("{} further bytes", tap.recording().len() - before));
     anyhow::ensure!(tap.recording().len() == before, "nothing crosses the wire");
     // ANCHOR_END: https_only
 
-    t.step("To another https server the API key goes along, too: https_only does not help.");
+    t.step(
+        "To another https server the API key goes along, too: https_only does not help.",
+    );
     let shop_log = HeaderLog::default();
     let identity = ca.leaf("shop.test").issue()?;
     let shop_tls = server_tls(identity.chain(), identity.key(), TLS_1_2_AND_1_3)?;
     let shop = HttpsServer::start(shop_tls, shop_log.handler()).await?;
     let elsewhere = format!("https://shop.test:{}/", shop.address().port());
     let sends_away = HttpsServer::start(tls, redirect_to(&elsewhere)).await?;
-    let client = defaults().https_only(true).resolve("shop.test", shop.address()).build()?;
-    client.get(bank_at(sends_away.address()).url("/")).header("x-api-key", API_KEY).send().await?;
-    let shop_has_it =
-        shop_log.seen().iter().any(|headers| headers.get("x-api-key").is_some_and(|key| key == API_KEY));
+    let client =
+        defaults().https_only(true).resolve("shop.test", shop.address()).build()?;
+    client
+        .get(bank_at(sends_away.address()).url("/"))
+        .header("x-api-key", API_KEY)
+        .send()
+        .await?;
+    let shop_has_it = shop_log
+        .seen()
+        .iter()
+        .any(|headers| headers.get("x-api-key").is_some_and(|key| key == API_KEY));
     t.attack_works("shop.test has the bank's API key", shop_has_it)?;
 
     // ANCHOR: none
@@ -74,7 +92,10 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let secure = secure_client(&trust(&ca)?)?.resolve(BANK, bank.address);
     let answer = t.works("GET with the take-home client", get(secure).await)?;
     t.shows("status", answer.status());
-    t.shows("requests", format!("{} reached the plain server, the one of step 1", log.seen().len()));
+    t.shows(
+        "requests",
+        format!("{} reached the plain server, the one of step 1", log.seen().len()),
+    );
     anyhow::ensure!(log.seen().len() == 1, "only the first client was led away");
     // ANCHOR_END: none
     Ok(())
