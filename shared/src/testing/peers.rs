@@ -122,11 +122,11 @@ impl Peer {
         arguments: impl IntoIterator<Item = S>,
     ) -> ForeignServer {
         let mut command = self.command(arguments);
-        // Its standard input stays open for as long as it shall run; its errors go to the
-        // test's.
+        // Its standard input stays open for as long as it shall run. Clients that refuse it
+        // make it complain on standard error.
         let mut child = command
             .stdin(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(Stdio::null())
             .spawn()
             .expect("the peer starts");
         let output =
