@@ -15,7 +15,7 @@ default:
 # Run lesson N, or a PART of it; also --list, --pause
 [no-exit-message]
 lesson N *PART:
-    @{{ if N =~ '^[01]$' { "cargo run --quiet --bin lesson-" + N + " -- " + PART } else { error("There is no lesson " + N + ". There are: 0, The open wire; 1, HTTPS with reqwest.") } }}
+    @{{ if N =~ '^[01]$' { "cargo run --quiet --bin lesson-" + N + " -- " + PART } else { "echo 'There is no lesson of that number. There are: 0, The open wire; 1, HTTPS with reqwest.'; exit 1" } }}
 
 # Build the book and open it
 book *FLAGS:
@@ -40,12 +40,12 @@ check:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --all-features -- -D warnings
 
-# Accept what the lessons print now; then read git diff
+# Accept what the lessons print now; then read git add -N . and git diff
 [unix]
 snapshots:
     INSTA_UPDATE=always cargo test --test transcript --test troubleshooting
 
-# Accept what the lessons print now; then read git diff
+# Accept what the lessons print now; then read git add -N . and git diff
 [windows]
 snapshots:
     $env:INSTA_UPDATE="always"; cargo test --test transcript --test troubleshooting

@@ -34,6 +34,18 @@ Run `just lesson 0`, or `just lesson 0 look --pause`.
 See [above](#look) and [the preface](preface.md#why).
 ";
 
+const README: &str = "\
+# Small
+
+| 0 | `just lesson 0` |
+| --- | --- |
+
+```sh
+just lesson 0
+cargo test -p lesson-00-small
+```
+";
+
 impl SmallCourse {
     fn new() -> Self {
         let course = Self { folder: tempfile::tempdir().expect("a folder") };
@@ -42,10 +54,7 @@ impl SmallCourse {
                 "justfile",
                 "default:\n    @just --list\n\nlesson N *PART:\n    cargo run\n",
             ),
-            (
-                "README.md",
-                "# Small\n\n```sh\njust lesson 0\ncargo test -p lesson-00-small\n```\n",
-            ),
+            ("README.md", README),
             ("book/book.toml", "[book]\ntitle = \"Small\"\n"),
             (
                 "book/src/SUMMARY.md",
@@ -205,6 +214,16 @@ fn a_lesson_without_a_chapter_is_found() {
 }
 
 #[test]
+fn a_chapter_that_the_summary_or_the_readme_leaves_out_is_found() {
+    let course = SmallCourse::new();
+    course.write("book/src/SUMMARY.md", "# Summary\n\n- [Preface](preface.md)\n");
+    course.has_one_problem(&["SUMMARY.md does not say \"(00-small.md)\""]);
+    let course = SmallCourse::new();
+    course.write("README.md", "# Small\n\n`just lesson 0`\n");
+    course.has_one_problem(&["README.md does not say \"| 0 |\""]);
+}
+
+#[test]
 fn commands_that_do_not_exist_are_found() {
     for (command, says) in [
         ("just lesson 7", "there is no lesson 7"),
@@ -221,10 +240,10 @@ fn commands_that_do_not_exist_are_found() {
         course.has_one_problem(&["book/src/00-small.md:3", says]);
         let course = SmallCourse::new();
         course.write(
-            "README.md",
+            "CONTRIBUTING.md",
             &format!("# Small\n\n```sh\n{command}   # a comment\n```\n"),
         );
-        course.has_one_problem(&["README.md:4", says]);
+        course.has_one_problem(&["CONTRIBUTING.md:4", says]);
     }
 }
 
@@ -241,36 +260,34 @@ fn the_justfile_names_every_lesson_by_its_title() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let course = book::course::Course::read(&root).expect("the course");
     let justfile = std::fs::read_to_string(root.join("justfile")).expect("the justfile");
+    let mut missing = Vec::new();
+    let mut expect = |file: &str, text: &str, wanted: String| {
+        if !text.contains(&wanted) {
+            missing.push(format!("{file} does not say {wanted}"));
+        }
+    };
     for lesson in &course.lessons {
-        let chapter = course
-            .texts
-            .iter()
-            .find(|text| text.file == lesson.chapter)
-            .expect("a chapter");
-        let heading = chapter.markdown.lines().next().unwrap_or_default();
-        let title = heading
-            .strip_prefix(&format!("# Lesson {}: ", lesson.number))
-            .expect("# Lesson N: TITLE");
-        let program =
-            std::fs::read_to_string(root.join(&lesson.folder).join("src/main.rs"))
-                .expect("main.rs");
-        assert!(
-            program.contains(&format!("Lesson::new({}, \"{title}\")", lesson.number)),
-            "{title} in main.rs"
+        let number = lesson.number;
+        let chapter = course.texts.iter().find(|text| text.file == lesson.chapter);
+        let heading = chapter
+            .and_then(|chapter| chapter.markdown.lines().next())
+            .unwrap_or_default();
+        let Some(title) = heading.strip_prefix(&format!("# Lesson {number}: ")) else {
+            expect("the chapter's first line", "", format!("# Lesson {number}: TITLE"));
+            continue;
+        };
+        let main = lesson.folder.join("src/main.rs");
+        let program = std::fs::read_to_string(root.join(&main)).expect("main.rs");
+        expect(
+            &main.display().to_string(),
+            &program,
+            format!("Lesson::new({number}, \"{title}\")"),
         );
-        assert!(
-            justfile.contains(&format!("{}  {title}\"", lesson.number)),
-            "{title} in the recipe default"
-        );
-        assert!(
-            justfile.contains(&format!("{}, {title}", lesson.number)),
-            "{title} in the recipe lesson"
-        );
+        expect("the recipe default", &justfile, format!("{number}  {title}\""));
+        expect("the recipe lesson", &justfile, format!("{number}, {title}"));
     }
     let numbers: String =
         course.lessons.iter().map(|lesson| lesson.number.to_string()).collect();
-    assert!(
-        justfile.contains(&format!("'^[{numbers}]$'")),
-        "the recipe lesson accepts {numbers}"
-    );
+    expect("the recipe lesson", &justfile, format!("'^[{numbers}]$'"));
+    assert!(missing.is_empty(), "{missing:#?}");
 }

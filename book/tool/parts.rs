@@ -5,7 +5,7 @@
 //! `## Listen {#listen .part}`.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pulldown_cmark::{Event, Options, Parser, Tag};
 
@@ -51,6 +51,28 @@ fn sections(course: &Course, lesson: &Lesson) -> Vec<Problem> {
         return vec![report(0, what, "write this file, and name it in SUMMARY.md")];
     };
     let mut problems = Vec::new();
+    let name = lesson.chapter.file_name().unwrap_or_default().to_string_lossy();
+    let row = format!("just lesson {}", lesson.number);
+    for (file, wanted, fix) in [
+        (
+            "book/src/SUMMARY.md",
+            format!("({name})"),
+            "without a line there, mdBook leaves it out",
+        ),
+        (
+            "README.md",
+            format!("| {} |", lesson.number),
+            "add a row to the table of lessons",
+        ),
+        ("README.md", row, "add a row to the table of lessons"),
+    ] {
+        let named = course.texts.iter().any(|text| {
+            text.file.as_path() == Path::new(file) && text.markdown.contains(&wanted)
+        });
+        if !named {
+            problems.push(report(0, format!("{file} does not say \"{wanted}\""), fix));
+        }
+    }
     let mut found = BTreeSet::new();
     for (event, range) in
         Parser::new_ext(&text.markdown, Options::ENABLE_HEADING_ATTRIBUTES)

@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
-/// The provider for every `ClientConfig` and `ServerConfig` of the course: aws-lc-rs,
-/// whose first key-exchange group is the post-quantum hybrid X25519MLKEM768 (observed
-/// with rustls 0.23.46).
+/// The provider for every `ClientConfig` and `ServerConfig` of the course: aws-lc-rs. With
+/// rustls's feature `prefer-post-quantum` its first key-exchange group is the post-quantum
+/// hybrid X25519MLKEM768 (observed with rustls 0.23.46); without the feature, it comes last.
 pub fn crypto_provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }

@@ -2,7 +2,7 @@
 //!
 //! The mistake this prevents: `println!("{error}")` prints the outermost layer only. For
 //! a refused certificate, reqwest's is "error sending request for url (…)"; the reason is
-//! three causes below.
+//! two causes below.
 
 use std::error::Error;
 use std::fmt;
@@ -22,7 +22,8 @@ use std::fmt;
 pub struct ErrorChain<'a>(pub &'a (dyn Error + 'static));
 
 impl<'a> ErrorChain<'a> {
-    /// The text of each layer, outermost first.
+    /// The text of each layer, outermost first, with control characters escaped: a peer's
+    /// text must not move the cursor of whoever reads the log.
     ///
     /// A layer that only repeats the one above it is left out: `io::Error::other` and
     /// `#[error(transparent)]` make such layers.
@@ -30,7 +31,7 @@ impl<'a> ErrorChain<'a> {
         let mut layers: Vec<String> = Vec::new();
         let mut next: Option<&(dyn Error + 'static)> = Some(self.0);
         while let Some(error) = next {
-            let text = error.to_string();
+            let text: String = error.to_string().chars().map(printable).collect();
             if layers.last() != Some(&text) {
                 layers.push(text);
             }
@@ -64,6 +65,10 @@ impl fmt::Display for ErrorChain<'_> {
     }
 }
 
+fn printable(c: char) -> String {
+    if c.is_control() { c.escape_default().to_string() } else { c.to_string() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +86,12 @@ mod tests {
     fn every_layer_is_printed_once() {
         let error = Outer(std::io::Error::other(Inner));
         assert_eq!(ErrorChain(&error).to_string(), "cannot pay: the certificate expired");
+    }
+
+    #[test]
+    fn control_characters_are_escaped() {
+        let error = std::io::Error::other("two\nlines and \u{1b}[31m color");
+        assert_eq!(ErrorChain(&error).to_string(), "two\\nlines and \\u{1b}[31m color");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The command line of a lesson: `lesson-N [PART] [--list] [--pause]`.
+//! The command line of a lesson: `lesson-N [PART]... [--list] [--pause]`.
 
 use std::future::Future;
 use std::io::{self, IsTerminal, Write};
@@ -75,9 +75,13 @@ impl Lesson {
         if arguments.get_flag("list") {
             return self.list();
         }
-        let wanted = arguments.get_one::<String>("part");
+        let wanted: Vec<&String> =
+            arguments.get_many("part").unwrap_or_default().collect();
+        let is_wanted = |part: &Part| {
+            wanted.is_empty() || wanted.iter().any(|name| *name == part.name)
+        };
         let parts: Vec<usize> = (0..self.parts.len())
-            .filter(|&i| wanted.is_none_or(|name| name == self.parts[i].name))
+            .filter(|&index| is_wanted(&self.parts[index]))
             .collect();
         let transcript = match arguments.get_flag("pause") {
             true => Transcript::paused(),
@@ -95,7 +99,10 @@ impl Lesson {
             .arg(
                 Arg::new("part")
                     .value_name("PART")
-                    .help("Run this part alone (all of them, in order, if none is named)")
+                    .num_args(0..)
+                    .help(
+                        "Run these parts alone (all of them, in order, if none is named)",
+                    )
                     .hide_possible_values(true)
                     .value_parser(PossibleValuesParser::new(names)),
             )
@@ -109,7 +116,7 @@ impl Lesson {
                 Arg::new("pause")
                     .long("pause")
                     .action(ArgAction::SetTrue)
-                    .help("Wait for Enter before each step, for the stage"),
+                    .help("Wait for Enter before each step, when you present"),
             )
     }
 

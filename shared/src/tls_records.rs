@@ -24,6 +24,13 @@ pub const TLS_1_3: u16 = 0x0304;
 /// The version number of TLS 1.2 on the wire.
 pub const TLS_1_2: u16 = 0x0303;
 
+/// The random of a ServerHello that asks for another key share (RFC 8446 section 4.1.3).
+const HELLO_RETRY_REQUEST: [u8; 32] = [
+    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65,
+    0xb8, 0x91, 0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2,
+    0xc8, 0xa8, 0x33, 0x9c,
+];
+
 /// Both directions of one TLS connection, as an eavesdropper reads them.
 #[derive(Clone, Debug, Default)]
 pub struct TlsView {
@@ -91,7 +98,7 @@ pub struct ClientHello {
     pub server_name: Option<String>,
     /// Application protocols on offer (RFC 7301).
     pub alpn: Vec<String>,
-    /// Versions on offer, as on the wire.
+    /// Versions on offer, as on the wire; the old field's, if there is no list of them.
     pub versions: Vec<u16>,
     /// Key shares: the group's number and the length of the key in bytes.
     pub key_shares: Vec<(u16, usize)>,
@@ -121,7 +128,7 @@ impl TlsView {
         })
     }
 
-    /// The last ServerHello: the first one may have been a HelloRetryRequest.
+    /// The ServerHello; a HelloRetryRequest before it is none.
     pub fn server_hello(&self) -> Option<&ServerHello> {
         server_hello(&self.to_client)
     }
@@ -130,7 +137,7 @@ impl TlsView {
 fn server_hello(records: &[TlsRecord]) -> Option<&ServerHello> {
     messages(records)
         .filter_map(|message| match &message.fields {
-            Fields::ServerHello(hello) => Some(hello),
+            Fields::ServerHello(hello) if message.name == "ServerHello" => Some(hello),
             _ => None,
         })
         .last()
@@ -175,7 +182,7 @@ fn records(mut bytes: &[u8], is_1_3: bool) -> Vec<TlsRecord> {
             let content = match bytes.len() < HEADER {
                 true => Content::Incomplete(bytes.len()),
                 false => Content::Malformed(format!(
-                    "expected a TLS record header, came \"{}\"",
+                    "expected a TLS record header, got \"{}\"",
                     bytes[..HEADER].escape_ascii()
                 )),
             };
@@ -196,6 +203,10 @@ fn records(mut bytes: &[u8], is_1_3: bool) -> Vec<TlsRecord> {
             ALERT if encrypting => Content::Encrypted("alert"),
             ALERT => alert(fragment),
             HANDSHAKE if encrypting => Content::Encrypted("handshake"),
+            // RFC 8446 section 5.1 forbids empty handshake records.
+            _ if fragment.is_empty() => {
+                Content::Malformed("expected a handshake message, got nothing".to_owned())
+            }
             _ => {
                 handshake.extend_from_slice(fragment);
                 whole_messages(&mut handshake)
@@ -213,7 +224,7 @@ fn alert(fragment: &[u8]) -> Content {
             Content::Alert(TlsAlertDescription(*description).to_string())
         }
         _ => Content::Malformed(format!(
-            "expected an alert of 2 bytes, came {}",
+            "expected an alert of 2 bytes, got {}",
             fragment.len()
         )),
     }
@@ -223,18 +234,18 @@ fn alert(fragment: &[u8]) -> Content {
 /// and one record may hold several (RFC 8446 section 5.1).
 fn whole_messages(pending: &mut Vec<u8>) -> Content {
     let mut messages = Vec::new();
-    while let [_, high, middle, low, ..] = **pending {
+    while let [kind, high, middle, low, ..] = **pending {
         let length = 4 + u32::from_be_bytes([0, high, middle, low]) as usize;
         let Some(bytes) = pending.get(..length) else { break };
-        match message(bytes) {
-            Some(message) => messages.push(message),
-            None => {
-                return Content::Malformed(format!(
-                    "expected a handshake message, type {} of {length} bytes cannot be parsed",
-                    bytes[0]
-                ));
-            }
-        }
+        let Some(message) = message(bytes) else {
+            // What follows may be fine, and is read as if this one had not been there.
+            pending.clear();
+            return Content::Malformed(format!(
+                "expected a handshake message, but one of type {kind} and {length} bytes \
+                 cannot be parsed"
+            ));
+        };
+        messages.push(message);
         pending.drain(..length);
     }
     Content::Handshake(messages)
@@ -248,18 +259,20 @@ fn message(bytes: &[u8]) -> Option<Message> {
     };
     let (name, fields) = match parsed {
         TlsMessageHandshake::ClientHello(hello) => {
-            ("ClientHello", client_hello(hello.ext.unwrap_or_default()))
+            ("ClientHello", client_hello(hello.version.0, hello.ext.unwrap_or_default())?)
         }
         TlsMessageHandshake::ServerHello(hello) => {
-            let (version, key_share) = server_extensions(hello.ext.unwrap_or_default());
+            let (version, key_share) = server_extensions(hello.ext.unwrap_or_default())?;
             let cipher_suite = match TlsCipherSuite::from_id(hello.cipher.0) {
                 Some(suite) => suite.name.to_owned(),
                 None => format!("0x{:04x}", hello.cipher.0),
             };
             let version = version.unwrap_or(hello.version.0);
             let random = hello.random.to_vec();
+            let is_retry = random == HELLO_RETRY_REQUEST;
+            let name = if is_retry { "HelloRetryRequest" } else { "ServerHello" };
             (
-                "ServerHello",
+                name,
                 Fields::ServerHello(ServerHello {
                     version,
                     cipher_suite,
@@ -284,10 +297,10 @@ fn message(bytes: &[u8]) -> Option<Message> {
     Some(Message { name, length: bytes.len(), fields })
 }
 
-fn client_hello(extensions: &[u8]) -> Fields {
-    let mut hello = ClientHello::default();
-    let (_rest, extensions) =
-        parse_tls_extensions(extensions).unwrap_or((&[], Vec::new()));
+fn client_hello(legacy_version: u16, extensions: &[u8]) -> Option<Fields> {
+    let mut hello =
+        ClientHello { versions: vec![legacy_version], ..ClientHello::default() };
+    let extensions = all_extensions(extensions)?;
     for extension in extensions {
         match extension {
             TlsExtension::SNI(names) => {
@@ -305,12 +318,19 @@ fn client_hello(extensions: &[u8]) -> Fields {
             _ => {}
         }
     }
-    Fields::ClientHello(hello)
+    Some(Fields::ClientHello(hello))
 }
 
-fn server_extensions(extensions: &[u8]) -> (Option<u16>, Option<(u16, usize)>) {
-    let (_rest, extensions) =
-        parse_tls_extensions(extensions).unwrap_or((&[], Vec::new()));
+/// All of them, or none if one is malformed.
+fn all_extensions(bytes: &[u8]) -> Option<Vec<TlsExtension<'_>>> {
+    let (rest, extensions) = parse_tls_extensions(bytes).ok()?;
+    rest.is_empty().then_some(extensions)
+}
+
+type ServerExtensions = (Option<u16>, Option<(u16, usize)>);
+
+fn server_extensions(extensions: &[u8]) -> Option<ServerExtensions> {
+    let extensions = all_extensions(extensions)?;
     let mut version = None;
     let mut key_share = None;
     for extension in extensions {
@@ -324,7 +344,7 @@ fn server_extensions(extensions: &[u8]) -> (Option<u16>, Option<(u16, usize)>) {
             _ => {}
         }
     }
-    (version, key_share)
+    Some((version, key_share))
 }
 
 /// KeyShareEntry: group, length, key (RFC 8446 section 4.2.8). tls-parser leaves them

@@ -26,7 +26,9 @@ use crate::wiretap::Recording;
 
 const WIDTH: usize = 80;
 const INDENT: &str = "   ";
-const LABEL: usize = 14;
+const LABEL: usize = 15;
+/// The fewest bytes whose absence says something.
+const SHORTEST_SECRET: usize = 8;
 
 /// The transcript could not be written: a full disk, a closed pipe.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +95,7 @@ impl Transcript {
 
     /// What to take from the lines above, in a sentence.
     pub fn note(&mut self, sentence: &str) {
-        self.labeled("", Style::new(), sentence);
+        self.labeled("note", Style::new(), sentence);
     }
 
     /// A table: the first row is its head. Cells of the last column may be long.
@@ -183,6 +185,10 @@ impl Transcript {
         E: Into<anyhow::Error>,
     {
         self.claim()?;
+        ensure!(
+            !reason.is_empty(),
+            "a refusal for any reason at all proves nothing: {what}"
+        );
         let Err(error) = result else {
             bail!("expected to be refused, but was accepted: {what}")
         };
@@ -234,15 +240,24 @@ impl Transcript {
         bytes: impl AsRef<[u8]>,
     ) -> anyhow::Result<()> {
         self.claim()?;
+        let bytes = bytes.as_ref();
+        // A shorter needle is found by chance in a few thousand random bytes, or was never meant.
         ensure!(
-            !wire.is_empty(),
+            bytes.len() >= SHORTEST_SECRET,
+            "expected at least {SHORTEST_SECRET} bytes to look for, got {}: {name}",
+            bytes.len()
+        );
+        ensure!(
+            wire.connections
+                .iter()
+                .any(|c| !c.to_server.is_empty() && !c.to_client.is_empty()),
             "the tap recorded nothing, so that it shows nothing proves nothing: {name}"
         );
         ensure!(
             !wire.overflowed(),
             "the recording is incomplete, so an absence proves nothing: {name}"
         );
-        if let Some(place) = wire.find(bytes.as_ref()) {
+        if let Some(place) = wire.find(bytes) {
             bail!("expected to be hidden, but found on the wire, {place}: {name}");
         }
         self.labeled("wire hides", AnsiColor::Green.on_default(), name);
@@ -272,7 +287,11 @@ impl Transcript {
     pub(crate) fn end(&mut self, parts: usize) {
         let parts =
             if parts == 1 { "1 part".to_owned() } else { format!("{parts} parts") };
-        let claims = format!("{} claims checked in {parts}: all hold.", self.claims);
+        let claims = match self.claims {
+            1 => "1 claim".to_owned(),
+            claims => format!("{claims} claims"),
+        };
+        let claims = format!("{claims} checked in {parts}: all hold.");
         self.write(&format!("\n{claims}\n"));
     }
 

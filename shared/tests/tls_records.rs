@@ -22,7 +22,7 @@ fn plain_http_is_malformed_and_shown() {
     let Content::Malformed(why) = &contents(b"GET / HTTP/1.1\r\n")[0] else {
         panic!("expected malformed")
     };
-    assert_eq!(why, "expected a TLS record header, came \"GET /\"");
+    assert_eq!(why, "expected a TLS record header, got \"GET /\"");
 }
 
 #[test]
@@ -48,6 +48,21 @@ fn a_message_over_two_records_is_read_when_it_is_whole() {
     };
     assert!(first.is_empty());
     assert_eq!(second[0].name, "ServerHelloDone");
+}
+
+#[test]
+fn an_empty_handshake_record_is_malformed() {
+    assert!(matches!(contents(&[22, 3, 3, 0, 0])[..], [Content::Malformed(_)]));
+}
+
+#[test]
+fn what_follows_a_malformed_message_is_read() {
+    let records = [[22, 3, 3, 0, 4, 99, 0, 0, 0], [22, 3, 3, 0, 4, 14, 0, 0, 0]].concat();
+    let contents = contents(&records);
+    let [Content::Malformed(_), Content::Handshake(messages)] = &contents[..] else {
+        panic!("{contents:?}")
+    };
+    assert_eq!(messages[0].name, "ServerHelloDone");
 }
 
 #[test]

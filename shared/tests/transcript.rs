@@ -61,7 +61,7 @@ fn a_refusal_is_printed_with_its_causes() {
     t.refused("the forged message", refusal("the tag is forged"), "forged")
         .expect("refused");
     let expected =
-        "   refused       the forged message\n   error         the tag is forged\n";
+        "   refused        the forged message\n   error          the tag is forged\n";
     assert_eq!(page.text(), expected);
 }
 
@@ -71,7 +71,7 @@ fn an_attack_that_failed_ends_the_lesson() {
     assert!(t.attack_works("mallory is paid", false).is_err());
     assert_eq!(page.text(), "");
     t.attack_works("mallory is paid", true).expect("it worked");
-    assert_eq!(page.text(), "   attack works  mallory is paid\n");
+    assert_eq!(page.text(), "   attack works   mallory is paid\n");
 }
 
 #[test]
@@ -83,8 +83,8 @@ fn a_long_error_keeps_to_eighty_columns_and_its_words() {
     assert_eq!(page.text().matches("a.b.example.test").count(), 4);
 }
 
-/// A tap that has seen `text`, or nothing at all.
-async fn tapped(text: &[u8]) -> Result<Wiretap, Box<dyn Error>> {
+/// A tap that has seen `text`, and `answer` in the other direction.
+async fn tapped(text: &[u8], answer: &[u8]) -> Result<Wiretap, Box<dyn Error>> {
     let server = TcpListener::bind(("127.0.0.1", 0)).await?;
     let tap = Wiretap::listening_to(server.local_addr()?).await?;
     let mut client = TcpStream::connect(tap.address()).await?;
@@ -92,29 +92,33 @@ async fn tapped(text: &[u8]) -> Result<Wiretap, Box<dyn Error>> {
     client.shutdown().await?;
     let (mut received, _) = server.accept().await?;
     tokio::io::copy(&mut received, &mut tokio::io::sink()).await?;
+    received.write_all(answer).await?;
+    received.shutdown().await?;
+    tokio::io::copy(&mut client, &mut tokio::io::sink()).await?;
     Ok(tap)
 }
 
 #[tokio::test]
 async fn what_the_wire_shows_and_hides_is_looked_up() -> Result<(), Box<dyn Error>> {
-    let wire = tapped(b"LOGIN alice secret").await?.recording();
+    let wire = tapped(b"LOGIN alice correct-horse", b"OK hello").await?.recording();
     let (page, mut t) = page();
-    t.wire_shows(&wire, "the password", "secret")?;
-    t.wire_hides(&wire, "the balance", "1000")?;
-    assert!(t.wire_shows(&wire, "the balance", "1000").is_err());
-    assert!(t.wire_hides(&wire, "the password", "secret").is_err());
-    let expected = "   wire shows    the password: \"secret\", client to server\n   wire hides    the balance\n";
+    t.wire_shows(&wire, "the password", "correct-horse")?;
+    t.wire_hides(&wire, "the balance", "1000 coins")?;
+    assert!(t.wire_shows(&wire, "the balance", "1000 coins").is_err());
+    assert!(t.wire_hides(&wire, "the password", "correct-horse").is_err());
+    let expected = "   wire shows     the password: \"correct-horse\", client to server\n   wire hides     the balance\n";
     assert_eq!(page.text(), expected);
     Ok(())
 }
 
 #[tokio::test]
 async fn an_empty_recording_hides_nothing() -> Result<(), Box<dyn Error>> {
-    let wire = tapped(b"").await?.recording();
     let (_page, mut t) = page();
-    let error =
-        t.wire_hides(&wire, "the password", "secret").expect_err("nothing was recorded");
-    assert!(error.to_string().contains("recorded nothing"), "{error}");
+    for recorded in [tapped(b"", b"").await?, tapped(b"LOGIN alice", b"").await?] {
+        let hidden = t.wire_hides(&recorded.recording(), "the password", "correct-horse");
+        let error = hidden.expect_err("one direction was not recorded");
+        assert!(error.to_string().contains("proves nothing"), "{error}");
+    }
     Ok(())
 }
 
@@ -141,4 +145,19 @@ fn a_full_disk_ends_the_lesson_with_an_error() {
             .starts_with("cannot write the transcript to standard output: "),
         "{error:#}"
     );
+}
+
+#[tokio::test]
+async fn a_needle_of_a_few_bytes_hides_by_chance() -> Result<(), Box<dyn Error>> {
+    let wire = tapped(b"LOGIN alice", b"OK hello").await?.recording();
+    let (_page, mut t) = page();
+    assert!(t.wire_hides(&wire, "nothing", "").is_err());
+    assert!(t.wire_hides(&wire, "a name", "bob").is_err());
+    Ok(())
+}
+
+#[test]
+fn a_refusal_for_no_reason_at_all_is_no_claim() {
+    let (_page, mut t) = page();
+    assert!(t.refused("it", refusal("no"), "").is_err());
 }

@@ -270,3 +270,42 @@ async fn recorded_tls_says_nothing_on_a_second_connection() -> TestResult {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn a_hello_retry_request_is_told_from_a_server_hello() -> TestResult {
+    // The client sends no key share that this server takes: it has to try again.
+    let ca = LabCa::new("Tap Test")?;
+    let identity = ca.leaf("bank.test").issue()?;
+    let only = |group: rustls::NamedGroup| {
+        let mut provider = (*crypto_provider()).clone();
+        provider.kx_groups.retain(|known| known.name() == group);
+        Arc::new(provider)
+    };
+    let server = ServerConfig::builder_with_provider(only(rustls::NamedGroup::secp256r1))
+        .with_protocol_versions(&[&TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(identity.chain(), identity.key())?;
+    let client = ClientConfig::builder_with_provider(crypto_provider())
+        .with_protocol_versions(&[&TLS13])?
+        .with_root_certificates(ca.roots())
+        .with_no_client_auth();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let tap = Wiretap::listening_to(listener.local_addr()?).await?;
+    let acceptor = TlsAcceptor::from(Arc::new(server));
+    let serving = async { acceptor.accept(listener.accept().await?.0).await };
+    let asking = async {
+        let tcp = TcpStream::connect(tap.address()).await?;
+        let name = ServerName::try_from("bank.test").map_err(std::io::Error::other)?;
+        TlsConnector::from(Arc::new(client)).connect(name, tcp).await
+    };
+    tokio::try_join!(serving, asking)?;
+    let view = tap.recording().tls(0);
+    let hellos: Vec<_> =
+        names(&view).into_iter().filter(|name| name.contains("Hello")).collect();
+    assert_eq!(
+        hellos,
+        ["ClientHello", "ClientHello", "HelloRetryRequest", "ServerHello"]
+    );
+    assert_eq!(view.server_hello().and_then(|hello| hello.key_share), Some((0x0017, 65)));
+    Ok(())
+}

@@ -106,7 +106,7 @@ impl FalseBank {
             lock(&pen).push(request.to_owned());
             match *request.split(' ').collect::<Vec<_>>() {
                 ["LOGIN", name, _] => format!("OK hello {name}"),
-                ["PAY", amount, payee] => format!("OK paid {amount} to {payee}"),
+                ["PAY", amount, payee, ..] => format!("OK paid {amount} to {payee}"),
                 _ => "OK".to_owned(),
             }
         });

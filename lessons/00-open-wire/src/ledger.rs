@@ -22,8 +22,8 @@ struct Account {
 /// Why the bank does not do what it was asked to.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum LedgerError {
-    /// One error for an unknown name and a wrong password, so that nobody can ask who has
-    /// an account.
+    /// One error for an unknown name and a wrong password, so that a login does not tell
+    /// who has an account.
     #[error("unknown name or wrong password")]
     Login,
     /// The payee has no account.

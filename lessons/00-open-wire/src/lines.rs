@@ -15,7 +15,8 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 pub struct LineLimits {
     /// The longest line in bytes, line feed included.
     pub longest: usize,
-    /// How long to wait for the whole line, not for each read.
+    /// How long to wait for the whole line, not for each read; the silence before its first
+    /// byte counts.
     pub deadline: Duration,
 }
 
@@ -33,13 +34,13 @@ pub enum LineError {
     #[error("the connection ended in the middle of a line, after {0} bytes")]
     Cut(usize),
     /// No line feed within so many bytes.
-    #[error("expected a line of at most {0} bytes, came a longer one")]
+    #[error("expected a line of at most {0} bytes, got a longer one")]
     TooLong(usize),
     /// Not a whole line within the deadline.
-    #[error("expected a line within {0:?}, none came")]
+    #[error("expected a line within {0:?}, got none")]
     TooSlow(Duration),
     /// The bytes are not UTF-8.
-    #[error("expected text in UTF-8, came other bytes")]
+    #[error("expected text in UTF-8, got other bytes")]
     NotText,
     /// The connection failed.
     #[error("the connection failed")]
@@ -63,6 +64,9 @@ where
     S: AsyncBufRead + Unpin,
 {
     let mut line = Vec::new();
+    if limits.longest == 0 {
+        return Err(LineError::TooLong(0));
+    }
     let mut limited = stream.take(limits.longest as u64);
     match tokio::time::timeout(limits.deadline, limited.read_until(b'\n', &mut line))
         .await

@@ -11,7 +11,7 @@ fn main() -> ExitCode {
         .part("listen", "a tap reads the password", parts::listen::run)
         .part(
             "tamper",
-            "the wire changes the payee, and both ends are content",
+            "the wire changes the payee, and both ends are satisfied",
             parts::tamper::run,
         )
         .part("replay", "the same bytes, sent again, pay again", parts::replay::run)

@@ -11,11 +11,16 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::lines::{LineError, LineLimits, read_line};
 
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
+const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Outcomes that nobody has asked about; further ones are not reported.
+const MAX_REPORTS: usize = 64;
 
 /// Answers one line. The second argument is who has logged in on this connection.
 pub type Clerk = Arc<dyn Fn(&str, &mut Option<String>) -> String + Send + Sync>;
@@ -23,7 +28,7 @@ pub type Clerk = Arc<dyn Fn(&str, &mut Option<String>) -> String + Send + Sync>;
 /// A running service on loopback. Dropping it closes its port and its connections.
 pub struct Service {
     server: LoopbackServer,
-    outcomes: mpsc::UnboundedReceiver<Result<(), ServeError>>,
+    outcomes: mpsc::Receiver<Result<(), ServeError>>,
 }
 
 /// How a connection ended, if not in order.
@@ -33,11 +38,14 @@ pub enum ServeError {
     #[error("the TLS handshake failed")]
     Handshake(#[source] io::Error),
     /// TLS: no handshake in time.
-    #[error("expected a TLS handshake within {} seconds, none came", HANDSHAKE_DEADLINE.as_secs())]
+    #[error("expected a TLS handshake within {} seconds, got none", HANDSHAKE_DEADLINE.as_secs())]
     HandshakeTooSlow,
     /// The client's request was no line.
     #[error("no request")]
     Line(#[from] LineError),
+    /// The client did not read its answer in time.
+    #[error("expected the client to read its answer within {} seconds", ANSWER_DEADLINE.as_secs())]
+    AnswerTooSlow,
     /// The answer could not be sent.
     #[error("the answer could not be sent")]
     Io(#[from] io::Error),
@@ -52,13 +60,13 @@ impl Service {
         clerk: Clerk,
         tls: Option<Arc<rustls::ServerConfig>>,
     ) -> io::Result<Self> {
-        let (report, outcomes) = mpsc::unbounded_channel();
+        let (report, outcomes) = mpsc::channel(MAX_REPORTS);
         let tls = tls.map(TlsAcceptor::from);
         let server = LoopbackServer::start(move |tcp| {
             let (tls, clerk, report) = (tls.clone(), clerk.clone(), report.clone());
             async move {
                 // Nobody listens once the lesson has seen enough.
-                let _ = report.send(connection(tcp, tls, clerk).await);
+                let _ = report.try_send(connection(tcp, tls, clerk).await);
             }
         });
         Ok(Self { server: server.await?, outcomes })
@@ -85,7 +93,7 @@ async fn connection(
     clerk: Clerk,
 ) -> Result<(), ServeError> {
     let Some(tls) = tls else { return serve(tcp, clerk).await };
-    let handshake = tokio::time::timeout(HANDSHAKE_DEADLINE, tls.accept(tcp)).await;
+    let handshake = timeout(HANDSHAKE_DEADLINE, tls.accept(tcp)).await;
     let stream = handshake
         .map_err(|_elapsed| ServeError::HandshakeTooSlow)?
         .map_err(ServeError::Handshake)?;
@@ -101,9 +109,15 @@ async fn serve(
     let mut stream = BufReader::new(stream);
     let mut user = None;
     while let Some(request) = read_line(&mut stream, LineLimits::default()).await? {
-        let answer = clerk(&request, &mut user);
-        stream.write_all(format!("{answer}\n").as_bytes()).await?;
-        stream.flush().await?;
+        let answer = format!("{}\n", clerk(&request, &mut user));
+        let send = async {
+            stream.write_all(answer.as_bytes()).await?;
+            stream.flush().await
+        };
+        // A client that reads nothing is not waited for, either.
+        timeout(ANSWER_DEADLINE, send)
+            .await
+            .map_err(|_elapsed| ServeError::AnswerTooSlow)??;
     }
     stream.shutdown().await?;
     Ok(())

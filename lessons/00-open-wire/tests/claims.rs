@@ -164,7 +164,7 @@ async fn the_bank_refuses_what_it_must() -> TestResult {
     let mut client = BankClient::new(TcpStream::connect(bank.address()).await?);
     let refused = |answer: Result<String, ClientError>| match answer {
         Err(ClientError::Refused(why)) => why,
-        other => panic!("expected a refusal, came {other:?}"),
+        other => panic!("expected a refusal, got {other:?}"),
     };
     assert_eq!(refused(client.pay(1, "bob").await), "expected LOGIN before PAY");
     assert_eq!(

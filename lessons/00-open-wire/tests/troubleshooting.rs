@@ -24,13 +24,13 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
 
     t.step("Nothing listens there.");
     let closed = TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?;
-    t.refused("by the system", TcpStream::connect(closed).await, "efused")?;
+    t.refused("at the client", TcpStream::connect(closed).await, "efused")?;
     t.shows("fix", "Start the server; compare the port.");
 
     t.step("A wrong name or password.");
     let mut client = BankClient::new(TcpStream::connect(bank.address()).await?);
     t.refused(
-        "by the bank",
+        "at the client",
         client.log_in("alice", "wrong").await,
         "unknown name or wrong password",
     )?;
@@ -41,7 +41,7 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
     t.step("A line that is too long.");
     let mut stranger = TcpStream::connect(bank.address()).await?;
     stranger.write_all(&[b'A'; 300]).await?;
-    t.refused("by the bank", bank.outcome().await, "at most 256 bytes")?;
+    t.refused("at the bank", bank.outcome().await, "at most 256 bytes")?;
     t.shows(
         "fix",
         "Send lines of the protocol. A server can raise its limit, and always has one.",
@@ -51,7 +51,7 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
     let mut stranger = TcpStream::connect(bank.address()).await?;
     stranger.write_all(b"LOGIN ali").await?;
     stranger.shutdown().await?;
-    t.refused("by the bank", bank.outcome().await, "in the middle of a line")?;
+    t.refused("at the bank", bank.outcome().await, "in the middle of a line")?;
     t.shows(
         "fix",
         "Nothing to do on the server. The client should send whole lines, then close.",
@@ -63,7 +63,7 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
         Wiretap::attacking(bank.address(), Framing::Lines, |_line| Action::Cut).await?;
     let mut client = BankClient::new(TcpStream::connect(cut.address()).await?);
     t.refused(
-        "by the client",
+        "at the client",
         client.log_in("alice", "correct-horse").await,
         "without an answer",
     )?;
@@ -81,7 +81,7 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
     // What the client sees depends on which comes first, the alert or the end: it is no
     // line of text.
     assert!(client.log_in("alice", "correct-horse").await.is_err());
-    t.refused("by the bank", secure.outcome().await, "InvalidContentType")?;
+    t.refused("at the bank", secure.outcome().await, "InvalidContentType")?;
     t.shows("fix", "Wrap the client's stream in TLS.");
 
     settings(env!("CARGO_MANIFEST_DIR"))

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 
 MAX_BODY = 64 * 1024
 
@@ -48,6 +49,8 @@ def get(url, ca, token=None, resolve=None):
             url, headers=headers, timeout=(5, 10), allow_redirects=False, stream=True
         )
         answer.raise_for_status()
+        if answer.is_redirect:
+            raise ValueError(f"expected an answer, got a redirect to {answer.headers['Location']}")
         body = answer.raw.read(MAX_BODY + 1, decode_content=True)
         if len(body) > MAX_BODY:
             raise ValueError(f"expected a body of at most {MAX_BODY} bytes, came more")
@@ -67,7 +70,7 @@ def main():
     except requests.exceptions.SSLError as error:
         print(f"SSLError: {error}", file=sys.stderr)
         return 1
-    except (requests.RequestException, OSError, ValueError) as error:
+    except (requests.RequestException, HTTPError, OSError, ValueError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
     return 0

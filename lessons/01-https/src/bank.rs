@@ -75,15 +75,12 @@ impl Bank {
         }
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/balance") => {
-                json(&Balance { owner: "alice".to_owned(), coins: self.coins() })
+                let coins = left(&lock(&self.paid));
+                json(&Balance { owner: "alice".to_owned(), coins })
             }
             (&Method::POST, "/pay") => {
                 match serde_json::from_slice::<Payment>(request.body()) {
-                    Ok(payment) if payment.coins <= self.coins() => {
-                        lock(&self.paid).push(payment.clone());
-                        json(&payment)
-                    }
-                    Ok(_more_than_there_is) => status(StatusCode::CONFLICT),
+                    Ok(payment) => self.pay(payment),
                     Err(_not_a_payment) => status(StatusCode::BAD_REQUEST),
                 }
             }
@@ -91,11 +88,20 @@ impl Bank {
         }
     }
 
-    fn coins(&self) -> u32 {
-        lock(&self.paid)
-            .iter()
-            .fold(100, |left, payment| left.saturating_sub(payment.coins))
+    fn pay(&self, payment: Payment) -> Response<Full<Bytes>> {
+        // One lock for the check and the payment: two requests at once cannot both pass.
+        let mut paid = lock(&self.paid);
+        if payment.coins > left(&paid) {
+            return status(StatusCode::CONFLICT);
+        }
+        paid.push(payment.clone());
+        json(&payment)
     }
+}
+
+/// What Alice has left, in coins.
+fn left(paid: &[Payment]) -> u32 {
+    paid.iter().fold(100, |left, payment| left.saturating_sub(payment.coins))
 }
 
 fn json(value: &impl Serialize) -> Response<Full<Bytes>> {

@@ -12,7 +12,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum BodyError {
     /// The server announced or sent more.
-    #[error("expected a body of at most {limit} bytes, came more")]
+    #[error("expected a body of at most {limit} bytes, got more")]
     TooLarge {
         /// In bytes.
         limit: usize,
@@ -21,17 +21,24 @@ pub enum BodyError {
     #[error("the body could not be read")]
     Read(#[source] reqwest::Error),
     /// Not the JSON that was expected.
-    #[error("the body is not the expected JSON")]
-    Json(#[source] serde_json::Error),
+    ///
+    /// Without the parser's own text, which quotes what it found: it may be a secret.
+    #[error("the body is not the expected JSON: see line {line}, column {column}")]
+    Json {
+        /// From 1.
+        line: usize,
+        /// From 1.
+        column: usize,
+    },
 }
 
 // ANCHOR: read_body
-/// The whole body, if it has at most `limit` bytes. On an error the connection is closed,
-/// so a server cannot go on sending.
+/// The whole body, if it has at most `limit` bytes. On an error nothing more is read: over
+/// HTTP/1.1 the connection is closed, over HTTP/2 the stream is reset.
 ///
 /// # Errors
-/// [`BodyError::TooLarge`], [`BodyError::Read`]. The URL is taken out of the latter: it
-/// may hold a token.
+/// [`BodyError::TooLarge`], [`BodyError::Read`]. The URL is taken out of the latter: it may
+/// hold a token.
 pub async fn read_body(
     mut response: Response,
     limit: usize,
@@ -61,5 +68,6 @@ pub async fn read_json<T: DeserializeOwned>(
     response: Response,
     limit: usize,
 ) -> Result<T, BodyError> {
-    serde_json::from_slice(&read_body(response, limit).await?).map_err(BodyError::Json)
+    serde_json::from_slice(&read_body(response, limit).await?)
+        .map_err(|error| BodyError::Json { line: error.line(), column: error.column() })
 }

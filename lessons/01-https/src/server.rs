@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CACHE_CONTROL, HeaderValue, STRICT_TRANSPORT_SECURITY};
 use hyper::service::service_fn;
@@ -29,10 +29,12 @@ use tokio_rustls::server::TlsStream;
 
 /// From the accepted connection to the end of the TLS handshake.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
-/// From the first byte of a request to the end of its header.
+/// From the handshake, or from the last answer, to the end of a request's header.
 pub const HEADER_DEADLINE: Duration = Duration::from_secs(5);
 /// A connection in all, however busy.
 pub const CONNECTION_DEADLINE: Duration = Duration::from_secs(60);
+/// Handshakes that nobody has asked about; further ones are not reported.
+const MAX_REPORTS: usize = 64;
 /// The largest request body, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
 
@@ -48,7 +50,7 @@ pub type Handler = Arc<dyn Fn(Request<Bytes>) -> Response<Full<Bytes>> + Send + 
 /// A running server. Dropping it closes its port and its connections.
 pub struct HttpsServer {
     server: LoopbackServer,
-    handshakes: mpsc::UnboundedReceiver<Result<Negotiated, HandshakeError>>,
+    handshakes: mpsc::Receiver<Result<Negotiated, HandshakeError>>,
 }
 
 /// What client and server agreed on.
@@ -73,7 +75,7 @@ pub enum HandshakeError {
     #[error("the TLS handshake failed")]
     Tls(#[source] io::Error),
     /// Not done in time.
-    #[error("expected a TLS handshake within {} seconds, none came", HANDSHAKE_DEADLINE.as_secs())]
+    #[error("expected a TLS handshake within {} seconds, got none", HANDSHAKE_DEADLINE.as_secs())]
     TooSlow,
 }
 
@@ -104,7 +106,7 @@ impl HttpsServer {
     /// No port could be opened.
     pub async fn start(tls: Arc<ServerConfig>, handler: Handler) -> io::Result<Self> {
         let acceptor = TlsAcceptor::from(tls);
-        let (report, handshakes) = mpsc::unbounded_channel();
+        let (report, handshakes) = mpsc::channel(MAX_REPORTS);
         let server = LoopbackServer::start(move |tcp| {
             let (acceptor, handler, report) =
                 (acceptor.clone(), handler.clone(), report.clone());
@@ -114,11 +116,11 @@ impl HttpsServer {
                 // Nobody listens once the lesson has seen enough.
                 match stream {
                     Ok((negotiated, stream)) => {
-                        let _ = report.send(Ok(negotiated));
+                        let _ = report.try_send(Ok(negotiated));
                         serve(stream, handler).await;
                     }
                     Err(error) => {
-                        let _ = report.send(Err(error));
+                        let _ = report.try_send(Err(error));
                     }
                 }
             }
@@ -183,9 +185,12 @@ async fn respond(
     let (head, body) = request.into_parts();
     let mut response = match Limited::new(body, MAX_BODY).collect().await {
         Ok(body) => handler(Request::from_parts(head, body.to_bytes())),
-        Err(_too_large_or_broken) => {
+        Err(error) => {
             let mut refused = Response::new(Full::default());
-            *refused.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+            *refused.status_mut() = match error.is::<LengthLimitError>() {
+                true => StatusCode::PAYLOAD_TOO_LARGE,
+                false => StatusCode::BAD_REQUEST,
+            };
             refused
         }
     };

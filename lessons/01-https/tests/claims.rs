@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io::Write;
 use std::time::Duration;
 
+use anyhow::ensure;
 use https::ErrorChain;
 use https::bank::TOKEN;
 use https::body::{BodyError, read_body, read_json};
@@ -14,6 +15,7 @@ use https::lab::stage::{BANK, Stage, bank_at};
 use https::lab::stall::Stall;
 use https::roots::{MAX_FILE, Roots, RootsError};
 use https::server::{MAX_BODY, TLS_1_2_AND_1_3, TLS_1_2_ONLY, server_tls};
+use reqwest::ClientBuilder;
 use shared::{LabCa, Wiretap};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -237,17 +239,50 @@ fn empty_broken_and_wrong_ca_files_are_refused_when_they_are_read() -> TestResul
     let broken_base64 = good.replacen("MII", "M!I", 1);
     let no_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     type Expected = fn(&RootsError) -> bool;
-    let cases: [(&str, &[u8], Expected); 8] = [
+    let der = ca.root_der();
+    let indented = good.replacen("-----BEGIN", " -----BEGIN", 1) + &good;
+    let with_mark = format!("\u{feff}{good}{good}");
+    let glued = good.trim_end().to_owned() + &good;
+    let trusted = good.replace("CERTIFICATE", "TRUSTED CERTIFICATE") + &good;
+    let typo = good.replace("BEGIN", "Begin") + &good;
+    let encrypted_key = key.replace("PRIVATE", "ENCRYPTED PRIVATE");
+    let one_line_key = key.trim_end().replace('\n', "\\n");
+    let both = good.clone() + &key;
+    let encrypted = good.clone() + &encrypted_key;
+    let cases: [(&str, &[u8], Expected); 15] = [
         ("empty", b"", |e| matches!(e, RootsError::NoCertificate)),
         ("garbage", b"garbage", |e| matches!(e, RootsError::NoCertificate)),
-        ("DER", &ca.root_der(), |e| matches!(e, RootsError::NoCertificate)),
-        ("cut off", &good.as_bytes()[..200], |e| matches!(e, RootsError::CutOff)),
-        ("broken base64", broken_base64.as_bytes(), |e| matches!(e, RootsError::Pem(_))),
-        ("a key", key.as_bytes(), |e| {
-            matches!(e, RootsError::OtherSection("a private key"))
+        ("DER", &der, |e| matches!(e, RootsError::NoCertificate)),
+        ("cut off", &good.as_bytes()[..200], |e| {
+            matches!(e, RootsError::BrokenSection { number: 1 })
         }),
-        ("a key after a good one", &[good.as_bytes(), key.as_bytes()].concat(), |e| {
-            matches!(e, RootsError::OtherSection(_))
+        ("broken base64", broken_base64.as_bytes(), |e| {
+            matches!(e, RootsError::BrokenSection { number: 1 })
+        }),
+        ("a key", key.as_bytes(), |e| matches!(e, RootsError::OtherSection { line: 1 })),
+        ("a key after a good one", both.as_bytes(), |e| {
+            matches!(e, RootsError::OtherSection { .. })
+        }),
+        ("an encrypted key after a good one", encrypted.as_bytes(), |e| {
+            matches!(e, RootsError::OtherSection { .. })
+        }),
+        ("a key on one line", one_line_key.as_bytes(), |e| {
+            matches!(e, RootsError::OtherSection { line: 1 })
+        }),
+        ("an indented one", indented.as_bytes(), |e| {
+            matches!(e, RootsError::BrokenLine { line: 1 })
+        }),
+        ("a byte order mark", with_mark.as_bytes(), |e| {
+            matches!(e, RootsError::BrokenLine { line: 1 })
+        }),
+        ("two glued together", glued.as_bytes(), |e| {
+            matches!(e, RootsError::BrokenLine { .. })
+        }),
+        ("a TRUSTED CERTIFICATE", trusted.as_bytes(), |e| {
+            matches!(e, RootsError::OtherSection { line: 1 })
+        }),
+        ("a typing error", typo.as_bytes(), |e| {
+            matches!(e, RootsError::BrokenLine { line: 1 })
         }),
         ("no certificate inside", no_certificate.as_bytes(), |e| {
             matches!(e, RootsError::Certificate { number: 1, .. })
@@ -262,7 +297,14 @@ fn empty_broken_and_wrong_ca_files_are_refused_when_they_are_read() -> TestResul
             error.to_string().contains(&file.path().display().to_string()),
             "the error names the file: {error}"
         );
-        assert!(!chain(&error).contains(&key[40..60]), "the error holds no key");
+        let printed = format!("{} {error:?}", chain(&error));
+        let secret = &key[40..60];
+        let as_numbers = format!("{:?}", secret.as_bytes());
+        assert!(!printed.contains(secret), "{name}: the error holds the key");
+        assert!(
+            !printed.contains(&as_numbers[1..as_numbers.len() - 1]),
+            "{name}: in numbers"
+        );
     }
     Ok(())
 }
@@ -277,6 +319,40 @@ fn a_second_certificate_that_is_broken_is_named_by_its_number() -> TestResult {
         Roots::from_pem(text.as_bytes()),
         Err(RootsError::Certificate { number: 2, .. })
     ));
+    Ok(())
+}
+
+/// The key of a server's certificate that is trusted as a CA could vouch for every name.
+#[test]
+fn a_certificate_that_is_no_ca_is_refused_as_a_trust_anchor() -> TestResult {
+    let ca = LabCa::new("A")?;
+    let self_signed = ca.leaf(BANK).self_signed().issue()?.chain_pem();
+    let leaf = ca.leaf(BANK).without_intermediate().issue()?.chain_pem();
+    for (name, text) in [("a leaf", leaf), ("a self-signed leaf", self_signed)] {
+        let refused = Roots::from_pem(text.as_bytes());
+        assert!(
+            matches!(refused, Err(RootsError::NotACa { number: 1 })),
+            "{name}: {refused:?}"
+        );
+    }
+    assert_eq!(Roots::from_pem(ca.intermediate_pem().as_bytes())?.count(), 1);
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_that_nobody_writes_to_is_refused_at_once() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let pipe = folder.path().join("ca.pem");
+    if !std::process::Command::new("mkfifo")
+        .arg(&pipe)
+        .status()
+        .is_ok_and(|s| s.success())
+    {
+        return Err("expected mkfifo, which every Unix has".into());
+    }
+    let error = Roots::from_pem_file(&pipe).expect_err("a pipe is no file");
+    assert!(chain(&error).contains("expected a file"), "{}", chain(&error));
     Ok(())
 }
 
@@ -311,7 +387,7 @@ async fn a_body_is_limited_by_what_comes_and_by_what_is_announced() -> TestResul
         "{error:?}"
     );
     let error = read_json::<u32>(get().await?, 1024).await.expect_err("not a number");
-    assert!(matches!(error, BodyError::Json(_)), "{error:?}");
+    assert!(matches!(error, BodyError::Json { line: 1, .. }), "{error:?}");
 
     let flood = stage.stalling(Stall::Flood).await?;
     let bank = bank_at(flood.address());
@@ -410,27 +486,47 @@ fn a_key_of_another_certificate_is_refused_at_the_start() -> TestResult {
 // Patience
 
 #[tokio::test]
-async fn each_stall_is_ended_by_its_limit() -> TestResult {
+async fn each_stall_is_ended_by_its_limit_and_came_as_far_as_it_says() -> TestResult {
     let stage = Stage::new().await?;
-    for stall in [Stall::Handshake, Stall::Header, Stall::Body, Stall::Drip] {
-        let server = stage.stalling(stall).await?;
-        let limit = Duration::from_millis(50);
-        let bank = bank_at(server.address());
-        let client = stage.client(&bank)?;
-        let client = match stall {
-            Stall::Handshake => client.connect_timeout(limit),
-            Stall::Drip => client.timeout(4 * limit),
-            _ => client.read_timeout(limit),
+    let limit = Duration::from_millis(400);
+    let end =
+        async |stall: Stall, limited: fn(ClientBuilder, Duration) -> ClientBuilder| {
+            let server = stage.stalling(stall).await?;
+            let bank = bank_at(server.address());
+            let client = limited(stage.client(&bank)?, limit).build()?;
+            let request = client.get(bank.url("/")).send();
+            let answer = async { anyhow::Ok(read_body(request.await?, 4096).await?) };
+            let error = answer.await.expect_err("the server stalls");
+            let said = chain(error.as_ref());
+            ensure!(said.ends_with("operation timed out"), "{stall:?}: {said}");
+            Ok((server.requests(), server.body(), error.is::<BodyError>()))
         };
-        let request = client.build()?.get(bank.url("/")).send();
-        let answer =
-            async { Ok::<_, Box<dyn Error>>(read_body(request.await?, 4096).await?) };
-        let error = answer.await.expect_err("the server stalls");
-        assert!(
-            chain(error.as_ref()).ends_with("operation timed out"),
-            "{stall:?}: {}",
-            chain(error.as_ref())
-        );
-    }
+    let (handshake, header, body, drip) = tokio::try_join!(
+        end(Stall::Handshake, ClientBuilder::connect_timeout),
+        end(Stall::Header, ClientBuilder::read_timeout),
+        end(Stall::Body, ClientBuilder::read_timeout),
+        end(Stall::Drip, |client, limit| client.read_timeout(limit).timeout(2 * limit)),
+    )?;
+    assert_eq!(handshake, (0, 0, false));
+    assert_eq!(header, (1, 0, false));
+    assert_eq!(body, (1, 10, true));
+    assert!(drip.0 == 1 && drip.1 > 10 && drip.2, "{drip:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_body_that_ends_with_the_connection_is_not_believed_without_close_notify()
+-> TestResult {
+    let stage = Stage::new().await?;
+    let cut = stage.stalling(Stall::Cut).await?;
+    let bank = bank_at(cut.address());
+    let answer = stage.client(&bank)?.build()?.get(bank.url("/")).send().await?;
+    assert_eq!(
+        answer.content_length(),
+        None,
+        "nothing in HTTP says that more was to come"
+    );
+    let error = read_body(answer, 4096).await.expect_err("the body is cut");
+    assert!(chain(&error).contains("close_notify"), "{}", chain(&error));
     Ok(())
 }

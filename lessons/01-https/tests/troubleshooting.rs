@@ -145,7 +145,7 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
 
     t.step("A status that is no success.");
     let answer = get(stage.client(&bank)?, &bank.url("/balance")).await?;
-    t.refused("by error_for_status", answer.error_for_status(), "401")?;
+    t.refused("by error_for_status", answer.error_for_status(), "401 Unauthorized")?;
     t.shows("fix", "Send the token, with bearer_auth.");
 
     settings(env!("CARGO_MANIFEST_DIR"))

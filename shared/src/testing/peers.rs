@@ -4,7 +4,7 @@
 //! `REQUIRE_PEERS=1`, as in CI, it fails.
 
 use std::ffi::OsStr;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,8 @@ impl Peer {
             "no foreign peer: none of {programs:?} runs with {check:?}; to have it: {install}"
         );
         assert!(std::env::var_os("REQUIRE_PEERS").is_none(), "{missing}");
-        eprintln!("SKIPPED, {missing}");
+        // Not eprintln!, which the test harness keeps to itself.
+        let _ = writeln!(io::stderr(), "SKIPPED, {missing}");
         None
     }
 
@@ -131,10 +132,19 @@ impl Peer {
             .expect("the peer starts");
         let output =
             BufReader::new(child.stdout.take().expect("standard output is piped"));
-        let port = output.lines().map_while(Result::ok).find_map(|line| {
-            let digits = line.trim_end().rsplit(|c: char| !c.is_ascii_digit()).next()?;
-            digits.parse().ok().filter(|&port| port > 1023)
+        // A thread reads, so that a peer that says nothing is given up.
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let named = |line: String| {
+                let digits =
+                    line.trim_end().rsplit(|c: char| !c.is_ascii_digit()).next()?;
+                digits.parse::<u16>().ok().filter(|&port| port > 1023)
+            };
+            let port = output.lines().map_while(Result::ok).find_map(named);
+            // The test may have given up.
+            let _ = tell.send(port);
         });
+        let port = told.recv_timeout(DEADLINE).ok().flatten();
         let server = ForeignServer { child, port: port.unwrap_or(0) };
         assert_ne!(
             server.port, 0,

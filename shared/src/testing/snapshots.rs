@@ -24,11 +24,11 @@ const FILTERS: &[(&str, &str)] = &[
     (r"\b\d+ recorded bytes", "[size] recorded bytes"),
     // Systems word these differently.
     (
-        r"(?:No such file or directory|The system cannot find the file specified\.) \(os error 2\)",
+        r"(?:No such file or directory|The\s+system\s+cannot\s+find\s+the\s+file\s+specified\.)\s+\(os\s+error 2\)",
         "No such file or directory (os error 2)",
     ),
     (
-        r"(?:Connection refused|No connection could be made[^\n]*) \(os error \d+\)",
+        r"(?:Connection refused|No\s+connection\s+could\s+be\s+made[\s\S]*?) \(os\s+error\s+\d+\)",
         "Connection refused (os error [number])",
     ),
 ];

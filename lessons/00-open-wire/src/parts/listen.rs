@@ -2,9 +2,8 @@
 
 use anyhow::Context;
 use open_wire::bank::Bank;
-use open_wire::client::BankClient;
+use shared::wiretap::replay;
 use shared::{Transcript, Wiretap};
-use tokio::net::TcpStream;
 
 use super::{accounts, alice_pays_bob};
 
@@ -30,11 +29,13 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         .find_map(|line| line.strip_prefix("LOGIN alice "))
         .context("no login recorded")?;
     t.wire_shows(&wire, "the password", stolen)?;
-    let mut thief = BankClient::new(TcpStream::connect(bank.address()).await?);
-    let greeting = thief.log_in("alice", stolen).await?;
+    // The thief sends the recorded line as it is: whatever the bank takes for proof, he has.
+    let login = [&conversation.to_server[..sent.find('\n').unwrap_or(0)], b"\n"].concat();
+    let answer = replay(bank.address(), &login, super::PATIENCE).await?;
+    let answer = String::from_utf8_lossy(&answer);
     t.attack_works(
-        &format!("the bank says \"{greeting}\" to a stranger"),
-        greeting == "hello alice",
+        &format!("the bank says \"{}\" to a stranger", answer.trim_end()),
+        answer.trim_end() == "OK hello alice",
     )
     // ANCHOR_END: listen
 }

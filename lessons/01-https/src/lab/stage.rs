@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 
 use reqwest::ClientBuilder;
 use rustls::SupportedProtocolVersion;
-use shared::{Identity, LabCa, LoopbackServer};
+use shared::{Identity, LabCa};
 
 use super::Host;
-use super::stall::Stall;
+use super::stall::{Stall, StallingServer};
 use crate::bank::Bank;
 use crate::client::{Trust, secure_client};
 use crate::roots::Roots;
@@ -100,7 +100,7 @@ impl Stage {
     ///
     /// # Errors
     /// No port could be opened.
-    pub async fn stalling(&self, stall: Stall) -> anyhow::Result<LoopbackServer> {
+    pub async fn stalling(&self, stall: Stall) -> anyhow::Result<StallingServer> {
         let identity = self.ca.leaf(BANK).issue()?;
         Ok(stall
             .start(server_tls(identity.chain(), identity.key(), TLS_1_2_AND_1_3)?)

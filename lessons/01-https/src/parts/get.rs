@@ -1,6 +1,6 @@
 //! A GET and a POST with JSON, what both ends agreed on, and what a tap saw.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use https::bank::{Balance, Payment, TOKEN};
 use https::body::read_json;
 use shared::tls_records::{group_name, version_name};
@@ -26,9 +26,15 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: get
 
     let agreed = stage.server.handshake().await?;
-    t.shows("agreed on", format!("{:?}", agreed.version.context("a version")?));
-    t.shows("", format!("{:?}", agreed.suite.context("a cipher suite")?.suite()));
-    t.shows("", format!("{:?}", agreed.group.context("a group")?));
+    t.shows(
+        "agreed on",
+        format!("{:?}", agreed.version.context("no version was agreed on")?),
+    );
+    t.shows(
+        "",
+        format!("{:?}", agreed.suite.context("no cipher suite was agreed on")?.suite()),
+    );
+    t.shows("", format!("{:?}", agreed.group.context("no group was agreed on")?));
     t.shows("", format!("ALPN {}", agreed.alpn.as_deref().unwrap_or("none")));
 
     // ANCHOR: post
@@ -46,18 +52,23 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let answer = client.get(bank.url("/balanse")).bearer_auth(TOKEN).send().await;
     let answer = t.works("GET /balanse", answer)?;
     t.shows("status", answer.status());
-    t.refused("by error_for_status", answer.error_for_status(), "404")?;
+    t.refused("by error_for_status", answer.error_for_status(), "404 Not Found")?;
     // ANCHOR_END: status
 
     t.step("What the tap saw of all this.");
     let wire = tap.recording();
-    t.shows("connections", wire.connections.len());
+    let connections = wire.connections.len();
+    ensure!(
+        connections == 1,
+        "expected one connection for all requests, got {connections}"
+    );
+    t.shows("connections", connections);
     let tls = wire.tls(0);
-    let hello = tls.client_hello().context("a ClientHello")?;
+    let hello = tls.client_hello().context("the tap recorded no ClientHello")?;
     t.wire_shows(
         &wire,
         "server name",
-        hello.server_name.as_deref().context("a server name")?,
+        hello.server_name.as_deref().context("the ClientHello carries no server name")?,
     )?;
     t.shows(
         "versions",
@@ -69,8 +80,10 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         .iter()
         .map(|&(group, size)| format!("{} ({size} bytes)", group_name(group)));
     t.shows("key shares", shares.collect::<Vec<_>>().join(", "));
-    for secret in [TOKEN, "/balance", "alice", "bob", "Course Lab"] {
-        t.wire_hides(&wire, &format!("\"{secret}\""), secret)?;
-    }
+    t.wire_hides(&wire, "the token", TOKEN)?;
+    t.wire_hides(&wire, "the path", "/balance")?;
+    t.wire_hides(&wire, "the answer", serde_json::to_string(&balance)?)?;
+    t.wire_hides(&wire, "the order", serde_json::to_string(&order)?)?;
+    t.wire_hides(&wire, "the certificate's issuer", "Course Lab Intermediate")?;
     Ok(())
 }

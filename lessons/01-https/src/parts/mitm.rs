@@ -1,6 +1,7 @@
 //! An interceptor with a CA of its own, and three clients.
 
 use https::bank::{Payment, TOKEN};
+use https::body::read_json;
 use https::client::{Trust, secure_client};
 use https::lab::careless;
 use https::lab::interceptor::Interceptor;
@@ -9,6 +10,7 @@ use shared::{LabCa, Transcript};
 
 use https::lab::stage::{BANK, Stage, bank_at, trust};
 
+const MAX_ANSWER: usize = 4 * 1024;
 const EDIT: (&str, &str) = (r#""coins":25"#, r#""coins":99"#);
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
@@ -96,5 +98,5 @@ async fn pay(client: &Client, attack: &Interceptor) -> anyhow::Result<Payment> {
     let order = Payment { to: "bob".to_owned(), coins: 25 };
     let url = bank_at(attack.address()).url("/pay");
     let answer = client.post(url).bearer_auth(TOKEN).json(&order).send().await?;
-    Ok(answer.error_for_status()?.json().await?)
+    Ok(read_json(answer.error_for_status()?, MAX_ANSWER).await?)
 }

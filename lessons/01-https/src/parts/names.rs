@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 
-use https::bank::Bank;
+use https::bank::{Bank, TOKEN};
 use https::client::secure_client;
 use https::lab::Host;
 use https::lab::stage::{BANK, trust};
@@ -194,7 +194,8 @@ async fn request(
     let server = HttpsServer::start(tls, Bank::new().handler()).await?;
     let host = Host { name, address: server.address() };
     let client = client.resolve(host.name, host.address).build()?;
-    client.get(host.url("/")).send().await?;
+    let answer = client.get(host.url("/balance")).bearer_auth(TOKEN).send().await?;
+    answer.error_for_status()?;
     Ok(())
 }
 // ANCHOR_END: request

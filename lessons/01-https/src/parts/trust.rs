@@ -22,7 +22,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         .resolve(BANK, bank.address)
         .build()?;
     let answer = t.works("GET /balance", balance(ours_only).await)?;
-    t.shows("status", answer.status());
+    t.shows("status", answer.error_for_status()?.status());
     // ANCHOR_END: only
 
     // ANCHOR: none
@@ -48,7 +48,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let merged =
         secure_client(&Trust::PlatformAnd(roots))?.resolve(BANK, bank.address).build()?;
     let answer = t.works("GET /balance", balance(merged).await)?;
-    t.shows("status", answer.status());
+    t.shows("status", answer.error_for_status()?.status());
 
     // ANCHOR: garbage
     t.step("Load a CA from a file that holds something else. reqwest does not mind.");
@@ -71,14 +71,20 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("The take-home loader refuses such files when it reads them.");
     let root = stage.ca.root_pem();
     let cut = &root[..root.len() / 2];
-    let key = stage.ca.leaf(BANK).issue()?.key_pem();
+    let leaf = stage.ca.leaf(BANK).issue()?;
+    let (key, chain) = (leaf.key_pem(), leaf.chain_pem());
     t.refused_in_short("garbage", Roots::from_pem(b"garbage"), "found none")?;
     t.refused_in_short("an empty file", Roots::from_pem(b""), "found none")?;
     t.refused_in_short("half a file", Roots::from_pem(cut.as_bytes()), "cut off")?;
     t.refused_in_short(
         "a private key",
         Roots::from_pem(key.as_bytes()),
-        "a private key",
+        "of another kind in line 1",
+    )?;
+    t.refused_in_short(
+        "a server's certificate",
+        Roots::from_pem(chain.as_bytes()),
+        "no CA's",
     )?;
     t.refused(
         "no such file",
@@ -90,6 +96,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("And what it accepts works.");
     let trust = Trust::Only(Roots::from_pem(root.as_bytes())?);
     let answer = secure_client(&trust)?.resolve(BANK, bank.address).build()?;
-    t.works("GET /balance", balance(answer).await)?;
+    let answer = t.works("GET /balance", balance(answer).await)?;
+    t.shows("status", answer.error_for_status()?.status());
     Ok(())
 }

@@ -1,12 +1,12 @@
 //! TLS 1.3, TLS 1.2, and what a minimum does.
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use https::bank::TOKEN;
 use https::lab::stage::{Stage, bank_at};
 use https::server::{Negotiated, TLS_1_2_AND_1_3, TLS_1_2_ONLY};
 use reqwest::ClientBuilder;
 use reqwest::tls::Version;
-use rustls::SupportedProtocolVersion;
+use rustls::{NamedGroup, ProtocolVersion, SupportedProtocolVersion};
 use shared::tls_records::version_name;
 use shared::{Transcript, Wiretap};
 
@@ -18,12 +18,12 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let (agreed, _) =
         connect(TLS_1_2_AND_1_3, |client| client.tls_version_min(Version::TLS_1_2))
             .await?;
-    show(t, &agreed)?;
+    show(t, &agreed, (ProtocolVersion::TLSv1_3, NamedGroup::X25519MLKEM768))?;
 
     t.step("A server that has 1.2 only, and a client that allows it.");
     let (agreed, _) =
         connect(TLS_1_2_ONLY, |client| client.tls_version_min(Version::TLS_1_2)).await?;
-    show(t, &agreed)?;
+    show(t, &agreed, (ProtocolVersion::TLSv1_2, NamedGroup::X25519))?;
 
     t.step("The same server, and the take-home client, whose minimum is 1.3.");
     let refused = connect(TLS_1_2_ONLY, |client| client).await;
@@ -58,14 +58,20 @@ async fn connect(
         .await?
         .error_for_status()?;
     let tls = tap.recording().tls(0);
-    let hello = tls.client_hello().context("a ClientHello")?;
+    let hello = tls.client_hello().context("the tap recorded no ClientHello")?;
     let offered = hello.versions.iter().map(|&version| version_name(version)).collect();
     Ok((stage.server.handshake().await?, offered))
 }
 
-fn show(t: &mut Transcript, agreed: &Negotiated) -> anyhow::Result<()> {
-    t.shows("version", format!("{:?}", agreed.version.context("a version")?));
-    t.shows("suite", format!("{:?}", agreed.suite.context("a cipher suite")?.suite()));
-    t.shows("group", format!("{:?}", agreed.group.context("a group")?));
-    Ok(())
+fn show(
+    t: &mut Transcript,
+    agreed: &Negotiated,
+    (version, group): (ProtocolVersion, NamedGroup),
+) -> anyhow::Result<()> {
+    let suite = agreed.suite.context("no cipher suite was agreed on")?.suite();
+    let as_expected = match (agreed.version, agreed.group) {
+        (Some(v), Some(g)) if (v, g) == (version, group) => Ok(()),
+        other => Err(anyhow!("expected {version:?} and {group:?}, got {other:?}")),
+    };
+    t.works(&format!("{version:?}, {suite:?}, {group:?}"), as_expected)
 }
