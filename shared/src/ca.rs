@@ -7,13 +7,17 @@
 //! do not get there.
 
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertificateRevocationList,
     CertificateRevocationListParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose,
-    GeneralSubtree, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, NameConstraints,
-    RevokedCertParams, SerialNumber,
+    GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, NameConstraints,
+    PKCS_ECDSA_P256_SHA256, PKCS_ED25519, RevokedCertParams, SerialNumber,
+    SignatureAlgorithm,
 };
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -31,11 +35,15 @@ pub struct LabCa {
     intermediate: IssuingCa,
 }
 
+/// The signature algorithm of a CA and of the leaves that it issues.
+type Algorithm = &'static SignatureAlgorithm;
+
 /// Who signs a leaf, and the certificates that a server sends after the leaf so that a
 /// client can build the path to the root.
 pub struct IssuingCa {
     issuer: CertifiedIssuer<'static, KeyPair>,
     above: Vec<Certificate>,
+    algorithm: Algorithm,
 }
 
 impl LabCa {
@@ -44,17 +52,27 @@ impl LabCa {
     /// Two CAs of one name have different keys: a certificate proves nothing by the name
     /// of its issuer.
     pub fn new(name: &str) -> Result<Self, rcgen::Error> {
-        Self::with_root_validity(name, OffsetDateTime::now_utc() - BACKDATED, CA_LIFETIME)
+        let now = OffsetDateTime::now_utc();
+        Self::make(name, &PKCS_ECDSA_P256_SHA256, now - BACKDATED, CA_LIFETIME)
     }
 
     /// A CA whose root expired yesterday; the intermediate is valid.
     pub fn with_expired_root(name: &str) -> Result<Self, rcgen::Error> {
         let now = OffsetDateTime::now_utc();
-        Self::with_root_validity(name, now - CA_LIFETIME, CA_LIFETIME - Duration::days(1))
+        let lifetime = CA_LIFETIME - Duration::days(1);
+        Self::make(name, &PKCS_ECDSA_P256_SHA256, now - CA_LIFETIME, lifetime)
     }
 
-    fn with_root_validity(
+    /// A CA with Ed25519 keys, whose signatures all have one length: 64 bytes. Then the sizes
+    /// on the wire are the same in each run.
+    pub fn with_ed25519(name: &str) -> Result<Self, rcgen::Error> {
+        let now = OffsetDateTime::now_utc();
+        Self::make(name, &PKCS_ED25519, now - BACKDATED, CA_LIFETIME)
+    }
+
+    fn make(
         name: &str,
+        algorithm: Algorithm,
         not_before: OffsetDateTime,
         lifetime: Duration,
     ) -> Result<Self, rcgen::Error> {
@@ -62,19 +80,14 @@ impl LabCa {
             ca_params(&format!("{name} Root"), BasicConstraints::Unconstrained);
         root.not_before = not_before;
         root.not_after = not_before + lifetime;
-        let root = CertifiedIssuer::self_signed(root, KeyPair::generate()?)?;
+        let key = KeyPair::generate_for(algorithm)?;
+        root.serial_number = Some(serial_number(&root, &key));
+        let root = CertifiedIssuer::self_signed(root, key)?;
         // Path length 0: this intermediate issues leaves, and no further CA (RFC 5280
         // section 4.2.1.9).
         let intermediate =
             ca_params(&format!("{name} Intermediate"), BasicConstraints::Constrained(0));
-        let intermediate = IssuingCa {
-            issuer: CertifiedIssuer::signed_by(
-                intermediate,
-                KeyPair::generate()?,
-                &root,
-            )?,
-            above: Vec::new(),
-        };
+        let intermediate = IssuingCa::below(&root, intermediate, algorithm, Vec::new())?;
         Ok(Self { root, intermediate })
     }
 
@@ -136,9 +149,7 @@ impl LabCa {
             permitted_subtrees: vec![GeneralSubtree::DnsName(domain.to_owned())],
             excluded_subtrees: Vec::new(),
         });
-        let issuer =
-            CertifiedIssuer::signed_by(params, KeyPair::generate()?, &self.root)?;
-        Ok(IssuingCa { issuer, above: Vec::new() })
+        IssuingCa::below(&self.root, params, self.intermediate.algorithm, Vec::new())
     }
 
     /// The intermediate's revocation list with these certificates on it, current for a
@@ -175,13 +186,27 @@ impl LabCa {
         params: CertificateParams,
     ) -> Result<IssuingCa, rcgen::Error> {
         let parent = &self.intermediate;
-        let issuer =
-            CertifiedIssuer::signed_by(params, KeyPair::generate()?, &parent.issuer)?;
-        Ok(IssuingCa { issuer, above: parent.chain() })
+        IssuingCa::below(&parent.issuer, params, parent.algorithm, parent.chain())
     }
 }
 
 impl IssuingCa {
+    /// Makes a fresh key, and a certificate for it that `parent` signs.
+    fn below(
+        parent: &Issuer<'_, KeyPair>,
+        mut params: CertificateParams,
+        algorithm: Algorithm,
+        above: Vec<Certificate>,
+    ) -> Result<Self, rcgen::Error> {
+        let key = KeyPair::generate_for(algorithm)?;
+        params.serial_number = Some(serial_number(&params, &key));
+        Ok(Self {
+            issuer: CertifiedIssuer::signed_by(params, key, parent)?,
+            above,
+            algorithm,
+        })
+    }
+
     /// Starts a leaf certificate for a host name or an IP address.
     pub fn leaf(&self, name: &str) -> Leaf<'_> {
         Leaf {
@@ -274,12 +299,12 @@ impl Leaf<'_> {
         self
     }
 
-    /// Makes a fresh ECDSA P-256 key and signs the certificate.
+    /// Makes a fresh key (ECDSA P-256, as a rule) and signs the certificate.
     ///
     /// # Errors
     /// A name that is neither ASCII nor an IP address.
     pub fn issue(self) -> Result<Identity, rcgen::Error> {
-        let key = KeyPair::generate()?;
+        let key = KeyPair::generate_for(self.issuer.algorithm)?;
         let mut params = leaf_params(&self.names)?;
         let serial = serial_number(&params, &key);
         params.serial_number = Some(serial.clone());
@@ -337,6 +362,20 @@ impl Identity {
     /// The chain as PEM, for a foreign server.
     pub fn chain_pem(&self) -> String {
         self.chain.iter().map(Certificate::pem).collect()
+    }
+
+    /// Writes `chain.pem` and `key.pem` into a folder; the key so that only its owner can
+    /// read it.
+    ///
+    /// # Errors
+    /// A file cannot be written, or is there already.
+    pub fn write_to(&self, folder: &Path) -> io::Result<()> {
+        std::fs::write(folder.join("chain.pem"), self.chain_pem())?;
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(folder.join("key.pem"))?.write_all(self.key_pem().as_bytes())
     }
 
     /// The private key as unencrypted PEM, for a foreign server: a file for it needs mode

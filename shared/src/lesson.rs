@@ -47,12 +47,26 @@ pub struct Lesson {
     number: u8,
     title: &'static str,
     parts: Vec<Part>,
+    server: Option<Server>,
+}
+
+/// What `--serve` runs.
+type Server =
+    Box<dyn Fn(ServeOptions) -> Pin<Box<dyn Future<Output = anyhow::Result<()>>>>>;
+
+/// How `--serve` was asked to run.
+#[derive(Clone, Copy, Debug)]
+pub struct ServeOptions {
+    /// The port to listen on; 0 lets the system choose.
+    pub port: u16,
+    /// Whether to write the secrets of each connection to the file that `SSLKEYLOGFILE` names.
+    pub key_log: bool,
 }
 
 impl Lesson {
     /// A lesson without parts yet.
     pub fn new(number: u8, title: &'static str) -> Self {
-        Self { number, title, parts: Vec::new() }
+        Self { number, title, parts: Vec::new(), server: None }
     }
 
     /// Adds the next part: its name on the command line, one sentence about it, and what
@@ -67,6 +81,16 @@ impl Lesson {
         self
     }
 
+    /// Adds `--serve`: a server that runs until Ctrl-C, to be looked at with other tools.
+    pub fn server<F>(mut self, run: F) -> Self
+    where
+        F: AsyncFn(ServeOptions) -> anyhow::Result<()> + Copy + 'static,
+    {
+        self.server =
+            Some(Box::new(move |options| Box::pin(async move { run(options).await })));
+        self
+    }
+
     /// Reads the command line, runs what it asks for and returns the process's exit code:
     /// 0 when every claim held, 1 when one did not or the output could not be written, 2
     /// when the command line is wrong.
@@ -74,6 +98,15 @@ impl Lesson {
         let arguments = self.command().get_matches();
         if arguments.get_flag("list") {
             return self.list();
+        }
+        if let Some(server) = self.server.as_ref().filter(|_| arguments.get_flag("serve"))
+        {
+            let port = arguments.get_one::<u16>("port").copied().unwrap_or(0);
+            let options = ServeOptions { port, key_log: arguments.get_flag("key-log") };
+            return match tokio::runtime::Runtime::new() {
+                Ok(runtime) => exit_code(self.number, runtime.block_on(server(options))),
+                Err(error) => exit_code(self.number, Err(error.into())),
+            };
         }
         let wanted: Vec<&String> =
             arguments.get_many("part").unwrap_or_default().collect();
@@ -93,7 +126,9 @@ impl Lesson {
     fn command(&self) -> Command {
         let names: Vec<&'static str> = self.parts.iter().map(|part| part.name).collect();
         let parts: String = self.parts.iter().map(|part| self.list_line(part)).collect();
-        Command::new(format!("lesson-{}", self.number))
+        let flag =
+            |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
+        let command = Command::new(format!("lesson-{}", self.number))
             .about(format!("Lesson {}: {}", self.number, self.title))
             .after_help(format!("Parts:\n{}", parts.trim_end()))
             .arg(
@@ -117,7 +152,23 @@ impl Lesson {
                     .long("pause")
                     .action(ArgAction::SetTrue)
                     .help("Wait for Enter before each step, when you present"),
+            );
+        if self.server.is_none() {
+            return command;
+        }
+        command
+            .arg(flag("serve").help("Run the lesson's server until Ctrl-C, and run no part"))
+            .arg(
+                Arg::new("port")
+                    .long("port")
+                    .value_name("PORT")
+                    .requires("serve")
+                    .value_parser(clap::value_parser!(u16))
+                    .help("With --serve: listen there (the system chooses a port if none is given)"),
             )
+            .arg(flag("key-log").requires("serve").help(
+                "With --serve: write each connection's secrets to the file that SSLKEYLOGFILE names",
+            ))
     }
 
     fn list_line(&self, part: &Part) -> String {

@@ -5,6 +5,7 @@
 //! | --- | --- | --- |
 //! | [`step`](Transcript::step) | a numbered sentence | |
 //! | [`shows`](Transcript::shows) | a labeled value | |
+//! | [`must_show`](Transcript::must_show) | a labeled value | it does not contain what was expected |
 //! | [`works`](Transcript::works) | `ok` | the result is an error |
 //! | [`refused`](Transcript::refused) | `refused`, each cause | the result is no error, or has another cause |
 //! | [`refused_in_short`](Transcript::refused_in_short) | `refused`, the last cause | the same |
@@ -91,6 +92,22 @@ impl Transcript {
     /// A value under a label of at most 13 characters.
     pub fn shows(&mut self, label: &str, value: impl Display) {
         self.labeled(label, AnsiColor::Blue.on_default(), &value.to_string());
+    }
+
+    /// A value that must contain `expected`: what one side of a connection says, as a rule.
+    pub fn must_show(
+        &mut self,
+        label: &str,
+        value: &str,
+        expected: &str,
+    ) -> anyhow::Result<()> {
+        self.claim()?;
+        ensure!(
+            value.contains(expected),
+            "expected the {label} to say \"{expected}\", but it says \"{value}\""
+        );
+        self.shows(label, value);
+        Ok(())
     }
 
     /// What to take from the lines above, in a sentence.

@@ -103,6 +103,17 @@ pub struct Conversation {
     pub to_server: Vec<u8>,
     /// What the server sent.
     pub to_client: Vec<u8>,
+    /// The order in which the tap received it.
+    pub order: Vec<Chunk>,
+}
+
+/// A piece as the tap received it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Which way it went.
+    pub direction: Direction,
+    /// Its length in bytes.
+    pub length: usize,
 }
 
 impl Wiretap {
@@ -329,6 +340,7 @@ impl Relay {
         }
         log.total += bytes.len();
         let conversation = &mut log.connections[connection];
+        conversation.order.push(Chunk { direction, length: bytes.len() });
         match direction {
             Direction::ToServer => conversation.to_server.extend_from_slice(bytes),
             Direction::ToClient => conversation.to_client.extend_from_slice(bytes),

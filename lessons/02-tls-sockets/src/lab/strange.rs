@@ -1,0 +1,66 @@
+//! Peers that do not speak TLS.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// A plain HTTP request to a TLS server: the bytes that come back, and the server's error.
+///
+/// # Errors
+/// No port could be opened, or the server accepted it.
+pub async fn plain_http_to_tls(
+    server: ServerConfig,
+) -> anyhow::Result<(Vec<u8>, io::Error)> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let address = listener.local_addr()?;
+    let acceptor = TlsAcceptor::from(Arc::new(server));
+    let serving = async {
+        let (tcp, _) = listener.accept().await?;
+        // The socket stays open until the client has read the alert.
+        Ok::<_, io::Error>(acceptor.accept(tcp).into_fallible().await.err())
+    };
+    let asking = async {
+        let mut tcp = TcpStream::connect(address).await?;
+        tcp.write_all(b"GET / HTTP/1.1\r\n\r\n").await?;
+        let mut alert = vec![0; 7];
+        tcp.read_exact(&mut alert).await?;
+        Ok(alert)
+    };
+    let both = async { tokio::try_join!(serving, asking) };
+    let (refused, alert) = tokio::time::timeout(DEADLINE, both).await??;
+    let (error, _socket) =
+        refused.ok_or_else(|| anyhow::anyhow!("the server accepted plain HTTP"))?;
+    Ok((alert, error))
+}
+
+/// A TLS client at a plain HTTP server: the client's error.
+///
+/// # Errors
+/// No port could be opened, or the client accepted it.
+pub async fn tls_to_plain(client: ClientConfig) -> anyhow::Result<io::Error> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let address = listener.local_addr()?;
+    let connector = TlsConnector::from(Arc::new(client));
+    let name = ServerName::try_from(super::SERVER)?;
+    let serving = async {
+        let (mut tcp, _) = listener.accept().await?;
+        let _read = tcp.read(&mut [0; 4096]).await?;
+        tcp.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?;
+        Ok::<_, io::Error>(tcp)
+    };
+    let asking = async {
+        let tcp = TcpStream::connect(address).await?;
+        Ok(connector.connect(name, tcp).await.err())
+    };
+    let both = async { tokio::try_join!(serving, asking) };
+    let (_socket, refused) = tokio::time::timeout(DEADLINE, both).await??;
+    refused.ok_or_else(|| anyhow::anyhow!("the client accepted plain HTTP"))
+}

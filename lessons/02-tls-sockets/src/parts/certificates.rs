@@ -1,0 +1,51 @@
+//! What stands in the certificates of a chain, and what rcgen's defaults leave out.
+
+use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::CertificateDer;
+use shared::{LabCa, Transcript};
+use tls_sockets::lab::certificate::{Field, fields};
+use tls_sockets::lab::meet::meet;
+use tls_sockets::lab::{BOTH, SERVER, client, server};
+
+pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
+    // ANCHOR: chain
+    let ca = LabCa::new("Course Lab")?;
+    let leaf = ca.leaf(SERVER).also_for("127.0.0.1").issue()?;
+    let chain = leaf.chain();
+    // ANCHOR_END: chain
+
+    t.step("The root signs itself. A client that has it believes what it signs.");
+    show(t, &fields(&ca.root_der())?);
+
+    t.step("The intermediate is signed by the root, and issues leaves: path length 0.");
+    show(t, &fields(&chain[1])?);
+
+    t.step(
+        "The leaf is the server's. Its name is in the SAN, its purpose is serverAuth.",
+    );
+    show(t, &fields(&chain[0])?);
+    let met = meet(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, SERVER).await?;
+    t.works("a client that trusts the root accepts the chain", met.client)?;
+
+    // ANCHOR: defaults
+    t.step("What rcgen makes if you give it a name and nothing else.");
+    let key = KeyPair::generate()?;
+    let bare = CertificateParams::new([SERVER.to_owned()])?.self_signed(&key)?;
+    let bare: CertificateDer<'static> = bare.der().clone();
+    // ANCHOR_END: defaults
+    let bare = fields(&bare)?;
+    show(t, &bare);
+    let absent: Vec<&str> =
+        bare.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| *name).collect();
+    t.must_show("left out", &absent.join(", "), "key usage, extended use")?;
+    t.note(
+        "It works in a test, lives for centuries, and has the name of every other one.",
+    );
+    Ok(())
+}
+
+fn show(t: &mut Transcript, fields: &[Field]) {
+    for (name, value) in fields {
+        t.shows(name, value.as_deref().unwrap_or("absent"));
+    }
+}

@@ -1,0 +1,157 @@
+//! A server and a client of your own: what they agree on, and what the application must check.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use open_wire::lines::{LineLimits, read_line};
+use rustls::pki_types::ServerName;
+use shared::{LabCa, Transcript};
+use tls_sockets::config::{client_config, require_protocol, server_config};
+use tls_sockets::echo::{PROTOCOL, echo};
+use tls_sockets::identity::ServerIdentity;
+use tls_sockets::lab::meet::{Agreed, meet};
+use tls_sockets::lab::{BOTH, SERVER, client, server};
+use tls_sockets::server::{Limits, TlsServer};
+use tls_sockets::stream::{close, connect};
+use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+
+const DEADLINE: Duration = Duration::from_secs(5);
+
+pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
+    let ca = LabCa::new("Course Lab")?;
+    let files = tempfile::tempdir()?;
+    let leaf = ca.leaf(SERVER).issue()?;
+    leaf.write_to(files.path())?;
+    let (chain, key) = (files.path().join("chain.pem"), files.path().join("key.pem"));
+
+    // ANCHOR: serve
+    t.step("Load a chain and a key from files, and serve.");
+    let identity = ServerIdentity::from_pem_files(&chain, &key);
+    let identity = t.works("chain.pem and key.pem", identity)?;
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let server = TlsServer::start(
+        listener,
+        server_config(identity, PROTOCOL)?,
+        Limits::default(),
+        |_event| {},
+        |connection| echo(connection, LineLimits::default()),
+    )?;
+    // ANCHOR_END: serve
+
+    // ANCHOR: connect
+    t.step("Connect, and send a line.");
+    let config = client_config(ca.roots(), PROTOCOL)?;
+    let name = ServerName::try_from(SERVER)?;
+    let stream = connect(config, server.address(), name, DEADLINE).await;
+    let mut stream = BufReader::new(t.works("connected to bank.test", stream)?);
+    stream.write_all(b"hello\n").await?;
+    stream.flush().await?;
+    let answer = read_line(&mut stream, LineLimits::default()).await?;
+    t.shows("answer", answer.context("the server closed")?);
+    // ANCHOR_END: connect
+    show(t, &Agreed::on(stream.get_ref().get_ref().1))?;
+    t.works("closed by both", close(&mut stream, DEADLINE).await)?;
+
+    t.step("Stop the server: it finishes what it has, and cuts the rest.");
+    let drained = server.shut_down().await;
+    t.must_show("cut", &format!("{} connections", drained.cut), "0 connections")?;
+
+    // ANCHOR: alpn
+    t.step("Two protocols that have nothing in common.");
+    let mut ours = server_of(&leaf)?;
+    ours.alpn_protocols = vec![PROTOCOL.to_vec()];
+    let mut theirs = client(ca.roots(), BOTH)?;
+    theirs.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let met = meet(ours, theirs, SERVER).await?;
+    t.refused("by the server", met.client, "NoApplicationProtocol")?;
+
+    t.step("A client that names no protocol at all. rustls accepts it; the application must not.");
+    let mut ours = server_of(&leaf)?;
+    ours.alpn_protocols = vec![PROTOCOL.to_vec()];
+    let met = meet(ours, client(ca.roots(), BOTH)?, SERVER).await?;
+    let agreed = t.works("the handshake", met.server)?;
+    t.shows(
+        "protocol",
+        agreed.alpn.map_or("none".to_owned(), |name| name.escape_ascii().to_string()),
+    );
+    // ANCHOR_END: alpn
+    let server_side = handshake_without_protocol(&ca, &leaf).await?;
+    t.refused("by require_protocol", server_side, "agreed on none")?;
+
+    t.step("A key that does not belong to the certificate is refused before anybody connects.");
+    let other = ca.leaf(SERVER).issue()?;
+    let mixed = ServerIdentity { chain: leaf.chain(), key: other.key() };
+    t.refused("by rustls", server_config(mixed, PROTOCOL), "KeyMismatch")?;
+
+    unsafe_rights(t, &chain, &key)
+}
+
+fn server_of(leaf: &shared::Identity) -> Result<rustls::ServerConfig, rustls::Error> {
+    server(leaf, BOTH)
+}
+
+/// What the take-home check says of a connection on which no protocol was agreed.
+async fn handshake_without_protocol(
+    ca: &LabCa,
+    leaf: &shared::Identity,
+) -> anyhow::Result<Result<(), tls_sockets::config::WrongProtocol>> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let address = listener.local_addr()?;
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server(leaf, BOTH)?));
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(client(ca.roots(), BOTH)?));
+    let serving = async { acceptor.accept(listener.accept().await?.0).await };
+    let asking = async {
+        let tcp = tokio::net::TcpStream::connect(address).await?;
+        connector
+            .connect(ServerName::try_from(SERVER).map_err(std::io::Error::other)?, tcp)
+            .await
+    };
+    let (accepted, _client) = tokio::try_join!(serving, asking)?;
+    Ok(require_protocol(accepted.get_ref().1, PROTOCOL))
+}
+
+#[cfg(unix)]
+fn unsafe_rights(
+    t: &mut Transcript,
+    chain: &std::path::Path,
+    key: &std::path::Path,
+) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    t.step("On Unix, neither is a key that others can read.");
+    std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o644))?;
+    t.refused_in_short(
+        "key.pem",
+        ServerIdentity::from_pem_files(chain, key),
+        "its mode is 644",
+    )
+}
+
+#[cfg(not(unix))]
+fn unsafe_rights(
+    t: &mut Transcript,
+    _chain: &std::path::Path,
+    _key: &std::path::Path,
+) -> anyhow::Result<()> {
+    t.step("On Unix, neither is a key that others can read.");
+    t.note("This system is none: protect the file with its access list.");
+    Ok(())
+}
+
+fn show(t: &mut Transcript, agreed: &Agreed) -> anyhow::Result<()> {
+    t.must_show(
+        "agreed on",
+        &format!("{:?}", agreed.version.context("a version")?),
+        "TLSv1_3",
+    )?;
+    t.shows("", format!("{:?}", agreed.suite.context("a cipher suite")?.suite()));
+    t.must_show(
+        "",
+        &format!("{:?}", agreed.group.context("a group")?),
+        "X25519MLKEM768",
+    )?;
+    let protocol = agreed.alpn.as_deref().unwrap_or_default().escape_ascii().to_string();
+    t.shows("", protocol);
+    Ok(())
+}

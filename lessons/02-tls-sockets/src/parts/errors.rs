@@ -1,0 +1,410 @@
+//! Every failure, as both sides see it. Each row is a client and a server that really met.
+
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::pki_types::CertificateRevocationListDer;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use shared::crypto_provider;
+use shared::wiretap::{Action, Unit};
+use shared::{CertificateRevocationList, Direction, Identity, LabCa, Transcript};
+use tls_sockets::lab::meet::{Met, meet, meet_attacked};
+use tls_sockets::lab::strange::{plain_http_to_tls, tls_to_plain};
+use tls_sockets::lab::{BOTH, ONLY_1_2, ONLY_1_3, SERVER, client, server};
+
+pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
+    let ca = LabCa::new("Course Lab")?;
+    names(t, &ca).await?;
+    signers(t, &ca).await?;
+    purposes(t, &ca).await?;
+    revocation(t, &ca).await?;
+    protocols(t, &ca).await?;
+    client_certificates(t, &ca).await?;
+    the_wire(t, &ca).await?;
+    Ok(())
+}
+
+// ANCHOR: row
+/// One row: the case, what each side says, and what to do.
+fn row(
+    t: &mut Transcript,
+    case: &str,
+    met: &Met,
+    (client, server): (&str, &str),
+    fix: &str,
+) -> anyhow::Result<()> {
+    t.shows("case", case);
+    t.must_show("  client", &met.client_says(), client)?;
+    t.must_show("  server", &met.server_says(), server)?;
+    t.shows("  do", fix);
+    Ok(())
+}
+// ANCHOR_END: row
+
+/// A server with this certificate, and a client that trusts this CA.
+async fn meets(ca: &LabCa, identity: &Identity, name: &str) -> anyhow::Result<Met> {
+    meet(server(identity, BOTH)?, client(ca.roots(), BOTH)?, name).await
+}
+
+// ANCHOR: names
+async fn names(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
+    t.step("Whose name is it?");
+    let met = meets(ca, &ca.leaf(SERVER).issue()?, SERVER).await?;
+    row(t, "the right name", &met, ("ok", "ok"), "nothing")?;
+    let met = meets(ca, &ca.leaf(SERVER).issue()?, "shop.test").await?;
+    row(
+        t,
+        "another name",
+        &met,
+        ("not valid for name \"shop.test\"", "BadCertificate"),
+        "connect to a name in the SAN, or issue a certificate for this one",
+    )?;
+    let met = meets(ca, &ca.leaf(SERVER).issue()?, "127.0.0.1").await?;
+    row(
+        t,
+        "by address, without one in the SAN",
+        &met,
+        ("\"127.0.0.1\"", "BadCertificate"),
+        "put the address into the SAN",
+    )?;
+    let met = meets(ca, &ca.leaf(SERVER).common_name_only().issue()?, SERVER).await?;
+    row(
+        t,
+        "the name in CN only",
+        &met,
+        ("not valid for any names", "BadCertificate"),
+        "put the name into the SAN",
+    )?;
+    let met = meets(ca, &ca.leaf("*.bank.test").issue()?, "a.b.bank.test").await?;
+    row(
+        t,
+        "a wildcard for two labels",
+        &met,
+        ("*.bank.test", "BadCertificate"),
+        "a wildcard stands for one label",
+    )
+}
+// ANCHOR_END: names
+
+async fn signers(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
+    t.step("Who signed it, and was it allowed to?");
+    let met =
+        meets(ca, &LabCa::new("Another Lab")?.leaf(SERVER).issue()?, SERVER).await?;
+    row(
+        t,
+        "an unknown CA",
+        &met,
+        ("UnknownIssuer", "UnknownCA"),
+        "trust the CA that issued it",
+    )?;
+    let met = meets(ca, &LabCa::new("Course Lab")?.leaf(SERVER).issue()?, SERVER).await?;
+    row(
+        t,
+        "another CA of the same name",
+        &met,
+        ("BadSignature", "DecryptError"),
+        "compare the CAs' keys: one of the two is old, or false",
+    )?;
+    let met = meets(ca, &ca.leaf(SERVER).self_signed().issue()?, SERVER).await?;
+    row(
+        t,
+        "signed by itself",
+        &met,
+        ("UnknownIssuer", "UnknownCA"),
+        "make a CA and a leaf",
+    )?;
+    let met = meets(ca, &ca.leaf(SERVER).without_intermediate().issue()?, SERVER).await?;
+    row(
+        t,
+        "the intermediate was not sent",
+        &met,
+        ("UnknownIssuer", "UnknownCA"),
+        "send the leaf, then every intermediate",
+    )?;
+    let met = meets(ca, &ca.leaf_as_issuer()?.leaf(SERVER).issue()?, SERVER).await?;
+    row(
+        t,
+        "signed by an ordinary leaf",
+        &met,
+        ("EndEntityUsedAsCa", "CertificateUnknown"),
+        "only a CA may sign",
+    )?;
+    let met =
+        meets(ca, &ca.intermediate_too_deep()?.leaf(SERVER).issue()?, SERVER).await?;
+    row(
+        t,
+        "a CA below path length 0",
+        &met,
+        ("PathLenConstraintViolated", "CertificateUnknown"),
+        "issue the leaf from the intermediate above",
+    )?;
+    let constrained = ca.intermediate_constrained_to("shop.test")?;
+    let met = meets(ca, &constrained.leaf(SERVER).issue()?, SERVER).await?;
+    row(
+        t,
+        "a CA for shop.test only",
+        &met,
+        ("NameConstraintViolation", "CertificateUnknown"),
+        "ask a CA that may issue for this name",
+    )
+}
+
+async fn purposes(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
+    t.step("What is it for, and when?");
+    let met = meets(ca, &ca.leaf(SERVER).as_ca().issue()?, SERVER).await?;
+    row(
+        t,
+        "a CA certificate as a server's",
+        &met,
+        ("CaUsedAsEndEntity", "CertificateUnknown"),
+        "issue a leaf",
+    )?;
+    let met = meets(ca, &ca.leaf(SERVER).for_clients().issue()?, SERVER).await?;
+    row(
+        t,
+        "for clients only",
+        &met,
+        ("extended key usage", "UnsupportedCertificate"),
+        "issue it with serverAuth",
+    )?;
+    let met = meets(ca, &ca.leaf(SERVER).expired().issue()?, SERVER).await?;
+    row(
+        t,
+        "expired",
+        &met,
+        ("certificate expired", "CertificateExpired"),
+        "renew it; if it looks current, set the client's clock",
+    )?;
+    let met = meets(ca, &ca.leaf(SERVER).not_yet_valid().issue()?, SERVER).await?;
+    row(
+        t,
+        "not yet valid",
+        &met,
+        ("not valid yet", "CertificateExpired"),
+        "set the client's clock; the alert is the same as for expired",
+    )
+}
+
+// ANCHOR: revocation
+async fn revocation(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
+    t.step("Was it revoked?");
+    let leaf = ca.leaf(SERVER).issue()?;
+    let met = meets(ca, &leaf, SERVER).await?;
+    row(
+        t,
+        "revoked, but the client has no list",
+        &met,
+        ("ok", "ok"),
+        "give clients the lists",
+    )?;
+    let lists = [ca.root_crl()?, ca.crl(&[&leaf])?];
+    let met = meet(server(&leaf, BOTH)?, with_lists(ca, &lists, false)?, SERVER).await?;
+    row(t, "revoked", &met, ("Revoked", "CertificateRevoked"), "get a new certificate")?;
+    let met =
+        meet(server(&leaf, BOTH)?, with_lists(ca, &lists[1..], false)?, SERVER).await?;
+    let other = ca.leaf(SERVER).issue()?;
+    anyhow::ensure!(met.client.is_err(), "revoked, whatever else is missing");
+    let met =
+        meet(server(&other, BOTH)?, with_lists(ca, &lists[1..], false)?, SERVER).await?;
+    row(
+        t,
+        "the root's list is missing",
+        &met,
+        ("UnknownRevocationStatus", "UnknownCA"),
+        "load the list of each CA in the chain",
+    )?;
+    let stale = [ca.root_crl()?, ca.stale_crl(&[])?];
+    let met = meet(server(&other, BOTH)?, with_lists(ca, &stale, false)?, SERVER).await?;
+    row(
+        t,
+        "a list past its nextUpdate",
+        &met,
+        ("ok", "ok"),
+        "use enforce_revocation_expiration, as in the next row",
+    )?;
+    let met = meet(server(&other, BOTH)?, with_lists(ca, &stale, true)?, SERVER).await?;
+    row(
+        t,
+        "the same, enforced",
+        &met,
+        ("revocation list expired", "UnknownCA"),
+        "fetch the current list",
+    )
+}
+
+fn with_lists(
+    ca: &LabCa,
+    lists: &[CertificateRevocationList],
+    enforce_dates: bool,
+) -> anyhow::Result<ClientConfig> {
+    let lists: Vec<CertificateRevocationListDer<'static>> =
+        lists.iter().map(|list| list.der().clone()).collect();
+    let mut verifier =
+        WebPkiServerVerifier::builder_with_provider(ca.roots(), crypto_provider())
+            .with_crls(lists);
+    if enforce_dates {
+        verifier = verifier.enforce_revocation_expiration();
+    }
+    Ok(ClientConfig::builder_with_provider(crypto_provider())
+        .with_protocol_versions(BOTH)?
+        .with_webpki_verifier(verifier.build()?)
+        .with_no_client_auth())
+}
+// ANCHOR_END: revocation
+
+async fn protocols(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
+    t.step("Do they have a version and a protocol in common?");
+    let leaf = ca.leaf(SERVER).issue()?;
+    let met =
+        meet(server(&leaf, ONLY_1_2)?, client(ca.roots(), ONLY_1_3)?, SERVER).await?;
+    row(
+        t,
+        "a server of 1.2, a client of 1.3",
+        &met,
+        ("ProtocolVersion", "Tls12NotOfferedOrEnabled"),
+        "update the server",
+    )?;
+    let met =
+        meet(server(&leaf, ONLY_1_3)?, client(ca.roots(), ONLY_1_2)?, SERVER).await?;
+    row(
+        t,
+        "a server of 1.3, a client of 1.2",
+        &met,
+        ("ProtocolVersion", "Tls12NotOfferedOrEnabled"),
+        "update the client",
+    )?;
+    let with_alpn = |names: [&[u8]; 2]| -> anyhow::Result<(ServerConfig, ClientConfig)> {
+        let (mut ours, mut theirs) = (server(&leaf, BOTH)?, client(ca.roots(), BOTH)?);
+        ours.alpn_protocols = vec![names[0].to_vec()];
+        theirs.alpn_protocols = vec![names[1].to_vec()];
+        Ok((ours, theirs))
+    };
+    let (ours, theirs) = with_alpn([b"mail/1", b"echo/1"])?;
+    let met = meet(ours, theirs, SERVER).await?;
+    row(
+        t,
+        "no protocol in common",
+        &met,
+        ("NoApplicationProtocol", "doesn't support any known protocol"),
+        "compare the ALPN lists of both",
+    )
+}
+
+// ANCHOR: client_certificates
+async fn client_certificates(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
+    t.step("A server that asks for a client certificate.");
+    let alice = ca.leaf("alice.test").for_clients().issue()?;
+    let wrong = ca.leaf("alice.test").issue()?;
+    let met = meet(asking(ca, BOTH)?, showing(ca.roots(), &alice)?, SERVER).await?;
+    row(t, "a good one", &met, ("ok", "ok"), "nothing")?;
+    let met = meet(asking(ca, BOTH)?, client(ca.roots(), ONLY_1_3)?, SERVER).await?;
+    row(
+        t,
+        "none, TLS 1.3",
+        &met,
+        ("connect() is Ok; later", "peer sent no certificates"),
+        "connected means nothing before the first answer",
+    )?;
+    let met = meet(asking(ca, BOTH)?, client(ca.roots(), ONLY_1_2)?, SERVER).await?;
+    row(
+        t,
+        "none, TLS 1.2",
+        &met,
+        ("CertificateRequired", "peer sent no certificates"),
+        "give the client its certificate",
+    )?;
+    let met = meet(asking(ca, BOTH)?, showing(ca.roots(), &wrong)?, SERVER).await?;
+    row(
+        t,
+        "one for servers only",
+        &met,
+        ("UnsupportedCertificate", "client authentication"),
+        "issue it with clientAuth",
+    )
+}
+// ANCHOR_END: client_certificates
+
+fn asking(
+    ca: &LabCa,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> anyhow::Result<ServerConfig> {
+    let identity = ca.leaf(SERVER).issue()?;
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(ca.roots(), crypto_provider())
+            .build()?;
+    Ok(ServerConfig::builder_with_provider(crypto_provider())
+        .with_protocol_versions(versions)?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(identity.chain(), identity.key())?)
+}
+
+fn showing(
+    roots: Arc<RootCertStore>,
+    identity: &Identity,
+) -> anyhow::Result<ClientConfig> {
+    Ok(ClientConfig::builder_with_provider(crypto_provider())
+        .with_protocol_versions(BOTH)?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(identity.chain(), identity.key())?)
+}
+
+async fn the_wire(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
+    t.step("Is it TLS at all, and does it arrive as it was sent?");
+    let leaf = ca.leaf(SERVER).issue()?;
+    let (answer, seen) = plain_http_to_tls(server(&leaf, BOTH)?).await?;
+    t.shows("case", "a plain HTTP client, and a TLS server");
+    t.must_show(
+        "  client",
+        &format!("the bytes {answer:02x?}: alert decode_error"),
+        "15, 03, 03",
+    )?;
+    t.must_show("  server", &seen.to_string(), "InvalidContentType")?;
+    t.shows("  do", "write https, or use the plain port");
+    let seen = tls_to_plain(client(ca.roots(), BOTH)?).await?;
+    t.shows("case", "a TLS client, and a plain HTTP server");
+    t.must_show("  client", &seen.to_string(), "InvalidContentType")?;
+    t.shows("  do", "use the TLS port");
+
+    let flip = |record: Unit<'_>| match (record.direction, record.index, record.bytes) {
+        // The client's records: ClientHello, ChangeCipherSpec, Finished, hello world.
+        (Direction::ToServer, 3, [start @ .., last]) => {
+            Action::Replace([start, &[last ^ 1]].concat())
+        }
+        _ => Action::Pass,
+    };
+    let met =
+        meet_attacked(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, flip).await?;
+    row(
+        t,
+        "one bit flipped on the way",
+        &met,
+        ("BadRecordMac", "cannot decrypt peer's message"),
+        "nothing: somebody on the way changed it",
+    )?;
+    let twice = |record: Unit<'_>| match (record.direction, record.index) {
+        (Direction::ToServer, 3) => Action::Repeat,
+        _ => Action::Pass,
+    };
+    let met =
+        meet_attacked(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, twice).await?;
+    row(
+        t,
+        "a record sent twice by the wire",
+        &met,
+        ("BadRecordMac", "cannot decrypt peer's message"),
+        "nothing: the record's number is part of its nonce",
+    )?;
+    let cut = |record: Unit<'_>| match (record.direction, record.index) {
+        (Direction::ToServer, 3) => Action::Cut,
+        _ => Action::Pass,
+    };
+    let met = meet_attacked(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, cut).await?;
+    row(
+        t,
+        "the wire cut in the middle",
+        &met,
+        ("close_notify", "close_notify"),
+        "take it for a failure, never for an end",
+    )
+}

@@ -1,0 +1,9 @@
+//! The parts of this lesson, in the order of its chapter.
+
+pub mod certificates;
+pub mod connect;
+pub mod downgrade;
+pub mod errors;
+pub mod resume;
+pub mod truncate;
+pub mod wire;

@@ -1,0 +1,74 @@
+//! `lesson-2 --serve`: the take-home server, up until Ctrl-C, to be looked at with other tools.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use open_wire::lines::LineLimits;
+use shared::LabCa;
+use shared::lesson::ServeOptions;
+use tls_sockets::config::server_config;
+use tls_sockets::echo::{PROTOCOL, echo};
+use tls_sockets::identity::ServerIdentity;
+use tls_sockets::lab::SERVER;
+use tls_sockets::server::{Event, Limits, TlsServer};
+use tokio::net::TcpListener;
+
+pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
+    let ca = LabCa::new("Course Lab")?;
+    let files = tempfile::tempdir().context("no folder for the certificates")?;
+    ca.leaf(SERVER)
+        .also_for("localhost")
+        .also_for("127.0.0.1")
+        .issue()?
+        .write_to(files.path())?;
+    let root = files.path().join("ca.pem");
+    std::fs::write(&root, ca.root_pem())?;
+    let (chain, key) = (files.path().join("chain.pem"), files.path().join("key.pem"));
+    let mut config =
+        server_config(ServerIdentity::from_pem_files(&chain, &key)?, PROTOCOL)?;
+    if options.key_log {
+        write_secrets(&mut config)?;
+    }
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await;
+    let listener =
+        listener.with_context(|| format!("cannot listen on port {}", options.port))?;
+    let report = |event| match event {
+        Event::Refused(peer, why) => eprintln!("{peer}: {:#}", anyhow::Error::from(why)),
+        Event::AcceptFailed(error) => eprintln!("accept: {error}"),
+    };
+    let server =
+        TlsServer::start(listener, config, Limits::default(), report, |connection| {
+            echo(connection, LineLimits::default())
+        })?;
+
+    let (port, ca) = (server.address().port(), root.display());
+    println!("An echo server for {SERVER}, until Ctrl-C. Its CA: {ca}");
+    println!("Look at it with:");
+    println!(
+        "  openssl s_client -connect 127.0.0.1:{port} -servername {SERVER} -verify_hostname {SERVER} \\"
+    );
+    println!("    -verify_return_error -alpn course-echo/1 -CAfile {ca}");
+    tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
+    let drained = server.shut_down().await;
+    println!("\nStopped; {} connections had to be cut.", drained.cut);
+    Ok(())
+}
+
+// ANCHOR: key_log
+/// Two deliberate acts, a flag and a variable: who has this file reads every connection.
+fn write_secrets(config: &mut Arc<rustls::ServerConfig>) -> anyhow::Result<()> {
+    let Some(file) = std::env::var_os("SSLKEYLOGFILE") else {
+        bail!("--key-log: expected the name of a file in SSLKEYLOGFILE, found none");
+    };
+    let config = Arc::get_mut(config).context("the configuration is in use")?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "asked for by a flag, and shown to be dangerous"
+    )]
+    let key_log = rustls::KeyLogFile::new();
+    config.key_log = Arc::new(key_log);
+    eprintln!("Writing the secrets of every connection to {}.", file.display());
+    Ok(())
+}
+// ANCHOR_END: key_log
