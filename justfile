@@ -9,13 +9,14 @@ default:
     @echo "Lessons: just lesson N runs one, just lesson N PART a part of it"
     @echo "    0  The open wire"
     @echo "    1  HTTPS with reqwest"
+    @echo "    2  TLS sockets"
     @echo ""
     @{{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} --list --unsorted
 
 # Run lesson N, or a PART of it; also --list, --pause
 [no-exit-message]
 lesson N *PART:
-    @{{ if N =~ '^[01]$' { "cargo run --quiet --bin lesson-" + N + " -- " + PART } else { "echo 'There is no lesson of that number. There are: 0, The open wire; 1, HTTPS with reqwest.'; exit 1" } }}
+    @{{ if N =~ '^[012]$' { "cargo run --quiet --bin lesson-" + N + " -- " + PART } else { "echo 'There is no lesson of that number. There are: 0, The open wire; 1, HTTPS with reqwest; 2, TLS sockets.'; exit 1" } }}
 
 # Build the book and open it
 book *FLAGS:
@@ -49,6 +50,11 @@ snapshots:
 [windows]
 snapshots:
     $env:INSTA_UPDATE="always"; cargo test --test transcript --test troubleshooting
+
+# Measure lesson N (2) against a bare program of the same kind; about a minute
+[no-exit-message]
+bench N:
+    @{{ if N =~ '^[2]$' { "cargo bench --quiet --bench lesson-" + N + "-bench" } else { "echo 'There is a bench for lesson 2.'; exit 1" } }}
 
 # Fetch all that a build needs, for work without internet
 fetch:

@@ -229,6 +229,7 @@ fn commands_that_do_not_exist_are_found() {
         ("just lesson 7", "there is no lesson 7"),
         ("just lesson 0 listne", "there is no part of lesson 0 listne"),
         ("just lesson 0 look --fast", "there is no flag --fast"),
+        ("just lesson 0 --serve", "there is no flag --serve"),
         ("just dance", "there is no recipe dance"),
         ("cargo dance", "there is no cargo command dance"),
         ("cargo run --bin lesson-7", "there is no binary lesson-7"),

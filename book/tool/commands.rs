@@ -7,8 +7,9 @@ use crate::Problem;
 use crate::course::{Course, Text};
 
 const LESSON_FLAGS: [&str; 3] = ["--list", "--pause", "--help"];
-const CARGO: [&str; 9] =
-    ["build", "check", "clippy", "doc", "fetch", "fmt", "run", "test", "tree"];
+const SERVER_FLAGS: [&str; 3] = ["--serve", "--port", "--key-log"];
+const CARGO: [&str; 10] =
+    ["bench", "build", "check", "clippy", "doc", "fetch", "fmt", "run", "test", "tree"];
 
 /// Finds commands that name a lesson, part, flag, recipe, package or binary that does not
 /// exist. Capital letters stand for any name: `just lesson N PART`.
@@ -114,10 +115,18 @@ fn lesson(course: &Course, number: &str, rest: &[&str]) -> Verdict {
             format!("there are {}", numbers.join(", ")),
         ));
     };
-    for word in rest {
+    let mut flags = LESSON_FLAGS.map(str::to_owned).to_vec();
+    if lesson.serves {
+        flags.extend(SERVER_FLAGS.map(str::to_owned));
+    }
+    let mut words = rest.iter();
+    while let Some(word) = words.next() {
         match word.starts_with('-') {
-            true => known("flag", word, &LESSON_FLAGS.map(str::to_owned))?,
+            true => known("flag", word, &flags)?,
             false => known(&format!("part of lesson {number}"), word, &lesson.parts)?,
+        }
+        if *word == "--port" {
+            words.next();
         }
     }
     Ok(())

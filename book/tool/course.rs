@@ -40,6 +40,8 @@ pub struct Lesson {
     pub chapter: PathBuf,
     /// The parts: the files in `src/parts`.
     pub parts: Vec<String>,
+    /// Whether it has a server of its own, for `--serve`.
+    pub serves: bool,
     /// The snapshots, relative to the course.
     pub snapshots: Vec<PathBuf>,
 }
@@ -103,6 +105,8 @@ impl Lesson {
         let snapshots = files(&folder.join("tests/snapshots"), "snap")?;
         Ok(Self {
             number,
+            serves: fs::read_to_string(folder.join("src/main.rs"))
+                .is_ok_and(|program| program.contains(".server(")),
             folder: relative(root, folder),
             chapter: Path::new("book/src").join(format!("{name}.md")),
             parts,

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`client`] | a client builder with every default of this lesson set |
 //! | [`roots`] | a loader of CA certificates that fails on empty and broken files |
+//! | [`pem`] | certificates in PEM, read strictly |
 //! | [`body`] | reading an answer with a limit on its size |
 //! | [`ErrorChain`] | an error with all its causes |
 //! | [`server`] | a small HTTPS server with limits and deadlines; lesson 2 makes it a product's |
@@ -16,6 +17,7 @@ pub mod bank;
 pub mod body;
 pub mod client;
 pub mod lab;
+pub mod pem;
 pub mod roots;
 pub mod server;
 

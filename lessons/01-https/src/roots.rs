@@ -10,12 +10,14 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use thiserror::Error;
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::pem::{PemError, certificates};
 
 /// The largest file that is read, in bytes. The bundle of all public CAs takes a quarter
 /// of it.
@@ -50,31 +52,9 @@ pub enum RootsError {
     /// More than [`MAX_FILE`].
     #[error("expected at most {MAX_FILE} bytes, got more: is it the right file?")]
     TooLarge,
-    /// No PEM section at all: an empty file, DER, or anything else.
-    #[error("expected at least one \"-----BEGIN CERTIFICATE-----\", found none")]
-    NoCertificate,
-    /// A private key, or another thing that clients have no business with.
-    #[error(
-        "expected certificates only, found a section of another kind in line {line}: a CA's key must never be handed out"
-    )]
-    OtherSection {
-        /// Its first line, from 1.
-        line: usize,
-    },
-    /// Text before or after a BEGIN or END, on the same line.
-    #[error(
-        "expected BEGIN and END CERTIFICATE each on a line of its own, found something else in line {line}"
-    )]
-    BrokenLine {
-        /// The line, from 1.
-        line: usize,
-    },
-    /// A section that begins and does not end, or that is not base64.
-    #[error("section {number} is broken or cut off")]
-    BrokenSection {
-        /// Its place in the file, from 1.
-        number: usize,
-    },
+    /// It is no PEM of certificates.
+    #[error(transparent)]
+    Pem(#[from] PemError),
     /// A certificate that rustls cannot parse.
     #[error("certificate {number} cannot be used as a trust anchor")]
     Certificate {
@@ -113,15 +93,7 @@ impl Roots {
         if text.len() as u64 > MAX_FILE {
             return Err(RootsError::TooLarge);
         }
-        let sections = count_sections(text)?;
-        let mut certificates = Vec::new();
-        for section in CertificateDer::pem_slice_iter(text) {
-            let number = certificates.len() + 1;
-            certificates.push(section.map_err(|_| RootsError::BrokenSection { number })?);
-        }
-        if certificates.len() != sections {
-            return Err(RootsError::BrokenSection { number: certificates.len() + 1 });
-        }
+        let certificates = certificates(text)?;
         Self::from_der(certificates)
     }
     // ANCHOR_END: from_pem
@@ -129,7 +101,7 @@ impl Roots {
     /// Takes certificates in DER.
     ///
     /// # Errors
-    /// [`RootsError::NoCertificate`], [`RootsError::Certificate`], [`RootsError::NotACa`]
+    /// [`PemError::NoCertificate`], [`RootsError::Certificate`], [`RootsError::NotACa`]
     pub fn from_der(
         certificates: Vec<CertificateDer<'static>>,
     ) -> Result<Self, RootsError> {
@@ -143,7 +115,7 @@ impl Roots {
             }
         }
         match certificates.is_empty() {
-            true => Err(RootsError::NoCertificate),
+            true => Err(PemError::NoCertificate.into()),
             false => Ok(Self { certificates }),
         }
     }
@@ -157,6 +129,14 @@ impl Roots {
     /// How many there are: at least one.
     pub fn count(&self) -> usize {
         self.certificates.len()
+    }
+
+    /// For a rustls configuration.
+    pub fn to_store(&self) -> Arc<RootCertStore> {
+        let mut store = RootCertStore::empty();
+        // Each was parsed when it was loaded, so none is ignored here.
+        store.add_parsable_certificates(self.certificates.iter().cloned());
+        Arc::new(store)
     }
 
     /// For [`reqwest::ClientBuilder::tls_certs_only`].
@@ -182,34 +162,6 @@ fn read(path: &Path) -> Result<Vec<u8>, RootsError> {
     file.take(MAX_FILE + 1).read_to_end(&mut text).map_err(RootsError::Read)?;
     Ok(text)
 }
-
-// ANCHOR: count_sections
-/// Counts the sections, and refuses each line that the PEM parser would skip without a word:
-/// a section of another kind, a BEGIN that is indented, behind a byte order mark, or glued to
-/// the END before it. A CA that is skipped is a CA that is not trusted, and nobody is told.
-fn count_sections(text: &[u8]) -> Result<usize, RootsError> {
-    let mut sections = 0;
-    for (index, line) in text.split(|&byte| byte == b'\n').enumerate() {
-        let line = line.trim_ascii_end();
-        let number = index + 1;
-        let upper = line.to_ascii_uppercase();
-        let contains =
-            |mark: &[u8]| upper.windows(mark.len()).any(|window| window == mark);
-        match line {
-            b"-----BEGIN CERTIFICATE-----" => sections += 1,
-            b"-----END CERTIFICATE-----" => {}
-            _ if contains(b"CERTIFICATE-----") && !contains(b"TRUSTED") => {
-                return Err(RootsError::BrokenLine { line: number });
-            }
-            _ if contains(b"-----BEGIN") => {
-                return Err(RootsError::OtherSection { line: number });
-            }
-            _ => {}
-        }
-    }
-    Ok(sections)
-}
-// ANCHOR_END: count_sections
 
 /// Whether a certificate may sign others: CA:TRUE, and keyCertSign if it has a key usage
 /// (RFC 5280 sections 4.2.1.9 and 4.2.1.3). rustls does not ask this of a trust anchor.

@@ -13,6 +13,7 @@ use https::lab::careless;
 use https::lab::interceptor::Interceptor;
 use https::lab::stage::{BANK, Stage, bank_at};
 use https::lab::stall::Stall;
+use https::pem::PemError;
 use https::roots::{MAX_FILE, Roots, RootsError};
 use https::server::{MAX_BODY, TLS_1_2_AND_1_3, TLS_1_2_ONLY, server_tls};
 use reqwest::ClientBuilder;
@@ -250,39 +251,43 @@ fn empty_broken_and_wrong_ca_files_are_refused_when_they_are_read() -> TestResul
     let both = good.clone() + &key;
     let encrypted = good.clone() + &encrypted_key;
     let cases: [(&str, &[u8], Expected); 15] = [
-        ("empty", b"", |e| matches!(e, RootsError::NoCertificate)),
-        ("garbage", b"garbage", |e| matches!(e, RootsError::NoCertificate)),
-        ("DER", &der, |e| matches!(e, RootsError::NoCertificate)),
+        ("empty", b"", |e| matches!(e, RootsError::Pem(PemError::NoCertificate))),
+        ("garbage", b"garbage", |e| {
+            matches!(e, RootsError::Pem(PemError::NoCertificate))
+        }),
+        ("DER", &der, |e| matches!(e, RootsError::Pem(PemError::NoCertificate))),
         ("cut off", &good.as_bytes()[..200], |e| {
-            matches!(e, RootsError::BrokenSection { number: 1 })
+            matches!(e, RootsError::Pem(PemError::BrokenSection { number: 1 }))
         }),
         ("broken base64", broken_base64.as_bytes(), |e| {
-            matches!(e, RootsError::BrokenSection { number: 1 })
+            matches!(e, RootsError::Pem(PemError::BrokenSection { number: 1 }))
         }),
-        ("a key", key.as_bytes(), |e| matches!(e, RootsError::OtherSection { line: 1 })),
+        ("a key", key.as_bytes(), |e| {
+            matches!(e, RootsError::Pem(PemError::OtherSection { line: 1 }))
+        }),
         ("a key after a good one", both.as_bytes(), |e| {
-            matches!(e, RootsError::OtherSection { .. })
+            matches!(e, RootsError::Pem(PemError::OtherSection { .. }))
         }),
         ("an encrypted key after a good one", encrypted.as_bytes(), |e| {
-            matches!(e, RootsError::OtherSection { .. })
+            matches!(e, RootsError::Pem(PemError::OtherSection { .. }))
         }),
         ("a key on one line", one_line_key.as_bytes(), |e| {
-            matches!(e, RootsError::OtherSection { line: 1 })
+            matches!(e, RootsError::Pem(PemError::OtherSection { line: 1 }))
         }),
         ("an indented one", indented.as_bytes(), |e| {
-            matches!(e, RootsError::BrokenLine { line: 1 })
+            matches!(e, RootsError::Pem(PemError::BrokenLine { line: 1 }))
         }),
         ("a byte order mark", with_mark.as_bytes(), |e| {
-            matches!(e, RootsError::BrokenLine { line: 1 })
+            matches!(e, RootsError::Pem(PemError::BrokenLine { line: 1 }))
         }),
         ("two glued together", glued.as_bytes(), |e| {
-            matches!(e, RootsError::BrokenLine { .. })
+            matches!(e, RootsError::Pem(PemError::BrokenLine { .. }))
         }),
         ("a TRUSTED CERTIFICATE", trusted.as_bytes(), |e| {
-            matches!(e, RootsError::OtherSection { line: 1 })
+            matches!(e, RootsError::Pem(PemError::OtherSection { line: 1 }))
         }),
         ("a typing error", typo.as_bytes(), |e| {
-            matches!(e, RootsError::BrokenLine { line: 1 })
+            matches!(e, RootsError::Pem(PemError::BrokenLine { line: 1 }))
         }),
         ("no certificate inside", no_certificate.as_bytes(), |e| {
             matches!(e, RootsError::Certificate { number: 1, .. })

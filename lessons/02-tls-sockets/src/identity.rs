@@ -8,7 +8,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use rustls::pki_types::pem::{self, PemObject, SectionKind};
+use https::pem::{PemError, certificates};
+use rustls::pki_types::pem::{PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -41,12 +42,15 @@ pub enum FileError {
     /// More than [`MAX_FILE`].
     #[error("expected at most {MAX_FILE} bytes, came more: is it the right file?")]
     TooLarge,
-    /// A PEM section that is cut off or not base64.
-    #[error("expected PEM, but it is broken or cut off")]
-    Pem(#[source] pem::Error),
-    /// No certificate in a file of certificates.
-    #[error("expected at least one \"-----BEGIN CERTIFICATE-----\", found none")]
-    NoCertificate,
+    /// A folder, a pipe, a device: reading it might never end.
+    #[error("expected a file, found something else")]
+    NoFile,
+    /// It is no PEM of certificates.
+    #[error(transparent)]
+    Chain(#[from] PemError),
+    /// A PEM section that is cut off or not base64. What it holds is not told: it may be a key.
+    #[error("expected a private key in PEM, but it is broken or cut off")]
+    BrokenKey,
     /// No key in a file for a key, or more than one.
     #[error("expected one private key, found {0}")]
     Keys(usize),
@@ -98,18 +102,12 @@ impl fmt::Debug for ServerIdentity {
 }
 
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
-    let file = File::open(path).map_err(FileError::Read)?;
-    let text = read(file)?;
-    let chain = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
-    match chain.map_err(FileError::Pem)? {
-        chain if chain.is_empty() => Err(FileError::NoCertificate),
-        chain => Ok(chain),
-    }
+    Ok(certificates(&read(open(path)?)?)?)
 }
 
 // ANCHOR: read_key
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, FileError> {
-    let file = File::open(path).map_err(FileError::Read)?;
+    let file = open(path)?;
     // The rights of the open file, not of the path, which may lead elsewhere by now.
     owner_only(&file)?;
     let text = read(file)?;
@@ -118,7 +116,7 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, FileError> {
     }
     let mut keys = Vec::new();
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(&text) {
-        let (kind, der) = section.map_err(FileError::Pem)?;
+        let (kind, der) = section.map_err(|_| FileError::BrokenKey)?;
         keys.extend(PrivateKeyDer::from_pem(kind, der));
     }
     match <[_; 1]>::try_from(keys) {
@@ -130,6 +128,14 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, FileError> {
 /// PKCS#8 with a passphrase (RFC 5958 section 3).
 const ENCRYPTED: &[u8] = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
 // ANCHOR_END: read_key
+
+fn open(path: &Path) -> Result<File, FileError> {
+    // Before it is opened: to open a pipe that nobody writes to waits for ever.
+    if !std::fs::metadata(path).map_err(FileError::Read)?.is_file() {
+        return Err(FileError::NoFile);
+    }
+    File::open(path).map_err(FileError::Read)
+}
 
 fn read(file: File) -> Result<Zeroizing<Vec<u8>>, FileError> {
     // As large as it can get from the start: a buffer that grows leaves copies behind.

@@ -4,7 +4,7 @@
 //! `REQUIRE_PEERS=1`, as in CI, it fails.
 
 use std::ffi::OsStr;
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Seek, Write};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,15 @@ impl Peer {
             &places,
             &["s_client", "-help"],
             "apt install openssl, brew install openssl@3",
+        )
+    }
+
+    /// GnuTLS's command line.
+    pub fn gnutls() -> Option<Self> {
+        Self::find(
+            &["gnutls-cli"],
+            &["--version"],
+            "apt install gnutls-bin, brew install gnutls",
         )
     }
 
@@ -152,6 +161,23 @@ impl Peer {
             self.program
         );
         server
+    }
+
+    /// Runs a command to its end, with this text as its input.
+    ///
+    /// # Panics
+    /// When it cannot be started or does not end in 30 seconds.
+    pub fn run_with_input<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+        input: &str,
+    ) -> Finished {
+        let mut file = tempfile::tempfile().expect("a file for the input");
+        file.write_all(input.as_bytes()).expect("room for the input");
+        file.rewind().expect("the beginning of the file");
+        let mut command = self.command(arguments);
+        command.stdin(file);
+        finish(command).unwrap_or_else(|error| panic!("{}: {error}", self.program))
     }
 
     /// Runs a command to its end.

@@ -27,13 +27,16 @@ impl Rung {
         let mut lines = Vec::new();
         match &self.record.content {
             Content::Handshake(messages) => {
-                let names: Vec<&str> =
-                    messages.iter().map(|message| message.name).collect();
-                lines.push(format!("{}, {size} bytes", names.join(", ")));
+                if messages.len() != 1 {
+                    lines.push(format!("{} messages, {size} bytes", messages.len()));
+                }
                 for message in messages {
+                    // Alone in its record, a message is as long as the record.
+                    let length = if messages.len() == 1 { size } else { message.length };
+                    lines.push(format!("{}, {length} bytes", message.name));
                     lines.extend(fields(&message.fields));
                     if message.name == "Certificate" {
-                        lines.push("names, issuer, public key: readable".to_owned());
+                        lines.push("names, issuer and public key".to_owned());
                     }
                 }
             }
@@ -109,7 +112,7 @@ const LINE: usize = 15;
 
 /// Draws the ladder.
 pub fn svg(title: &str, rungs: &[Rung]) -> String {
-    let height = 50 + rungs.iter().map(rung_height).sum::<usize>();
+    let height = 70 + rungs.iter().map(rung_height).sum::<usize>();
     let mut out = format!(
         "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\" \
          style=\"max-width:{}px;width:100%;height:auto\" fill=\"currentColor\" \
@@ -137,7 +140,7 @@ pub fn svg(title: &str, rungs: &[Rung]) -> String {
         let _ = writeln!(
             out,
             "<line x1=\"{x}\" y1=\"28\" x2=\"{x}\" y2=\"{}\" stroke-width=\"1\"/>",
-            height - 8
+            height - 28
         );
     }
     let mut top = 36;
@@ -162,6 +165,8 @@ pub fn svg(title: &str, rungs: &[Rung]) -> String {
         );
         top += rung_height(rung);
     }
+    let legend = "solid: readable; dashed: encrypted";
+    text(&mut out, WIDTH / 2, height - 8, "middle", "normal", legend);
     out.push_str("</svg>\n");
     out
 }

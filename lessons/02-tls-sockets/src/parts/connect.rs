@@ -83,9 +83,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("A key that does not belong to the certificate is refused before anybody connects.");
     let other = ca.leaf(SERVER).issue()?;
     let mixed = ServerIdentity { chain: leaf.chain(), key: other.key() };
-    t.refused("by rustls", server_config(mixed, PROTOCOL), "KeyMismatch")?;
-
-    unsafe_rights(t, &chain, &key)
+    t.refused("by rustls", server_config(mixed, PROTOCOL), "KeyMismatch")
 }
 
 fn server_of(leaf: &shared::Identity) -> Result<rustls::ServerConfig, rustls::Error> {
@@ -110,33 +108,6 @@ async fn handshake_without_protocol(
     };
     let (accepted, _client) = tokio::try_join!(serving, asking)?;
     Ok(require_protocol(accepted.get_ref().1, PROTOCOL))
-}
-
-#[cfg(unix)]
-fn unsafe_rights(
-    t: &mut Transcript,
-    chain: &std::path::Path,
-    key: &std::path::Path,
-) -> anyhow::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    t.step("On Unix, neither is a key that others can read.");
-    std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o644))?;
-    t.refused_in_short(
-        "key.pem",
-        ServerIdentity::from_pem_files(chain, key),
-        "its mode is 644",
-    )
-}
-
-#[cfg(not(unix))]
-fn unsafe_rights(
-    t: &mut Transcript,
-    _chain: &std::path::Path,
-    _key: &std::path::Path,
-) -> anyhow::Result<()> {
-    t.step("On Unix, neither is a key that others can read.");
-    t.note("This system is none: protect the file with its access list.");
-    Ok(())
 }
 
 fn show(t: &mut Transcript, agreed: &Agreed) -> anyhow::Result<()> {

@@ -39,7 +39,9 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let sizes: Vec<usize> = wire.connections.iter().map(|c| c.to_client.len()).collect();
     t.shows("server sent", format!("{} bytes, then {} bytes", sizes[0], sizes[1]));
     ensure!(sizes[1] < sizes[0], "a resumed handshake sends less");
-    t.note("No certificate, no signature: that the client knows the ticket's key proves both ends.");
+    t.note(
+        "No certificate and no signature: both prove that they know the ticket's key.",
+    );
 
     t.step("A server that keeps no sessions and sends no tickets.");
     let mut forgetful = server(&leaf, ONLY_1_3)?;
@@ -80,7 +82,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let first_flight = order_in_early_data(&ca, &mut bank).await?;
     replay(bank.address(), &first_flight, PATIENCE).await?;
     let replayed = bank.outcome().await;
-    t.refused("the replay", replayed, "")?;
+    t.refused("the replay", replayed, "unexpected end of file")?;
     t.must_show("paid", &format!("{} times, by Alice", bank.paid()), "2 times")?;
 
     t.step("The default: no early data at all. The client that asks for it sends its order later.");
@@ -89,7 +91,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let first_flight = order_in_early_data(&ca, &mut bank).await?;
     let before = bank.paid();
     replay(bank.address(), &first_flight, PATIENCE).await?;
-    t.refused("the replay", bank.outcome().await, "")?;
+    t.refused("the replay", bank.outcome().await, "cannot decrypt peer's message")?;
     t.must_show("paid", &format!("{} times, by Alice", bank.paid()), "2 times")?;
     ensure!(before == bank.paid(), "a replay pays nothing");
     Ok(())
