@@ -2,7 +2,8 @@
 //!
 //! Full handshakes, resumed handshakes, and round trips of 64 bytes over kept connections. The two
 //! take turns within one run, round by round, so that what else the machine does meets both; the
-//! ratio is of the medians. Loopback only; about a minute.
+//! ratio is of the medians. Clients and server share the machine, so the figures are those of both
+//! together. Loopback only; about a minute.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -168,7 +169,7 @@ async fn main() -> anyhow::Result<()> {
         let (theirs, mine) = (median(&mut theirs), median(&mut mine));
         println!("{name:21} {theirs:9.0} {mine:9.0}   {:.2}", mine / theirs);
     }
-    ours.shut_down().await;
+    ours.shut_down().await?;
     bare.abort();
     Ok(())
 }

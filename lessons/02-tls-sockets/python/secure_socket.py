@@ -36,6 +36,8 @@ def versions(context, maximum):
 def connect(port, name, ca, maximum):
     context = ssl.create_default_context(cafile=ca)
     versions(context, maximum)
+    # Python before 3.11.4, and 3.10.11, ignored such an end whatever wrap_socket was told.
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     context.set_alpn_protocols([PROTOCOL])
     with socket.create_connection(("127.0.0.1", port), timeout=5) as tcp:
         with context.wrap_socket(tcp, server_hostname=name, suppress_ragged_eofs=False) as tls:

@@ -20,7 +20,8 @@ use crate::identity::ServerIdentity;
 /// No early data (0-RTT) is accepted: it can be replayed (RFC 8446 section 8).
 ///
 /// # Errors
-/// The chain is empty or broken, or the key belongs to another certificate.
+/// The chain is empty, its leaf cannot be parsed, or the key belongs to another certificate. The
+/// intermediates are not looked at: only a client's check does that.
 pub fn server_config(
     identity: ServerIdentity,
     protocol: &[u8],
@@ -60,19 +61,25 @@ pub struct WrongProtocol {
 }
 
 // ANCHOR: require_protocol
-/// Checks what ALPN agreed on. rustls refuses two lists that have nothing in common, and
-/// accepts a peer that has no list at all: then nothing was agreed on.
+/// Checks what ALPN agreed on: one of `expected`, the list of a configuration. rustls refuses
+/// two lists that have nothing in common, and accepts a peer that has no list at all: then
+/// nothing was agreed on. An empty list expects nothing.
 ///
 /// # Errors
-/// Another protocol was agreed on, or none.
-pub fn require_protocol(tls: &CommonState, expected: &[u8]) -> Result<(), WrongProtocol> {
-    match tls.alpn_protocol() {
-        Some(agreed) if agreed == expected => Ok(()),
-        other => Err(WrongProtocol {
-            expected: expected.escape_ascii().to_string(),
-            agreed: other
-                .map_or("none".to_owned(), |name| name.escape_ascii().to_string()),
-        }),
+/// None of them was agreed on.
+pub fn require_protocol(
+    tls: &CommonState,
+    expected: &[Vec<u8>],
+) -> Result<(), WrongProtocol> {
+    let agreed = tls.alpn_protocol();
+    if expected.is_empty() || expected.iter().any(|name| agreed == Some(name.as_slice()))
+    {
+        return Ok(());
     }
+    let names = expected.iter().map(|name| name.escape_ascii().to_string());
+    Err(WrongProtocol {
+        expected: names.collect::<Vec<_>>().join(" or "),
+        agreed: agreed.map_or("none".to_owned(), |name| name.escape_ascii().to_string()),
+    })
 }
 // ANCHOR_END: require_protocol

@@ -3,10 +3,13 @@
 use std::io;
 use std::time::Duration;
 
-use open_wire::lines::{LineLimits, read_line};
+use open_wire::lines::{LineError, LineLimits, read_line};
 use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
 
-use crate::config::require_protocol;
 use crate::server::Connection;
 use crate::stream::close;
 
@@ -15,27 +18,42 @@ pub const PROTOCOL: &[u8] = b"course-echo/1";
 
 /// How long a closing peer may take.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
+/// How long a client may take to read an answer.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 
 // ANCHOR: echo
-/// Serves one connection, until the client closes it, breaks a limit, or the server stops.
+/// Serves one connection, until the client closes it, breaks a limit, or the server stops. A
+/// line that has arrived as a whole is answered first.
 pub async fn echo(connection: Connection, limits: LineLimits) {
-    // What ends a connection here is the client's affair; a product writes it to its log.
-    let _ended = serve(connection, limits).await;
+    let Connection { stream, stopping, .. } = connection;
+    let mut stream = BufReader::new(stream);
+    // Why a connection ended is the client's affair; a product writes it to its log. It ends
+    // with a goodbye, so that the client can tell it from an attack.
+    let _why = answer_lines(&mut stream, &stopping, limits).await;
+    let _closed = close(&mut stream, CLOSE_DEADLINE).await;
 }
 
-async fn serve(connection: Connection, limits: LineLimits) -> io::Result<()> {
-    let Connection { stream, stopping, .. } = connection;
-    require_protocol(stream.get_ref().1, PROTOCOL).map_err(io::Error::other)?;
-    let mut stream = BufReader::new(stream);
+async fn answer_lines(
+    stream: &mut BufReader<TlsStream<TcpStream>>,
+    stopping: &CancellationToken,
+    limits: LineLimits,
+) -> Result<(), LineError> {
     loop {
         let line = tokio::select! {
-            line = read_line(&mut stream, limits) => line.map_err(io::Error::other)?,
+            biased;
+            line = read_line(stream, limits) => line?,
             () = stopping.cancelled() => None,
         };
-        let Some(line) = line else { return close(&mut stream, CLOSE_DEADLINE).await };
-        stream.write_all(format!("{line}\n").as_bytes()).await?;
-        // A written record may still wait in rustls's buffer: reading does not send it.
-        stream.flush().await?;
+        let Some(line) = line else { return Ok(()) };
+        let answer = format!("{line}\n");
+        let answering = async {
+            stream.write_all(answer.as_bytes()).await?;
+            // A written record may still wait in rustls's buffer: reading does not send it.
+            stream.flush().await
+        };
+        // A client that does not read must not hold its place for ever.
+        let in_time = timeout(ANSWER_DEADLINE, answering).await;
+        in_time.unwrap_or(Err(io::ErrorKind::TimedOut.into()))?;
     }
 }
 // ANCHOR_END: echo

@@ -75,7 +75,8 @@ impl ServerIdentity {
     /// configuration is built of them.
     ///
     /// On Unix the key's file must give no right to anybody but its owner; on Windows the
-    /// rights are not checked. The text of the key is wiped from memory after it is parsed.
+    /// rights are not checked. This function's own copy of the
+    /// file is wiped from memory; those of the parser and of rustls are not.
     ///
     /// # Errors
     /// The path of the file that cannot be used, and below it the [`FileError`].
@@ -111,7 +112,8 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, FileError> {
     // The rights of the open file, not of the path, which may lead elsewhere by now.
     owner_only(&file)?;
     let text = read(file)?;
-    if text.windows(ENCRYPTED.len()).any(|window| window == ENCRYPTED) {
+    let contains = |mark: &[u8]| text.windows(mark.len()).any(|window| window == mark);
+    if ENCRYPTED.into_iter().any(contains) {
         return Err(FileError::EncryptedKey);
     }
     let mut keys = Vec::new();
@@ -125,8 +127,9 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, FileError> {
     }
 }
 
-/// PKCS#8 with a passphrase (RFC 5958 section 3).
-const ENCRYPTED: &[u8] = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
+/// With a passphrase: PKCS#8 (RFC 5958 section 3), and OpenSSL's older way.
+const ENCRYPTED: [&[u8]; 2] =
+    [b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED"];
 // ANCHOR_END: read_key
 
 fn open(path: &Path) -> Result<File, FileError> {
@@ -134,7 +137,12 @@ fn open(path: &Path) -> Result<File, FileError> {
     if !std::fs::metadata(path).map_err(FileError::Read)?.is_file() {
         return Err(FileError::NoFile);
     }
-    File::open(path).map_err(FileError::Read)
+    let file = File::open(path).map_err(FileError::Read)?;
+    // And after: the path may have led elsewhere by then.
+    match file.metadata().map_err(FileError::Read)?.is_file() {
+        true => Ok(file),
+        false => Err(FileError::NoFile),
+    }
 }
 
 fn read(file: File) -> Result<Zeroizing<Vec<u8>>, FileError> {

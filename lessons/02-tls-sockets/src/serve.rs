@@ -1,12 +1,13 @@
 //! `lesson-2 --serve`: the take-home server, up until Ctrl-C, to be looked at with other tools.
 
+use std::io::Write;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use open_wire::lines::LineLimits;
-use shared::LabCa;
 use shared::lesson::ServeOptions;
+use shared::{ErrorChain, LabCa};
 use tls_sockets::config::server_config;
 use tls_sockets::echo::{PROTOCOL, echo};
 use tls_sockets::identity::ServerIdentity;
@@ -33,9 +34,14 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await;
     let listener =
         listener.with_context(|| format!("cannot listen on port {}", options.port))?;
-    let report = |event| match event {
-        Event::Refused(peer, why) => eprintln!("{peer}: {:#}", anyhow::Error::from(why)),
-        Event::AcceptFailed(error) => eprintln!("accept: {error}"),
+    let report = |event| {
+        // A closed standard error is no reason to stop serving.
+        let _ = match event {
+            Event::Refused(peer, why) => {
+                writeln!(std::io::stderr(), "{peer}: {}", ErrorChain(&why))
+            }
+            Event::AcceptFailed(error) => writeln!(std::io::stderr(), "accept: {error}"),
+        };
     };
     let server =
         TlsServer::start(listener, config, Limits::default(), report, |connection| {
@@ -50,7 +56,7 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     );
     println!("    -verify_return_error -alpn course-echo/1 -CAfile {ca}");
     tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
-    let drained = server.shut_down().await;
+    let drained = server.shut_down().await?;
     println!("\nStopped; {} connections had to be cut.", drained.cut);
     Ok(())
 }
@@ -61,6 +67,8 @@ fn write_secrets(config: &mut Arc<rustls::ServerConfig>) -> anyhow::Result<()> {
     let Some(file) = std::env::var_os("SSLKEYLOGFILE") else {
         bail!("--key-log: expected the name of a file in SSLKEYLOGFILE, found none");
     };
+    let writable = std::fs::OpenOptions::new().create(true).append(true).open(&file);
+    writable.with_context(|| format!("--key-log: cannot write to {}", file.display()))?;
     let config = Arc::get_mut(config).context("the configuration is in use")?;
     #[expect(
         clippy::disallowed_methods,

@@ -1,4 +1,5 @@
-//! An accept loop for TLS that strangers cannot stop.
+//! An accept loop for TLS that a stranger cannot stop. (Many strangers, from many addresses, can
+//! fill any server: what they cost is bounded here, and no more.)
 //!
 //! The mistakes this prevents, each found in servers that follow a tutorial:
 //! - the handshake is awaited in the loop, so one silent client stops everybody;
@@ -17,10 +18,12 @@ use rustls::ServerConfig;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
+
+use crate::config::{WrongProtocol, require_protocol};
 
 /// How long to wait after an error of accept: out of file descriptors, it would return at
 /// once again, with the connection still in the queue.
@@ -31,7 +34,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Limits {
     /// Connections at once, handshakes among them. More wait in the listener's queue.
     pub connections: usize,
-    /// Connections at once from one IP address. More are closed at once.
+    /// Connections at once from one IPv4 address, or one IPv6 network of 64 bits, which one
+    /// machine as a rule has to itself. More are closed at once.
     pub per_address: usize,
     /// From the accepted connection to the end of the TLS handshake.
     pub handshake: Duration,
@@ -75,6 +79,9 @@ pub enum Refused {
     /// Not done in time.
     #[error("expected a TLS handshake within {0:?}, not done")]
     TooSlow(Duration),
+    /// It speaks another protocol, or named none.
+    #[error("connected, but for another service")]
+    Protocol(#[from] WrongProtocol),
     /// Over [`Limits::per_address`].
     #[error("expected at most {0} connections from this address, came another one")]
     TooMany(usize),
@@ -96,8 +103,8 @@ pub struct TlsServer {
 
 impl TlsServer {
     // ANCHOR: start
-    /// Serves each connection with `handler`, as a task of its own. `observe` is told what
-    /// goes wrong; it must not block.
+    /// Serves each connection with `handler`, as a task of its own, after the handshake and the
+    /// check of the protocol. `observe` is told what goes wrong; it must not block.
     ///
     /// # Errors
     /// The listener has no address.
@@ -114,8 +121,7 @@ impl TlsServer {
     {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
-        let accept =
-            accept(listener, config.into(), limits, stop.clone(), observe, handler);
+        let accept = accept(listener, config, limits, stop.clone(), observe, handler);
         Ok(Self { address, stop, accepting: tokio::spawn(accept) })
     }
     // ANCHOR_END: start
@@ -127,10 +133,17 @@ impl TlsServer {
 
     /// Accepts nobody any more, tells the handlers to stop, waits for them until
     /// [`Limits::shutdown`], and cuts the rest.
-    pub async fn shut_down(mut self) -> Drained {
+    ///
+    /// # Errors
+    /// The loop had ended before, by a panic: then everything was cut.
+    pub async fn shut_down(mut self) -> Result<Drained, JoinError> {
         self.stop.cancel();
-        // The loop ends by itself within the deadline; a panic in it has cut everything.
-        (&mut self.accepting).await.unwrap_or(Drained { cut: 0 })
+        (&mut self.accepting).await
+    }
+
+    /// Whether it still accepts connections.
+    pub fn is_running(&self) -> bool {
+        !self.accepting.is_finished()
     }
 }
 
@@ -144,7 +157,7 @@ impl Drop for TlsServer {
 // ANCHOR: accept
 async fn accept<H, S>(
     listener: TcpListener,
-    acceptor: TlsAcceptor,
+    config: Arc<ServerConfig>,
     limits: Limits,
     stop: CancellationToken,
     observe: impl Fn(Event) + Clone + Send + 'static,
@@ -154,7 +167,8 @@ where
     H: Fn(Connection) -> S + Clone + Send + 'static,
     S: Future<Output = ()> + Send + 'static,
 {
-    let permits = Arc::new(Semaphore::new(limits.connections));
+    let most = limits.connections.min(Semaphore::MAX_PERMITS);
+    let permits = Arc::new(Semaphore::new(most));
     let addresses = Addresses::default();
     let mut tasks = JoinSet::new();
     loop {
@@ -171,23 +185,25 @@ where
         };
         let (tcp, peer) = match accepted {
             Ok(accepted) => accepted,
+            // A client that was gone before it was accepted: the next one may be there.
+            Err(error) if is_the_clients(&error) => continue,
             Err(error) => {
-                observe(Event::AcceptFailed(error));
+                tell(&observe, Event::AcceptFailed(error));
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
         let Some(place) = addresses.enter(peer.ip(), limits.per_address) else {
-            observe(Event::Refused(peer, Refused::TooMany(limits.per_address)));
+            tell(&observe, Event::Refused(peer, Refused::TooMany(limits.per_address)));
             continue;
         };
-        let connection = serve(tcp, peer, acceptor.clone(), limits, stop.clone());
+        let connection = serve(tcp, peer, config.clone(), limits, stop.clone());
         let (observe, handler) = (observe.clone(), handler.clone());
         tasks.spawn(async move {
             match connection.await {
                 Ok(Some(connection)) => handler(connection).await,
                 Ok(None) => {}
-                Err(refused) => observe(Event::Refused(peer, refused)),
+                Err(refused) => tell(&observe, Event::Refused(peer, refused)),
             }
             drop((permit, place));
         });
@@ -202,18 +218,20 @@ where
 async fn serve(
     tcp: TcpStream,
     peer: SocketAddr,
-    acceptor: TlsAcceptor,
+    config: Arc<ServerConfig>,
     limits: Limits,
     stopping: CancellationToken,
 ) -> Result<Option<Connection>, Refused> {
     // Small answers leave at once.
     tcp.set_nodelay(true).map_err(Refused::Handshake)?;
+    let acceptor = TlsAcceptor::from(config.clone());
     let handshake = tokio::time::timeout(limits.handshake, acceptor.accept(tcp));
     let stream = tokio::select! {
         done = handshake => done.map_err(|_elapsed| Refused::TooSlow(limits.handshake))?,
         () = stopping.cancelled() => return Ok(None),
     };
     let stream = stream.map_err(Refused::Handshake)?;
+    require_protocol(stream.get_ref().1, &config.alpn_protocols)?;
     Ok(Some(Connection { stream, peer, stopping }))
 }
 // ANCHOR_END: handshake
@@ -228,6 +246,29 @@ async fn drain(mut tasks: JoinSet<()>, patience: Duration) -> Drained {
     Drained { cut }
 }
 
+fn is_the_clients(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// Tells the observer. A panic of its own is its own: it must not end the server.
+fn tell(observe: &impl Fn(Event), event: Event) {
+    let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| observe(event)));
+    // The panic hook has reported it.
+    drop(told);
+}
+
+/// What counts as one place: an IPv4 address, or an IPv6 network of 64 bits.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6([a, b, c, d, 0, 0, 0, 0].into())
+        }
+        address => address,
+    }
+}
+
 /// Connections by address.
 #[derive(Clone, Default)]
 struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
@@ -240,12 +281,12 @@ struct Place {
 
 impl Addresses {
     fn enter(&self, address: IpAddr, most: usize) -> Option<Place> {
+        let address = network(address);
         let mut counts = self.lock();
-        let count = counts.entry(address).or_default();
-        if *count >= most {
+        if counts.get(&address).copied().unwrap_or(0) >= most {
             return None;
         }
-        *count += 1;
+        *counts.entry(address).or_default() += 1;
         Some(Place { addresses: self.clone(), address })
     }
 
@@ -264,5 +305,30 @@ impl Drop for Place {
                 counts.remove(&self.address);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_counted_by_network_and_given_back() {
+        let addresses = Addresses::default();
+        let enter = |text: &str| addresses.enter(text.parse().expect("an address"), 1);
+        let first = enter("2001:db8::1");
+        assert!(first.is_some());
+        assert!(enter("2001:db8::2").is_none(), "the same network of 64 bits");
+        assert!(enter("2001:db8:0:1::1").is_some(), "another network");
+        let v4 = enter("192.0.2.1");
+        assert!(
+            v4.is_some() && enter("::ffff:192.0.2.1").is_none(),
+            "an IPv4 address in disguise"
+        );
+        assert!(enter("192.0.2.2").is_some(), "another address");
+        drop((first, v4));
+        assert!(addresses.lock().is_empty(), "nothing is left of who is gone");
+        assert!(addresses.enter("192.0.2.1".parse().expect("an address"), 0).is_none());
+        assert!(addresses.lock().is_empty(), "nor of who was refused");
     }
 }

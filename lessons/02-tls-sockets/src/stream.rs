@@ -1,4 +1,4 @@
-//! Connecting under a deadline, and closing so that nothing is lost.
+//! Connecting under a deadline, and closing so that what you sent is not lost.
 
 use std::io;
 use std::net::SocketAddr;
@@ -46,7 +46,7 @@ pub async fn connect(
     name: ServerName<'static>,
     deadline: Duration,
 ) -> Result<TlsStream<TcpStream>, ConnectError> {
-    let protocol = config.alpn_protocols.first().cloned().unwrap_or_default();
+    let protocols = config.alpn_protocols.clone();
     let connecting = async {
         let tcp = TcpStream::connect(address).await?;
         // Small messages leave at once: they are requests that somebody waits for.
@@ -55,7 +55,7 @@ pub async fn connect(
     };
     let timely = tokio::time::timeout(deadline, connecting).await;
     let stream = timely.map_err(|_elapsed| ConnectError::TooSlow(deadline))??;
-    require_protocol(stream.get_ref().1, &protocol)?;
+    require_protocol(stream.get_ref().1, &protocols)?;
     Ok(stream)
 }
 // ANCHOR_END: connect
@@ -68,7 +68,8 @@ pub async fn connect(
 /// section 9.6 tells this of HTTP).
 ///
 /// # Errors
-/// The connection failed, or the peer did not close within `patience`.
+/// The connection failed, or the peer did not close within `patience`, or it sent more than
+/// 64 KiB meanwhile. What it sent is dropped.
 pub async fn close(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     patience: Duration,
@@ -76,10 +77,12 @@ pub async fn close(
     let closing = async {
         stream.shutdown().await?;
         let mut late = stream.take(MAX_LATE);
-        tokio::io::copy(&mut late, &mut tokio::io::sink()).await
+        tokio::io::copy(&mut late, &mut tokio::io::sink()).await?;
+        // At the limit there is more, which would be answered with a reset.
+        if late.limit() == 0 { Err(io::ErrorKind::InvalidData.into()) } else { Ok(()) }
     };
     match tokio::time::timeout(patience, closing).await {
-        Ok(closed) => closed.map(|_late_bytes| ()),
+        Ok(closed) => closed,
         Err(_elapsed) => Err(io::ErrorKind::TimedOut.into()),
     }
 }

@@ -101,13 +101,110 @@ fn quick() -> Limits {
 }
 
 #[tokio::test]
-async fn a_silent_client_is_refused_in_time_and_stops_nobody() -> TestResult {
+async fn silent_clients_stop_nobody() -> TestResult {
+    // They may be silent for a minute: if the loop waited for them, so would everybody.
+    let limits = Limits { handshake: Duration::from_secs(60), ..Limits::default() };
+    let stage = Stage::start(limits).await?;
+    let mut silent = Vec::new();
+    for _ in 0..5 {
+        silent.push(TcpStream::connect(stage.address()).await?);
+    }
+    let served = stage.an_honest_client_is_served();
+    tokio::time::timeout(Duration::from_secs(5), served).await?
+}
+
+#[tokio::test]
+async fn a_silent_client_is_refused_in_time() -> TestResult {
     let mut stage = Stage::start(quick()).await?;
     let silent = TcpStream::connect(stage.address()).await?;
-    stage.an_honest_client_is_served().await?;
     let why = stage.next_refusal().await?;
     assert!(matches!(why, Refused::TooSlow(_)), "{why:?}");
     drop(silent);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_handshake_takes_a_permit_before_it_begins() -> TestResult {
+    let limits = Limits {
+        connections: 1,
+        handshake: Duration::from_millis(400),
+        ..Limits::default()
+    };
+    let stage = Stage::start(limits).await?;
+    let silent = TcpStream::connect(stage.address()).await?;
+    // The silent one is accepted when this is answered; then it holds the one permit.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let started = Instant::now();
+    stage.an_honest_client_is_served().await?;
+    assert!(started.elapsed() >= Duration::from_millis(200), "{:?}", started.elapsed());
+    drop(silent);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_gives_its_place_back() -> TestResult {
+    let stage = Stage::start(Limits { connections: 1, ..Limits::default() }).await?;
+    let deaf = stage.connect().await?;
+    let (_deaf_in, mut deaf_out) = tokio::io::split(deaf);
+    // Lines without end, and no answer is read: some megabytes fit into the buffers on the way.
+    let lines = [vec![b'x'; 200], vec![b'\n']].concat().repeat(100);
+    let talk =
+        tokio::spawn(async move { while deaf_out.write_all(&lines).await.is_ok() {} });
+    tokio::time::timeout(Duration::from_secs(25), stage.an_honest_client_is_served())
+        .await??;
+    talk.abort();
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_observer_that_panics_does_not_end_the_server() -> TestResult {
+    let ca = LabCa::new("Lab")?;
+    let leaf = ca.leaf(SERVER).issue()?;
+    let identity = ServerIdentity { chain: leaf.chain(), key: leaf.key() };
+    let limits = Limits { connections: usize::MAX, ..Limits::default() };
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let config = server_config(identity, PROTOCOL)?;
+    let panics = |_event| panic!("the observer's own mistake");
+    let server = TlsServer::start(listener, config, limits, panics, |connection| {
+        echo(connection, LineLimits::default())
+    })?;
+    let mut garbage = TcpStream::connect(server.address()).await?;
+    garbage.write_all(&[0xff; 100]).await?;
+    let _refused = garbage.read_to_end(&mut Vec::new()).await;
+    let client = client_config(ca.roots(), PROTOCOL)?;
+    let name = ServerName::try_from(SERVER)?;
+    let mut stream =
+        BufReader::new(connect(client, server.address(), name, PATIENCE).await?);
+    say(&mut stream, "hello").await?;
+    assert!(server.is_running());
+    close(&mut stream, PATIENCE).await?;
+    server.shut_down().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_take_home_configurations_have_tls_1_3_only_and_no_early_data() -> TestResult
+{
+    let mut stage = Stage::start(Limits::default()).await?;
+    let ca = LabCa::new("Lab")?;
+    let leaf = ca.leaf(SERVER).issue()?;
+    let identity = ServerIdentity { chain: leaf.chain(), key: leaf.key() };
+    let config = server_config(identity, PROTOCOL)?;
+    assert_eq!(config.max_early_data_size, 0);
+    assert!(!client_config(ca.roots(), PROTOCOL)?.enable_early_data);
+    let old = client(ca.roots(), tls_sockets::lab::ONLY_1_2)?;
+    let tcp = TcpStream::connect(stage.address()).await?;
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(old));
+    let refused = connector.connect(ServerName::try_from(SERVER)?, tcp).await;
+    assert!(refused.is_err_and(|error| error.to_string().contains("ProtocolVersion")));
+    assert!(matches!(stage.next_refusal().await?, Refused::Handshake(_)));
+    let old_server = tls_sockets::lab::server(&leaf, tls_sockets::lab::ONLY_1_2)?;
+    let met = tls_sockets::lab::meet::meet(
+        old_server,
+        (*client_config(ca.roots(), PROTOCOL)?).clone(),
+        SERVER,
+    );
+    assert!(met.await?.client_says().contains("ProtocolVersion"));
     Ok(())
 }
 
@@ -227,7 +324,7 @@ async fn a_panic_in_a_handler_ends_one_connection() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_shutdown_finishes_what_was_begun_and_says_goodbye() -> TestResult {
+async fn a_shutdown_says_goodbye_and_closes_the_port() -> TestResult {
     let stage = Stage::start(Limits::default()).await?;
     let mut stream = stage.connect().await?;
     say(&mut stream, "before").await?;
@@ -237,8 +334,115 @@ async fn a_shutdown_finishes_what_was_begun_and_says_goodbye() -> TestResult {
     assert_eq!(stream.read_to_end(&mut Vec::new()).await?, 0);
     stream.shutdown().await?;
     drop(stream);
-    assert_eq!(ending.await?, Drained { cut: 0 });
+    assert_eq!(ending.await??, Drained { cut: 0 });
     assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_work_in_progress() -> TestResult {
+    let ca = LabCa::new("Lab")?;
+    let leaf = ca.leaf(SERVER).issue()?;
+    let identity = ServerIdentity { chain: leaf.chain(), key: leaf.key() };
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let config = server_config(identity, PROTOCOL)?;
+    let (begun, mut has_begun) = mpsc::unbounded_channel();
+    let server = TlsServer::start(
+        listener,
+        config,
+        Limits::default(),
+        |_| {},
+        move |connection| {
+            let begun = begun.clone();
+            async move {
+                let mut stream = connection.stream;
+                let _ = begun.send(());
+                // The work of a request that came before the shutdown.
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                let answered = async {
+                    stream.write_all(b"done").await?;
+                    stream.shutdown().await
+                };
+                drop(answered.await);
+            }
+        },
+    )?;
+    let name = ServerName::try_from(SERVER)?;
+    let client = client_config(ca.roots(), PROTOCOL)?;
+    let mut stream = connect(client, server.address(), name, PATIENCE).await?;
+    has_begun.recv().await.ok_or("the server is gone")?;
+    let ending = tokio::spawn(server.shut_down());
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    assert_eq!(answer, "done");
+    drop(stream);
+    assert_eq!(ending.await??, Drained { cut: 0 });
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_handshakes() -> TestResult {
+    let limits = Limits {
+        handshake: Duration::from_secs(60),
+        shutdown: Duration::from_secs(60),
+        ..Limits::default()
+    };
+    let stage = Stage::start(limits).await?;
+    let silent = TcpStream::connect(stage.address()).await?;
+    stage.an_honest_client_is_served().await?;
+    let drained =
+        tokio::time::timeout(Duration::from_secs(10), stage.server.shut_down()).await??;
+    assert_eq!(drained, Drained { cut: 0 });
+    drop(silent);
+    Ok(())
+}
+
+#[tokio::test]
+async fn lines_that_have_arrived_are_answered_before_a_shutdown() -> TestResult {
+    let stage = Stage::start(Limits::default()).await?;
+    let mut stream = stage.connect().await?;
+    say(&mut stream, "before").await?;
+    stream.write_all("line\n".repeat(50).as_bytes()).await?;
+    stream.flush().await?;
+    // The first of them is answered, so all of them have arrived: they came in one record.
+    assert_eq!(
+        read_line(&mut stream, LineLimits::default()).await?.as_deref(),
+        Some("line")
+    );
+    let ending = tokio::spawn(stage.server.shut_down());
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).await?;
+    assert_eq!(rest.lines().count(), 49);
+    stream.shutdown().await?;
+    drop(stream);
+    assert_eq!(ending.await??, Drained { cut: 0 });
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_over_a_limit_is_told_goodbye() -> TestResult {
+    let stage = Stage::start(Limits::default()).await?;
+    let mut stream = stage.connect().await?;
+    stream.write_all(&[b'x'; 256]).await?;
+    stream.flush().await?;
+    // An end with close_notify: Ok, and not a truncation.
+    assert_eq!(stream.read_to_end(&mut Vec::new()).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn close_does_not_claim_an_end_that_has_not_come() -> TestResult {
+    let (mut ours, mut theirs) = tokio::io::duplex(1 << 20);
+    theirs.write_all(&vec![0; 70_000]).await?;
+    let closed = close(&mut ours, PATIENCE).await;
+    assert_eq!(
+        closed.map_err(|error| error.kind()),
+        Err(std::io::ErrorKind::InvalidData)
+    );
+    let (mut ours, theirs) = tokio::io::duplex(1 << 20);
+    let closed = close(&mut ours, Duration::from_millis(20)).await;
+    assert_eq!(closed.map_err(|error| error.kind()), Err(std::io::ErrorKind::TimedOut));
+    drop(theirs);
     Ok(())
 }
 
@@ -250,7 +454,7 @@ async fn a_shutdown_cuts_who_does_not_go_within_the_deadline() -> TestResult {
     let mut stream = stage.connect().await?;
     say(&mut stream, "hello").await?;
     let started = Instant::now();
-    let drained = stage.server.shut_down().await;
+    let drained = stage.server.shut_down().await?;
     assert_eq!(drained, Drained { cut: 1 });
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     drop(stream);
@@ -315,21 +519,24 @@ async fn storm() -> TestResult {
     let idle = stage.connect().await?;
     stage.an_honest_client_is_served().await?;
     drop((hostile, idle));
-    stage.server.shut_down().await;
+    stage.server.shut_down().await?;
     Ok(())
 }
 
 #[tokio::test]
 async fn a_client_without_the_protocol_is_not_served() -> TestResult {
-    let stage = Stage::start(Limits::default()).await?;
+    let mut stage = Stage::start(Limits::default()).await?;
     let mut without = (*stage.config).clone();
     without.alpn_protocols.clear();
-    let name = ServerName::try_from(SERVER)?;
     let connector = tokio_rustls::TlsConnector::from(Arc::new(without));
     let tcp = TcpStream::connect(stage.address()).await?;
-    let mut stream = connector.connect(name.clone(), tcp).await?;
+    let mut stream = connector.connect(ServerName::try_from(SERVER)?, tcp).await?;
     stream.write_all(b"hello\n").await?;
-    assert!(stream.read_to_end(&mut Vec::new()).await.is_err(), "no answer, no goodbye");
+    let mut answer = Vec::new();
+    let _ended = stream.read_to_end(&mut answer).await;
+    assert_eq!(answer, b"", "nothing was answered");
+    let why = stage.next_refusal().await?;
+    assert!(matches!(why, Refused::Protocol(_)), "{why:?}");
     Ok(())
 }
 
@@ -401,7 +608,12 @@ fn every_file_that_cannot_be_used_is_named_with_what_is_wrong() -> TestResult {
     let two_keys = [key.clone(), key.clone()].concat();
     let encrypted = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let one_line_key = String::from_utf8(key.clone())?.replace('\n', "\\n") + "\n";
-    let cases: [(&str, &[u8], &str); 10] = [
+    let old_way = String::from_utf8(key.clone())?.replace(
+        "KEY-----\n",
+        "KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n",
+    );
+    let cases: [(&str, &[u8], &str); 11] = [
+        ("key.pem", old_way.as_bytes(), "one with a passphrase"),
         ("chain.pem", &key, "another kind in line 1"),
         ("key.pem", one_line_key.as_bytes(), "broken or cut off"),
         ("chain.pem", b"", "expected at least one"),
@@ -427,6 +639,17 @@ fn every_file_that_cannot_be_used_is_named_with_what_is_wrong() -> TestResult {
     std::fs::remove_file(folder.join("chain.pem"))?;
     assert!(load(folder).expect_err("missing").contains("chain.pem: it cannot be read"));
     drop(ca);
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_that_nobody_writes_to_is_refused_at_once() -> TestResult {
+    let (folder, _) = files()?;
+    let pipe = folder.path().join("chain.pem");
+    std::fs::remove_file(&pipe)?;
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status()?.success());
+    assert!(load(folder.path()).expect_err("a pipe").contains("expected a file"));
     Ok(())
 }
 

@@ -55,7 +55,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.works("closed by both", close(&mut stream, DEADLINE).await)?;
 
     t.step("Stop the server: it finishes what it has, and cuts the rest.");
-    let drained = server.shut_down().await;
+    let drained = server.shut_down().await?;
     t.must_show("cut", &format!("{} connections", drained.cut), "0 connections")?;
 
     // ANCHOR: alpn
@@ -107,7 +107,7 @@ async fn handshake_without_protocol(
             .await
     };
     let (accepted, _client) = tokio::try_join!(serving, asking)?;
-    Ok(require_protocol(accepted.get_ref().1, PROTOCOL))
+    Ok(require_protocol(accepted.get_ref().1, &[PROTOCOL.to_vec()]))
 }
 
 fn show(t: &mut Transcript, agreed: &Agreed) -> anyhow::Result<()> {

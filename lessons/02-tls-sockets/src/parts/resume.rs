@@ -64,7 +64,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     careless.max_early_data_size = 1024;
     careless.session_storage = NeverForgets::shared();
     let mut bank = PayServer::start(careless).await?;
-    let first_flight = order_in_early_data(&ca, &mut bank).await?;
+    let (first_flight, _) = order_in_early_data(&ca, &mut bank).await?;
     t.shows("paid", format!("{} times, by Alice", bank.paid()));
     for _ in 0..2 {
         replay(bank.address(), &first_flight, PATIENCE).await?;
@@ -74,23 +74,22 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.attack_works("one order, paid again by whoever recorded it", bank.paid() == 4)?;
     // ANCHOR_END: replay
 
-    t.step("A store that gives a ticket out once: the replayed order is not accepted as early data.");
+    t.step("A store that gives a ticket out once: the replayed order is not looked at.");
     let mut once = server(&leaf, ONLY_1_3)?;
     once.max_early_data_size = 1024;
     once.session_storage = ServerSessionMemoryCache::new(256);
     let mut bank = PayServer::start(once).await?;
-    let first_flight = order_in_early_data(&ca, &mut bank).await?;
+    let (first_flight, _) = order_in_early_data(&ca, &mut bank).await?;
     replay(bank.address(), &first_flight, PATIENCE).await?;
-    let replayed = bank.outcome().await;
-    t.refused("the replay", replayed, "unexpected end of file")?;
+    let _ended = bank.outcome().await;
     t.must_show("paid", &format!("{} times, by Alice", bank.paid()), "2 times")?;
 
     t.step("The default: no early data at all. The client that asks for it sends its order later.");
     let mut bank = PayServer::start(server(&leaf, ONLY_1_3)?).await?;
     ensure!(server(&leaf, ONLY_1_3)?.max_early_data_size == 0, "rustls's default");
-    let first_flight = order_in_early_data(&ca, &mut bank).await?;
+    let (_, all_of_it) = order_in_early_data(&ca, &mut bank).await?;
     let before = bank.paid();
-    replay(bank.address(), &first_flight, PATIENCE).await?;
+    replay(bank.address(), &all_of_it, PATIENCE).await?;
     t.refused("the replay", bank.outcome().await, "cannot decrypt peer's message")?;
     t.must_show("paid", &format!("{} times, by Alice", bank.paid()), "2 times")?;
     ensure!(before == bank.paid(), "a replay pays nothing");
@@ -99,11 +98,12 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 
 // ANCHOR: early
 /// Alice pays once to get a ticket, and a second time in early data, if the server takes it.
-/// Returns the first flight of her second connection, as a tap recorded it.
+/// Returns the first flight of her second connection, and all that she sent on it, as a tap
+/// recorded it.
 async fn order_in_early_data(
     ca: &LabCa,
     bank: &mut PayServer,
-) -> anyhow::Result<Vec<u8>> {
+) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
     let tap = Wiretap::listening_to(bank.address()).await?;
     let mut config = client(ca.roots(), ONLY_1_3)?;
     config.enable_early_data = true;
@@ -115,7 +115,7 @@ async fn order_in_early_data(
     }
     let recording = tap.recording();
     let second = recording.connections.get(1).context("two connections")?;
-    Ok(first_flight(&second.to_server).to_vec())
+    Ok((first_flight(&second.to_server).to_vec(), second.to_server.clone()))
 }
 
 async fn pay(
