@@ -13,7 +13,7 @@ default:
     @echo ""
     @{{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} --list --unsorted
 
-# Run lesson N, or a PART of it; also --list, --pause
+# Run lesson N, or a PART of it; also --list, --pause, --help
 [no-exit-message]
 lesson N *PART:
     @{{ if N =~ '^[012]$' { "cargo run --quiet --bin lesson-" + N + " -- " + PART } else { "echo 'There is no lesson of that number. There are: 0, The open wire; 1, HTTPS with reqwest; 2, TLS sockets.'; exit 1" } }}
@@ -54,7 +54,7 @@ snapshots:
 # Measure lesson N (2) against a bare program of the same kind; about a minute
 [no-exit-message]
 bench N:
-    @{{ if N =~ '^[2]$' { "cargo bench --quiet --bench lesson-" + N + "-bench" } else { "echo 'There is a bench for lesson 2.'; exit 1" } }}
+    @{{ if N =~ '^[2]$' { "cargo bench --quiet --bench lesson-" + N + "-bench" } else { "echo 'There is no bench of that number. There is: 2.'; exit 1" } }}
 
 # Fetch all that a build needs, for work without internet
 fetch:

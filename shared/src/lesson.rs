@@ -157,7 +157,7 @@ impl Lesson {
             return command;
         }
         command
-            .arg(flag("serve").help("Run the lesson's server until Ctrl-C, and run no part"))
+            .arg(flag("serve").conflicts_with_all(["part", "list", "pause"]).help("Run the lesson's server until Ctrl-C, and run no part"))
             .arg(
                 Arg::new("port")
                     .long("port")

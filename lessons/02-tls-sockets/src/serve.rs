@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use open_wire::lines::LineLimits;
@@ -14,6 +15,9 @@ use tls_sockets::identity::ServerIdentity;
 use tls_sockets::lab::SERVER;
 use tls_sockets::server::{Event, Limits, TlsServer};
 use tokio::net::TcpListener;
+
+/// Somebody types at the other end.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let ca = LabCa::new("Course Lab")?;
@@ -45,29 +49,59 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     };
     let server =
         TlsServer::start(listener, config, Limits::default(), report, |connection| {
-            echo(connection, LineLimits::default())
+            echo(connection, LineLimits { deadline: PATIENCE, ..LineLimits::default() })
         })?;
 
-    let (port, ca) = (server.address().port(), root.display());
-    println!("An echo server for {SERVER}, until Ctrl-C. Its CA: {ca}");
-    println!("Look at it with:");
-    println!(
-        "  openssl s_client -connect 127.0.0.1:{port} -servername {SERVER} -verify_hostname {SERVER} \\"
+    let (address, ca) = (server.address(), root.display());
+    let about = format!(
+        "An echo server for {SERVER} at {address}, until Ctrl-C.\n\
+         Its certificates are in {}.\n\
+         Look at it with:\n  \
+         openssl s_client -connect {address} -servername {SERVER} -verify_hostname {SERVER} \\\n    \
+         -verify_return_error -alpn course-echo/1 -CAfile {ca}\n",
+        files.path().display()
     );
-    println!("    -verify_return_error -alpn course-echo/1 -CAfile {ca}");
-    tokio::signal::ctrl_c().await.context("cannot wait for Ctrl-C")?;
+    // Nobody may be reading; the server is up all the same.
+    let _ = std::io::stdout().write_all(about.as_bytes());
+    until_stopped().await.context("cannot wait for Ctrl-C")?;
     let drained = server.shut_down().await?;
-    println!("\nStopped; {} connections had to be cut.", drained.cut);
+    let _ = writeln!(
+        std::io::stdout(),
+        "
+Stopped; {} connections had to be cut.",
+        drained.cut
+    );
     Ok(())
+}
+
+/// Ctrl-C, or SIGTERM, which a service manager sends.
+#[cfg(unix)]
+async fn until_stopped() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn until_stopped() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
 }
 
 // ANCHOR: key_log
 /// Two deliberate acts, a flag and a variable: who has this file reads every connection.
 fn write_secrets(config: &mut Arc<rustls::ServerConfig>) -> anyhow::Result<()> {
-    let Some(file) = std::env::var_os("SSLKEYLOGFILE") else {
+    let file = std::env::var_os("SSLKEYLOGFILE").filter(|name| !name.is_empty());
+    let Some(file) = file else {
         bail!("--key-log: expected the name of a file in SSLKEYLOGFILE, found none");
     };
-    let writable = std::fs::OpenOptions::new().create(true).append(true).open(&file);
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let writable = options.open(&file);
     writable.with_context(|| format!("--key-log: cannot write to {}", file.display()))?;
     let config = Arc::get_mut(config).context("the configuration is in use")?;
     #[expect(

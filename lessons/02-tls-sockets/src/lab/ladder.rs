@@ -33,7 +33,12 @@ impl Rung {
                 for message in messages {
                     // Alone in its record, a message is as long as the record.
                     let length = if messages.len() == 1 { size } else { message.length };
-                    lines.push(format!("{}, {length} bytes", message.name));
+                    let what = format!("{}, {length} bytes", message.name);
+                    lines.push(if messages.len() == 1 {
+                        what
+                    } else {
+                        format!("- {what}")
+                    });
                     lines.extend(fields(&message.fields));
                     if message.name == "Certificate" {
                         lines.push("names, issuer and public key".to_owned());
@@ -76,7 +81,7 @@ fn fields(fields: &Fields) -> Vec<String> {
         Fields::ServerHello(hello) => {
             let mut lines = vec![
                 format!("version: {}", version_name(hello.version)),
-                format!("suite: {}", hello.cipher_suite),
+                hello.cipher_suite.clone(),
             ];
             if let Some((group, size)) = hello.key_share {
                 lines.push(format!("key share: {}, {size} bytes", group_name(group)));

@@ -35,9 +35,13 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: defaults
     let bare = fields(&bare)?;
     show(t, &bare);
-    let absent: Vec<&str> =
-        bare.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| *name).collect();
-    t.must_show("left out", &absent.join(", "), "key usage, extended use")?;
+    let good = fields(&chain[0])?;
+    let lost = good
+        .iter()
+        .zip(&bare)
+        .filter(|((_, ours), (_, theirs))| ours.is_some() && theirs.is_none());
+    let lost: Vec<&str> = lost.map(|((name, _), _)| *name).collect();
+    t.must_show("left out", &lost.join(", "), "key usage, extended use, authority key")?;
     t.note(
         "It works in a test, lives for centuries, and has the name of every other one.",
     );

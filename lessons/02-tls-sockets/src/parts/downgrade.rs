@@ -8,9 +8,11 @@ use shared::{Direction, LabCa, Transcript};
 use tls_sockets::lab::meet::{Met, meet_attacked};
 use tls_sockets::lab::{BOTH, ONLY_1_2, ONLY_1_3, SERVER, client, server};
 
+// ANCHOR: offered
 /// supported_versions (RFC 8446 section 4.2.1): type 43, 5 bytes, a list of 4: 1.3 and 1.2.
 const OFFERED: &[u8] = &[0x00, 0x2b, 0x00, 0x05, 0x04, 0x03, 0x04, 0x03, 0x03];
 const EDITED: &[u8] = &[0x00, 0x2b, 0x00, 0x05, 0x04, 0x03, 0x03, 0x03, 0x03];
+// ANCHOR_END: offered
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let ca = LabCa::new("Course Lab")?;
@@ -21,7 +23,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let (tell, told) = std::sync::mpsc::channel();
     let edit = move |record: Unit<'_>| {
         if record.direction == Direction::ToClient && record.index == 0 {
-            // The lesson is over before anybody could stop listening.
+            // This part listens until the server has answered.
             let _ = tell.send(record.bytes.to_vec());
         }
         match replace_bytes(record.bytes, OFFERED, EDITED) {
@@ -62,7 +64,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("A client whose minimum is TLS 1.3, and no second try.");
     let met = meet_attacked(server(&leaf, BOTH)?, client(ca.roots(), ONLY_1_3)?, no_1_3)
         .await?;
-    t.must_show("client", &met.client_says(), "tls handshake eof")?;
+    t.refused("by the client", met.client, "tls handshake eof")?;
     t.note("No connection is a failure that somebody notices. A weaker one is not.");
     // ANCHOR_END: minimum
     Ok(())

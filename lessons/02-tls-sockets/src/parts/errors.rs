@@ -230,6 +230,7 @@ async fn revocation(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
     )
 }
 
+// ANCHOR: with_lists
 fn with_lists(
     ca: &LabCa,
     lists: &[CertificateRevocationList],
@@ -248,6 +249,7 @@ fn with_lists(
         .with_webpki_verifier(verifier.build()?)
         .with_no_client_auth())
 }
+// ANCHOR_END: with_lists
 // ANCHOR_END: revocation
 
 async fn protocols(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
@@ -361,6 +363,7 @@ async fn the_wire(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
     let seen = tls_to_plain(client(ca.roots(), BOTH)?).await?;
     t.shows("case", "a TLS client, and a plain HTTP server");
     t.must_show("  client", &seen.to_string(), "InvalidContentType")?;
+    t.shows("  server", "400 Bad Request");
     t.shows("  do", "use the TLS port");
 
     let flip = |record: Unit<'_>| match (record.direction, record.index, record.bytes) {
@@ -377,7 +380,7 @@ async fn the_wire(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
         "one bit flipped on the way",
         &met,
         ("BadRecordMac", "cannot decrypt peer's message"),
-        "nothing: somebody on the way changed it",
+        "end the connection: somebody on the way changed it",
     )?;
     let twice = |record: Unit<'_>| match (record.direction, record.index) {
         (Direction::ToServer, 3) => Action::Repeat,
@@ -390,7 +393,7 @@ async fn the_wire(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
         "a record sent twice by the wire",
         &met,
         ("BadRecordMac", "cannot decrypt peer's message"),
-        "nothing: the record's number is part of its nonce",
+        "end the connection: a record's number is part of its nonce",
     )?;
     let cut = |record: Unit<'_>| match (record.direction, record.index) {
         (Direction::ToServer, 3) => Action::Cut,
