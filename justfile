@@ -10,13 +10,14 @@ default:
     @echo "    0  The open wire"
     @echo "    1  HTTPS with reqwest"
     @echo "    2  TLS sockets"
+    @echo "    3  Data encryption"
     @echo ""
     @{{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} --list --unsorted
 
 # Run lesson N, or a PART of it; also --list, --pause, --help
 [no-exit-message]
 lesson N *PART:
-    @{{ if N =~ '^[012]$' { "cargo run --quiet --bin lesson-" + N + " -- " + PART } else { "echo 'There is no lesson of that number. There are: 0, The open wire; 1, HTTPS with reqwest; 2, TLS sockets.'; exit 1" } }}
+    @{{ if N =~ '^[0123]$' { "cargo run --quiet --bin lesson-" + N + " -- " + PART } else { "echo 'There is no lesson of that number. There are: 0, The open wire; 1, HTTPS with reqwest; 2, TLS sockets; 3, Data encryption.'; exit 1" } }}
 
 # Build the book and open it
 book *FLAGS:
@@ -51,10 +52,10 @@ snapshots:
 snapshots:
     $env:INSTA_UPDATE="always"; cargo test --test transcript --test troubleshooting
 
-# Measure lesson N (2) against a bare program of the same kind; about a minute
+# Measure lesson N (2, 3) beside bare programs of its kind
 [no-exit-message]
 bench N:
-    @{{ if N =~ '^[2]$' { "cargo bench --quiet --bench lesson-" + N + "-bench" } else { "echo 'There is no bench of that number. There is: 2.'; exit 1" } }}
+    @{{ if N =~ '^[23]$' { "cargo bench --quiet --bench lesson-" + N + "-bench" } else { "echo 'There is no bench of that number. There are: 2, 3.'; exit 1" } }}
 
 # Fetch all that a build needs, for work without internet
 fetch:

@@ -22,6 +22,10 @@ const FILTERS: &[(&str, &str)] = &[
         "[size] bytes, $1",
     ),
     (r"\b\d+ recorded bytes", "[size] recorded bytes"),
+    // Fresh random bytes, under the label that says what they are.
+    (r"(?m)^(   nonce +)[0-9a-f]{24}$", "$1[12 bytes]"),
+    (r"(?m)^(   ciphertext +)[0-9a-f]{28}$", "$1[14 bytes]"),
+    (r"(?m)^(   tag +)[0-9a-f]{32}$", "$1[16 bytes]"),
     // Systems word these differently.
     (
         r"(?:No such file or directory|The\s+system\s+cannot\s+find\s+the\s+file\s+specified\.)\s+\(os\s+error 2\)",

@@ -1,0 +1,68 @@
+//! A new key, and the old messages.
+
+use encryption::context::Context;
+use encryption::keyring::KeyRing;
+use encryption::sealing::{KeyId, SecretKey, key_id};
+use shared::Transcript;
+
+pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
+    let context = Context::new("note").with("alice");
+
+    // ANCHOR: rotate
+    t.step("A ring with one key seals a note.");
+    let (old, new) = (KeyId(*b"key-2025"), KeyId(*b"key-2026"));
+    let mut ring = KeyRing::new(old, &SecretKey::random());
+    let first = ring.seal(&context, b"the first note")?;
+    t.shows("sealed under", key_id(&first)?);
+
+    t.step("A second key is added. It seals from now on; the first still opens.");
+    ring.rotate(new, &SecretKey::random())?;
+    let second = ring.seal(&context, b"the second note")?;
+    t.must_show("sealed under", &key_id(&second)?.to_string(), &new.to_string())?;
+    t.works("the first note opens", ring.open(&context, &first))?;
+    t.works("the second note opens", ring.open(&context, &second))?;
+
+    t.step("The first key is retired.");
+    ring.retire(old)?;
+    t.refused("the first note", ring.open(&context, &first), "which is retired")?;
+    let stranger =
+        KeyRing::new(KeyId(*b"key-9999"), &SecretKey::random()).seal(&context, b"x")?;
+    t.refused_in_short(
+        "a note under a key of nobody",
+        ring.open(&context, &stranger),
+        "which is not here",
+    )?;
+    t.refused_in_short(
+        "to retire the current key",
+        ring.retire(new),
+        "rotate to another one first",
+    )?;
+    // ANCHOR_END: rotate
+
+    // ANCHOR: envelope
+    t.step(
+        "An envelope: the note under a key of its own, and that key under the ring's.",
+    );
+    let mut ring = KeyRing::new(old, &SecretKey::random());
+    let note = vec![b'n'; 1_000_000];
+    let envelope = ring.seal_envelope(&context, &note)?;
+    t.shows("note", format!("{} bytes", note.len()));
+    t.shows("envelope", format!("{} bytes", envelope.len()));
+
+    t.step("Rotation: only the sealed key is made anew. Then the old key can go.");
+    ring.rotate(new, &SecretKey::random())?;
+    let rewrapped = ring.rewrap(&context, &envelope)?;
+    let same = envelope[71..] == rewrapped[71..] && envelope[..71] != rewrapped[..71];
+    anyhow::ensure!(same, "the sealed key changes, and the message does not");
+    t.shows("changed", format!("the first 71 of {} bytes", rewrapped.len()));
+    ring.retire(old)?;
+    t.refused(
+        "the old envelope",
+        ring.open_envelope(&context, &envelope),
+        "which is retired",
+    )?;
+    let opened =
+        t.works("the new one opens", ring.open_envelope(&context, &rewrapped))?;
+    t.must_show("note", &format!("{} bytes", opened.len()), "1000000")
+    // ANCHOR_END: envelope
+}

@@ -1,0 +1,190 @@
+//! A key from a password: Argon2id (RFC 9106).
+//!
+//! The mistake this prevents: a password used as a key, or hashed once with SHA-256. A graphics card
+//! tries billions of those a second; each try of Argon2id takes the memory that
+//! you choose.
+//!
+//! ```text
+//! offset  length  what
+//!      0       1  version: 1
+//!      1       4  memory in KiB
+//!      5       4  passes
+//!      9       4  lanes
+//!     13      16  salt, random
+//!     29      32  commitment: the second half of what Argon2id makes; the first half is the key
+//!     61       …  a sealed message (see sealing), which authenticates all of the above
+//! ```
+//!
+//! The commitment is there because GCM does not commit to its key: without it, somebody who guesses
+//! could make one message that opens under thousands of passwords, and try them all with one question
+//! (Len, Grubbs, Ristenpart, "Partitioning Oracle Attacks", 2021).
+
+use aes_gcm::aead::Generate;
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use thiserror::Error;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::context::{Context, Kind};
+use crate::format::{FormatError, Reader};
+use crate::sealing::{KeyId, OpenError, SealError, Sealer, SecretKey, key_id};
+
+const VERSION: u8 = 1;
+const SALT: usize = 16;
+const COMMITMENT: usize = 32;
+const HEADER: usize = 1 + 3 * 4 + SALT + COMMITMENT;
+const PASSWORD_KEY: KeyId = KeyId(*b"password");
+
+/// What one guess costs, for you and for an attacker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// Memory in KiB.
+    pub memory: u32,
+    /// Passes over the memory.
+    pub passes: u32,
+    /// Lanes, which may be computed in parallel.
+    pub lanes: u32,
+}
+
+impl Cost {
+    /// 19 MiB, 2 passes, 1 lane: the least that OWASP's Password Storage Cheat Sheet takes for good
+    /// (August 2026).
+    pub const LEAST: Self = Self { memory: 19 * 1024, passes: 2, lanes: 1 };
+    /// 64 MiB, 3 passes, 4 lanes: the second choice of RFC 9106 section 4, for machines with little
+    /// memory to spare. Its first is 2 GiB, 1 pass, 4 lanes.
+    pub const RECOMMENDED: Self = Self { memory: 64 * 1024, passes: 3, lanes: 4 };
+    /// 128 MiB, 4 passes, 4 lanes: what a message from a stranger may ask of [`open`], unless you
+    /// allow more. Without a limit, a few bytes could take all memory.
+    pub const LIMIT: Self = Self { memory: 128 * 1024, passes: 4, lanes: 4 };
+
+    /// As much work as the least: fewer passes need more memory.
+    fn is_enough(self) -> bool {
+        let lanes = (1..=64).contains(&self.lanes);
+        let enough = match self.passes {
+            0 => false,
+            1 => self.memory >= 46 * 1024,
+            _ => self.memory >= Self::LEAST.memory,
+        };
+        lanes && enough
+    }
+
+    fn is_within(self, limit: Self) -> bool {
+        self.memory <= limit.memory
+            && self.passes <= limit.passes
+            && self.lanes <= limit.lanes
+    }
+}
+
+/// Why a text was not sealed under a password.
+#[derive(Debug, Error)]
+pub enum PasswordError {
+    /// Less than [`Cost::LEAST`].
+    #[error("expected a cost of at least {least:?}, got {0:?}", least = Cost::LEAST)]
+    Cost(Cost),
+    /// There is not as much memory as the cost says.
+    #[error("not enough memory for {0:?}")]
+    NoMemory(Cost),
+    /// The text is too long.
+    #[error("the text cannot be sealed")]
+    Seal(#[from] SealError),
+}
+
+// ANCHOR: seal
+/// Seals a text under a password. Takes as long as the cost says: keep it off async threads.
+///
+/// # Errors
+/// See [`PasswordError`].
+pub fn seal(
+    password: &[u8],
+    cost: Cost,
+    context: &Context,
+    text: &[u8],
+) -> Result<Vec<u8>, PasswordError> {
+    if !cost.is_enough() {
+        return Err(PasswordError::Cost(cost));
+    }
+    let salt = <[u8; SALT]>::generate();
+    let mut message = vec![VERSION];
+    for number in [cost.memory, cost.passes, cost.lanes] {
+        message.extend_from_slice(&number.to_be_bytes());
+    }
+    message.extend_from_slice(&salt);
+    let (key, commitment) =
+        derive(password, &salt, cost).ok_or(PasswordError::NoMemory(cost))?;
+    message.extend_from_slice(&commitment);
+    let sealed = Sealer::new(PASSWORD_KEY, &key).seal(&bound(&message, context), text)?;
+    message.extend_from_slice(&sealed);
+    Ok(message)
+}
+// ANCHOR_END: seal
+
+/// Opens it again. A wrong password and a changed message are one error.
+///
+/// `limit` is the most that the message may ask for: [`Cost::LIMIT`], or more for your own
+/// messages. What is no message is refused before anything is computed.
+///
+/// # Errors
+/// See [`OpenError`].
+pub fn open(
+    password: &[u8],
+    limit: Cost,
+    context: &Context,
+    message: &[u8],
+) -> Result<Vec<u8>, OpenError> {
+    let mut reader = Reader::new(message);
+    reader.byte(VERSION, "version 1")?;
+    let mut number = |what| reader.array(what).map(u32::from_be_bytes);
+    let cost = Cost {
+        memory: number("the memory in KiB, 4 bytes")?,
+        passes: number("the passes, 4 bytes")?,
+        lanes: number("the lanes, 4 bytes")?,
+    };
+    if !cost.is_within(limit) {
+        let expected = "a cost within the limit";
+        return Err(FormatError { offset: 1, expected, got: format!("{cost:?}") }.into());
+    }
+    let salt: [u8; SALT] = reader.array("a salt of 16 bytes")?;
+    let committed: [u8; COMMITMENT] = reader.array("a commitment of 32 bytes")?;
+    let sealed = reader.rest(0, "a sealed message")?;
+    key_id(sealed).map_err(|error| error.after(HEADER))?;
+    let (key, commitment) =
+        derive(password, &salt, cost).ok_or(OpenError::NoMemory(cost.memory))?;
+    // Another password makes another commitment; so does a changed cost or salt.
+    verify_slices_are_equal(&commitment, &committed)
+        .map_err(|_| OpenError::NotAuthentic)?;
+    let opened =
+        Sealer::new(PASSWORD_KEY, &key).open(&bound(&message[..HEADER], context), sealed);
+    opened.map_err(|error| error.after(HEADER))
+}
+
+/// A key and a commitment to it; none if there is not enough memory, or Argon2 does not know such a
+/// cost.
+fn derive(
+    password: &[u8],
+    salt: &[u8; SALT],
+    cost: Cost,
+) -> Option<(SecretKey, [u8; COMMITMENT])> {
+    let params = Params::new(cost.memory, cost.passes, cost.lanes, Some(64)).ok()?;
+    // The memory is our own, so that it can be refused, and wiped.
+    let mut memory: Vec<Block> = Vec::new();
+    memory.try_reserve_exact(params.block_count()).ok()?;
+    memory.resize(params.block_count(), Block::new());
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let mut made = Zeroizing::new([0; 64]);
+    let result = argon2.hash_password_into_with_memory(
+        password,
+        salt,
+        made.as_mut_slice(),
+        &mut memory,
+    );
+    memory.zeroize();
+    result.ok()?;
+    let (mut key, mut commitment) = ([0; 32], [0; COMMITMENT]);
+    key.copy_from_slice(&made[..32]);
+    commitment.copy_from_slice(&made[32..]);
+    Some((SecretKey::from_bytes(&mut key), commitment))
+}
+
+fn bound(header: &[u8], context: &Context) -> Context {
+    Context::of_kind(Kind::Password).with(header).with(context.as_bytes())
+}
