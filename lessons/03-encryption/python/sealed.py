@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 
+# ANCHOR: sealed
 def context(parts, kind=0):
     """Each part behind its length in 8 bytes, so that no two lists of parts are the same bytes.
 
@@ -24,7 +25,6 @@ def context(parts, kind=0):
     return bytes([kind]) + b"".join(len(part).to_bytes(8, "big") + part for part in parts)
 
 
-# ANCHOR: sealed
 def seal(key, key_id, parts, text):
     header = b"\x01" + key_id
     nonce = os.urandom(12)

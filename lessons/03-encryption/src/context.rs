@@ -33,7 +33,8 @@ impl Context {
     }
 
     // ANCHOR: with
-    /// Adds a part: its length in 8 bytes, then the part. No two lists of parts have one encoding.
+    /// Adds a part: its length in 8 bytes, then the part. No two lists of parts have one
+    /// encoding.
     #[must_use]
     pub fn with(mut self, part: impl AsRef<[u8]>) -> Self {
         let part = part.as_ref();

@@ -22,6 +22,9 @@ pub enum KeyRingError {
     /// The current key seals.
     #[error("the key {0} seals: rotate to another one first")]
     IsCurrent(KeyId),
+    /// It has no key of this id.
+    #[error("the ring has no key {0}: nothing was retired")]
+    Unknown(KeyId),
 }
 
 /// Why an envelope was not sealed anew.
@@ -44,7 +47,19 @@ pub struct KeyRing {
 impl KeyRing {
     /// A ring with one key.
     pub fn new(id: KeyId, key: &SecretKey) -> Self {
-        Self { current: id, keys: BTreeMap::from([(id, Some(Sealer::new(id, key)))]) }
+        Self::resume(id, key, 0)
+    }
+
+    /// The same for a key that has sealed so many messages already: see [`Sealer::resume`].
+    pub fn resume(id: KeyId, key: &SecretKey, sealed: u64) -> Self {
+        let sealer = Sealer::resume(id, key, sealed);
+        Self { current: id, keys: BTreeMap::from([(id, Some(sealer))]) }
+    }
+
+    /// How many messages the current key has sealed, those before [`resume`](Self::resume)
+    /// included: to be stored, and to rotate by.
+    pub fn sealed(&self) -> u64 {
+        self.keys.get(&self.current).and_then(Option::as_ref).map_or(0, Sealer::sealed)
     }
 
     // ANCHOR: rotate
@@ -58,8 +73,8 @@ impl KeyRing {
         Ok(())
     }
 
-    /// Adds a key that opens and does not seal: after a restart, the current key comes first, in
-    /// [`new`](Self::new), and the old ones so.
+    /// Adds a key that opens and does not seal. After a restart, the current key comes
+    /// first, in [`resume`](Self::resume), and the old ones so.
     ///
     /// # Errors
     /// [`KeyRingError::AlreadyThere`]
@@ -71,14 +86,27 @@ impl KeyRing {
         Ok(())
     }
 
-    /// Forgets a key, or remembers an id whose key is gone: messages of it are refused, and the
-    /// error says why.
+    /// Forgets a key and remembers its id: messages of it are refused, and the error says
+    /// why.
     ///
     /// # Errors
-    /// [`KeyRingError::IsCurrent`]: rotate first.
+    /// [`KeyRingError::IsCurrent`]: rotate first. [`KeyRingError::Unknown`]
     pub fn retire(&mut self, id: KeyId) -> Result<(), KeyRingError> {
         if id == self.current {
             return Err(KeyRingError::IsCurrent(id));
+        }
+        let key = self.keys.get_mut(&id).ok_or(KeyRingError::Unknown(id))?;
+        *key = None;
+        Ok(())
+    }
+
+    /// Remembers an id whose key was retired before a restart.
+    ///
+    /// # Errors
+    /// [`KeyRingError::AlreadyThere`]
+    pub fn remember_retired(&mut self, id: KeyId) -> Result<(), KeyRingError> {
+        if self.keys.contains_key(&id) {
+            return Err(KeyRingError::AlreadyThere(id));
         }
         self.keys.insert(id, None);
         Ok(())

@@ -68,6 +68,10 @@ impl Cost {
         lanes && enough
     }
 
+    fn params(self) -> Option<Params> {
+        Params::new(self.memory, self.passes, self.lanes, Some(64)).ok()
+    }
+
     fn is_within(self, limit: Self) -> bool {
         self.memory <= limit.memory
             && self.passes <= limit.passes
@@ -90,7 +94,8 @@ pub enum PasswordError {
 }
 
 // ANCHOR: seal
-/// Seals a text under a password. Takes as long as the cost says: keep it off async threads.
+/// Seals a text under a password. Takes as long as the cost says: keep it off async
+/// threads.
 ///
 /// # Errors
 /// See [`PasswordError`].
@@ -109,8 +114,9 @@ pub fn seal(
         message.extend_from_slice(&number.to_be_bytes());
     }
     message.extend_from_slice(&salt);
+    let params = cost.params().ok_or(PasswordError::Cost(cost))?;
     let (key, commitment) =
-        derive(password, &salt, cost).ok_or(PasswordError::NoMemory(cost))?;
+        derive(password, &salt, params).ok_or(PasswordError::NoMemory(cost))?;
     message.extend_from_slice(&commitment);
     let sealed = Sealer::new(PASSWORD_KEY, &key).seal(&bound(&message, context), text)?;
     message.extend_from_slice(&sealed);
@@ -143,12 +149,19 @@ pub fn open(
         let expected = "a cost within the limit";
         return Err(FormatError { offset: 1, expected, got: format!("{cost:?}") }.into());
     }
+    let Some(params) = cost.params() else {
+        let expected = "a cost that Argon2 knows";
+        return Err(FormatError { offset: 1, expected, got: format!("{cost:?}") }.into());
+    };
     let salt: [u8; SALT] = reader.array("a salt of 16 bytes")?;
     let committed: [u8; COMMITMENT] = reader.array("a commitment of 32 bytes")?;
     let sealed = reader.rest(0, "a sealed message")?;
-    key_id(sealed).map_err(|error| error.after(HEADER))?;
+    let id = key_id(sealed).map_err(|error| error.after(HEADER))?;
+    if id != PASSWORD_KEY {
+        return Err(OpenError::UnknownKey(id));
+    }
     let (key, commitment) =
-        derive(password, &salt, cost).ok_or(OpenError::NoMemory(cost.memory))?;
+        derive(password, &salt, params).ok_or(OpenError::NoMemory(cost.memory))?;
     // Another password makes another commitment; so does a changed cost or salt.
     verify_slices_are_equal(&commitment, &committed)
         .map_err(|_| OpenError::NotAuthentic)?;
@@ -157,14 +170,12 @@ pub fn open(
     opened.map_err(|error| error.after(HEADER))
 }
 
-/// A key and a commitment to it; none if there is not enough memory, or Argon2 does not know such a
-/// cost.
+/// A key and a commitment to it; none if there is not enough memory.
 fn derive(
     password: &[u8],
     salt: &[u8; SALT],
-    cost: Cost,
+    params: Params,
 ) -> Option<(SecretKey, [u8; COMMITMENT])> {
-    let params = Params::new(cost.memory, cost.passes, cost.lanes, Some(64)).ok()?;
     // The memory is our own, so that it can be refused, and wiped.
     let mut memory: Vec<Block> = Vec::new();
     memory.try_reserve_exact(params.block_count()).ok()?;

@@ -186,7 +186,7 @@ impl Sealer {
             &bound,
             (&mut message[start..]).into(),
         );
-        // The one error of the cipher is a text longer than GCM's limit, far above MAX_TEXT.
+        // The one error of the cipher is a text beyond GCM's limit, far above MAX_TEXT.
         message.extend_from_slice(&tag.map_err(|_| SealError::TooLong)?);
         Ok(message)
     }

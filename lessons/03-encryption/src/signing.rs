@@ -35,7 +35,7 @@ pub struct NotSigned;
 
 /// The system gave no key, or the bytes are none that may be trusted.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("no key")]
+#[error("no usable key")]
 pub struct NoKey;
 
 impl SigningKey {
@@ -76,8 +76,8 @@ impl SigningKey {
     }
 
     // ANCHOR: sign
-    /// Signs a text in a context: what kind of text it is, for whom, which number it has. Both are
-    /// encoded so that no other pair of context and text has the same bytes.
+    /// Signs a text in a context: what kind of text it is, for whom, which number it has.
+    /// Both are encoded so that no other pair of context and text has the same bytes.
     pub fn sign(&self, context: &Context, text: &[u8]) -> [u8; SIGNATURE] {
         let mut signature = [0; SIGNATURE];
         signature.copy_from_slice(self.pair.sign(&signed_bytes(context, text)).as_ref());
@@ -91,8 +91,8 @@ impl VerifyingKey {
     /// From bytes that a stranger may have sent.
     ///
     /// # Errors
-    /// [`NoKey`]: they are no point of the curve, not in the one encoding of RFC 8032 section 5.1.2, or
-    /// a key of small order.
+    /// [`NoKey`]: they are no point of the curve, not in the one encoding of RFC 8032 section
+    /// 5.1.2, or a key of small order.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, NoKey> {
         let point = CompressedEdwardsY(bytes).decompress().ok_or(NoKey)?;
         match point.compress().0 == bytes && !point.is_small_order() {

@@ -103,8 +103,8 @@ pub fn seal(
 // ANCHOR_END: seal
 
 // ANCHOR: open
-/// Opens a stream. Each chunk is written after it was verified, and **the text is whole only when this
-/// returns `Ok`**: for a file, use [`open_file`], which shows nothing before.
+/// Opens a stream. Each chunk is written after it was verified, and **the text is whole
+/// only when this returns `Ok`**: for a file, use [`open_file`], which shows nothing before.
 ///
 /// # Errors
 /// See [`StreamError`].
@@ -136,8 +136,8 @@ pub fn open(
 // ANCHOR_END: open
 
 // ANCHOR: rewrap
-/// Seals the file's own key anew, with the ring's current one, and copies the rest as it is: so that
-/// the old key can be retired. Nothing but the key is verified.
+/// Seals the file's own key anew, with the ring's current one, and copies the rest as it is:
+/// so that the old key can be retired. Nothing but the key is verified.
 ///
 /// # Errors
 /// See [`StreamError`].
@@ -162,6 +162,19 @@ pub fn rewrap(
     }
 }
 // ANCHOR_END: rewrap
+
+/// [`rewrap`] for files. Source and target may be the same file.
+///
+/// # Errors
+/// See [`StreamError`]. Then the target is as it was before.
+pub fn rewrap_file(
+    ring: &KeyRing,
+    context: &Context,
+    source: &Path,
+    target: &Path,
+) -> Result<(), StreamError> {
+    whole_file(source, target, |source, target| rewrap(ring, context, source, target))
+}
 
 /// Seals a file into another, which appears when it is complete and on the disk.
 ///
@@ -190,10 +203,11 @@ pub fn open_file(
 }
 
 // ANCHOR: whole_file
-/// Writes into a temporary file beside the target, and renames it at the end. On Unix only its owner
-/// can read it; on Windows, whoever the folder's rights allow. It takes the target's place: a link
-/// there is replaced, not followed, and so are the rights of a file that was there. If the power
-/// fails on the way, the temporary file stays, and what was verified stands in it.
+/// Writes into a temporary file beside the target, and renames it at the end. On Unix only
+/// its owner can read it; on Windows, whoever the folder's rights allow. It takes the
+/// target's place: a link there is replaced, not followed, and so are the rights of a file
+/// that was there. If the power fails on the way, the temporary file stays, and what was
+/// verified stands in it.
 fn whole_file(
     source: &Path,
     target: &Path,

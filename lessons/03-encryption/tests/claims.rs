@@ -6,6 +6,8 @@ use std::io::{self, Read, Write};
 
 use encryption::context::Context;
 use encryption::keyring::{KeyRing, KeyRingError};
+use encryption::lab::careless;
+use encryption::lab::gcm::{OneBlock, forge, hash_key};
 use encryption::password::{self, Cost, PasswordError};
 use encryption::public_key::{
     BoxError, Classical, KeyPair, PostQuantum, PublicKey, Suite,
@@ -253,17 +255,58 @@ fn what_is_no_message_costs_no_memory() -> TestResult {
 #[test]
 fn a_message_under_a_password_commits_to_it() -> TestResult {
     let message = password::seal(b"correct", Cost::LEAST, &context(), b"text")?;
-    for at in [1, 5, 13, 29, 60] {
+    // The lowest bits of memory and passes, so that the cost is within the limit; the salt; the
+    // commitment.
+    for at in [4, 8, 13, 29, 60] {
         let mut changed = message.clone();
-        changed[at + 3 - 3] ^= 1;
-        if at < 13 {
-            // A cost that is still within the limit.
-            changed = message.clone();
-            changed[at + 3] ^= 1;
-        }
+        changed[at] ^= 1;
         let refused = password::open(b"correct", Cost::LIMIT, &context(), &changed);
         assert_eq!(refused, Err(OpenError::NotAuthentic), "byte {at}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_cost_that_is_none_and_another_key_are_told_before_anything_is_computed() -> TestResult
+{
+    let message = password::seal(b"correct", Cost::LEAST, &context(), b"text")?;
+    // No passes; no lanes; less than 8 KiB a lane.
+    for numbers in [[65536, 0, 1], [65536, 2, 0], [7, 2, 1]] {
+        let mut changed = message.clone();
+        changed[1..13].copy_from_slice(&numbers.map(u32::to_be_bytes).concat());
+        match password::open(b"correct", Cost::LIMIT, &context(), &changed) {
+            Err(OpenError::Format(error)) => {
+                assert_eq!(error.expected, "a cost that Argon2 knows", "{numbers:?}");
+                assert_eq!(error.offset, 1);
+            }
+            other => panic!("expected a format error for {numbers:?}, got {other:?}"),
+        }
+    }
+    let mut changed = message;
+    changed[62..70].copy_from_slice(b"key-2026");
+    let refused = password::open(b"correct", Cost::LIMIT, &context(), &changed);
+    assert_eq!(refused, Err(OpenError::UnknownKey(ID)));
+    Ok(())
+}
+
+/// The key of all tags is found from two messages of one nonce. Then a message falls whose nonce
+/// came once.
+#[test]
+fn a_nonce_used_twice_costs_the_other_messages_of_the_key_too() -> TestResult {
+    let (key, twice, once) = ([7; 32], [9; 12], [8; 12]);
+    let sealed = |nonce: &[u8; 12], text: &[u8; 16]| {
+        let sealed = careless::seal(&key, nonce, text).map_err(|_| "not sealed")?;
+        OneBlock::new(&sealed).ok_or("not one block")
+    };
+    let first = sealed(&twice, b"PAY BOB   $00100")?;
+    let second = sealed(&twice, b"PAY ALICE $00042")?;
+    let h = hash_key(&first, &second);
+    let third = sealed(&once, b"PAY CAROL $00007")?;
+    let forged = forge(&third, *b"PAY CAROL $00007", *b"PAY EVE   $99999", h);
+    let opened = careless::open(&key, &once, &forged).map_err(|_| "refused")?;
+    assert_eq!(opened, b"PAY EVE   $99999");
+    let blind = forge(&third, *b"PAY CAROL $00007", *b"PAY EVE   $99999", h ^ h);
+    assert!(careless::open(&key, &once, &blind).is_err(), "without H it is refused");
     Ok(())
 }
 
@@ -392,7 +435,48 @@ fn a_refused_file_leaves_the_target_as_it_was_and_nothing_beside_it() -> TestRes
     Ok(())
 }
 
+#[test]
+fn a_sealed_file_is_sealed_anew_in_its_place() -> TestResult {
+    let (mut ring, folder) = (ring(), tempfile::tempdir()?);
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("plain"), vec![5; 2 * CHUNK])?;
+    stream::seal_file(&ring, &context(), &path("plain"), &path("sealed"))?;
+    ring.rotate(KeyId::random(), &SecretKey::random())?;
+    stream::rewrap_file(&ring, &context(), &path("sealed"), &path("sealed"))?;
+    ring.retire(ID)?;
+    stream::open_file(&ring, &context(), &path("sealed"), &path("opened"))?;
+    assert_eq!(std::fs::read(path("opened"))?, vec![5; 2 * CHUNK]);
+
+    // One that does not open stays as it is.
+    let before = std::fs::read(path("sealed"))?;
+    let other = Context::new("other");
+    assert!(
+        stream::rewrap_file(&ring, &other, &path("sealed"), &path("sealed")).is_err()
+    );
+    assert_eq!(std::fs::read(path("sealed"))?, before);
+    Ok(())
+}
+
 // Key rings
+
+#[test]
+fn a_ring_counts_on_after_a_restart_and_remembers_what_was_retired() -> TestResult {
+    let key = SecretKey::random();
+    let mut ring = KeyRing::resume(ID, &key, MAX_MESSAGES - 1);
+    let message = ring.seal(&context(), b"the last")?;
+    assert_eq!(ring.sealed(), MAX_MESSAGES);
+    assert_eq!(ring.seal(&context(), b"one more"), Err(SealError::KeyIsWornOut));
+    assert_eq!(ring.open(&context(), &message)?, b"the last", "it still opens");
+
+    let gone = KeyId(*b"key-2024");
+    assert_eq!(ring.retire(gone), Err(KeyRingError::Unknown(gone)));
+    ring.remember_retired(gone)?;
+    assert_eq!(ring.remember_retired(ID), Err(KeyRingError::AlreadyThere(ID)));
+    let old =
+        KeyRing::new(gone, &SecretKey::random()).seal(&context(), b"of last year")?;
+    assert_eq!(ring.open(&context(), &old), Err(OpenError::RetiredKey(gone)));
+    Ok(())
+}
 
 #[test]
 fn a_retired_key_and_an_unknown_one_are_told_apart() -> TestResult {

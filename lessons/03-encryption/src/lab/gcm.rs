@@ -97,8 +97,8 @@ pub fn other_text(first: &OneBlock, known: [u8; 16], second: &OneBlock) -> [u8; 
     (first.ciphertext ^ second.ciphertext ^ Block::new(known)).bytes()
 }
 
-/// The secret H, from the two tags: L·H and E are the same in both, and vanish in the sum. What is
-/// left is (C1 ⊕ C2)·H².
+/// The secret H, from the two tags: L·H and E are the same in both, and vanish in the sum.
+/// What is left is (C1 ⊕ C2)·H².
 pub fn hash_key(first: &OneBlock, second: &OneBlock) -> Block {
     let ciphertexts = first.ciphertext ^ second.ciphertext;
     ((first.tag ^ second.tag) * ciphertexts.inverse()).root()

@@ -10,7 +10,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let sealer = Sealer::new(KeyId(*b"key-2026"), &SecretKey::random());
 
     // ANCHOR: moved
-    t.step("Salaries, sealed without a context. Mallory, who can write to the database, swaps two.");
+    t.step("Salaries, sealed without a context. Mallory can write there, and swaps two.");
     let nothing = Context::new("");
     let mut rows =
         [sealer.seal(&nothing, b"alice 9000")?, sealer.seal(&nothing, b"mallory 1000")?];

@@ -34,9 +34,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.must_show("text", &String::from_utf8_lossy(&opened), "the recipe of the house")?;
     // ANCHOR_END: seal
 
-    t.step(
-        "A wrong password, another cost, and a message that opens under nothing else.",
-    );
+    t.step("A wrong password; and another cost, under the right one.");
     t.refused(
         "correct horse batterx",
         open(b"correct horse batterx", Cost::LIMIT, &context, &message),

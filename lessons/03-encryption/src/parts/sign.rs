@@ -43,7 +43,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: sign
 
     // ANCHOR: not_a_signature
-    t.step("Sealing is not signing. Alice and Bob share a key. Bob shows a judge what Alice sealed.");
+    t.step("Alice and Bob share a key. Bob shows a judge what, he says, Alice sealed.");
     let shared = SecretKey::random();
     let note = Context::new("note").with("from alice").with("to bob");
     let bob = Sealer::new(KeyId(*b"al-and-b"), &shared);
