@@ -18,13 +18,27 @@ pub const PROTOCOL: &[u8] = b"course-echo/1";
 
 /// How long a closing peer may take.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
-/// How long a client may take to read an answer.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What one client may do, and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub struct EchoLimits {
+    /// For each line that it sends.
+    pub lines: LineLimits,
+    /// For it to read an answer.
+    pub answer: Duration,
+}
+
+impl Default for EchoLimits {
+    /// 5 seconds to read an answer.
+    fn default() -> Self {
+        Self { lines: LineLimits::default(), answer: Duration::from_secs(5) }
+    }
+}
 
 // ANCHOR: echo
 /// Serves one connection, until the client closes it, breaks a limit, or the server stops. A
 /// line that has arrived as a whole is answered first.
-pub async fn echo(connection: Connection, limits: LineLimits) {
+pub async fn echo(connection: Connection, limits: EchoLimits) {
     let Connection { stream, stopping, .. } = connection;
     let mut stream = BufReader::new(stream);
     // Why a connection ended is the client's affair; a product writes it to its log. It ends
@@ -36,12 +50,12 @@ pub async fn echo(connection: Connection, limits: LineLimits) {
 async fn answer_lines(
     stream: &mut BufReader<TlsStream<TcpStream>>,
     stopping: &CancellationToken,
-    limits: LineLimits,
+    limits: EchoLimits,
 ) -> Result<(), LineError> {
     loop {
         let line = tokio::select! {
             biased;
-            line = read_line(stream, limits) => line?,
+            line = read_line(stream, limits.lines) => line?,
             () = stopping.cancelled() => None,
         };
         let Some(line) = line else { return Ok(()) };
@@ -52,7 +66,7 @@ async fn answer_lines(
             stream.flush().await
         };
         // A client that does not read must not hold its place for ever.
-        let in_time = timeout(ANSWER_DEADLINE, answering).await;
+        let in_time = timeout(limits.answer, answering).await;
         in_time.unwrap_or(Err(io::ErrorKind::TimedOut.into()))?;
     }
 }

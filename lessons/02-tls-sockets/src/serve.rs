@@ -10,7 +10,7 @@ use open_wire::lines::LineLimits;
 use shared::lesson::ServeOptions;
 use shared::{ErrorChain, LabCa};
 use tls_sockets::config::server_config;
-use tls_sockets::echo::{PROTOCOL, echo};
+use tls_sockets::echo::{EchoLimits, PROTOCOL, echo};
 use tls_sockets::identity::ServerIdentity;
 use tls_sockets::lab::SERVER;
 use tls_sockets::server::{Event, Limits, TlsServer};
@@ -49,7 +49,8 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     };
     let server =
         TlsServer::start(listener, config, Limits::default(), report, |connection| {
-            echo(connection, LineLimits { deadline: PATIENCE, ..LineLimits::default() })
+            let lines = LineLimits { deadline: PATIENCE, ..LineLimits::default() };
+            echo(connection, EchoLimits { lines, ..EchoLimits::default() })
         })?;
 
     let (address, ca) = (server.address(), root.display());

@@ -11,7 +11,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use shared::{ErrorChain, LabCa};
 use tls_sockets::config::{client_config, server_config};
-use tls_sockets::echo::{PROTOCOL, echo};
+use tls_sockets::echo::{EchoLimits, PROTOCOL, echo};
 use tls_sockets::identity::ServerIdentity;
 use tls_sockets::lab::{BOTH, SERVER, client};
 use tls_sockets::server::{Drained, Event, Limits, Refused, TlsServer};
@@ -33,12 +33,12 @@ struct Stage {
 
 impl Stage {
     async fn start(limits: Limits) -> Result<Self, Box<dyn Error>> {
-        Self::start_with(limits, LineLimits::default()).await
+        Self::start_with(limits, EchoLimits::default()).await
     }
 
     async fn start_with(
         limits: Limits,
-        lines: LineLimits,
+        echo_limits: EchoLimits,
     ) -> Result<Self, Box<dyn Error>> {
         let ca = LabCa::new("Lab")?;
         let leaf = ca.leaf(SERVER).issue()?;
@@ -51,7 +51,7 @@ impl Stage {
             server_config(identity, PROTOCOL)?,
             limits,
             observe,
-            move |connection| echo(connection, lines),
+            move |connection| echo(connection, echo_limits),
         )?;
         Ok(Self { server, config: client_config(ca.roots(), PROTOCOL)?, events })
     }
@@ -143,7 +143,10 @@ async fn a_handshake_takes_a_permit_before_it_begins() -> TestResult {
 
 #[tokio::test]
 async fn a_client_that_does_not_read_gives_its_place_back() -> TestResult {
-    let stage = Stage::start(Limits { connections: 1, ..Limits::default() }).await?;
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let echo_limits =
+        EchoLimits { answer: Duration::from_millis(300), ..EchoLimits::default() };
+    let stage = Stage::start_with(limits, echo_limits).await?;
     let deaf = stage.connect().await?;
     let (_deaf_in, mut deaf_out) = tokio::io::split(deaf);
     // Lines without end, and no answer is read: some megabytes fit into the buffers on the way.
@@ -166,7 +169,7 @@ async fn an_observer_that_panics_does_not_end_the_server() -> TestResult {
     let config = server_config(identity, PROTOCOL)?;
     let panics = |_event| panic!("the observer's own mistake");
     let server = TlsServer::start(listener, config, limits, panics, |connection| {
-        echo(connection, LineLimits::default())
+        echo(connection, EchoLimits::default())
     })?;
     let mut garbage = TcpStream::connect(server.address()).await?;
     garbage.write_all(&[0xff; 100]).await?;
@@ -309,7 +312,7 @@ async fn a_panic_in_a_handler_ends_one_connection() -> TestResult {
             let panics = std::mem::take(&mut *first.lock().expect("not poisoned"));
             async move {
                 assert!(!panics, "the first connection panics");
-                echo(connection, LineLimits::default()).await;
+                echo(connection, EchoLimits::default()).await;
             }
         },
     )?;
@@ -494,7 +497,13 @@ fn after_a_storm_no_task_and_no_descriptor_is_left() -> TestResult {
 async fn storm() -> TestResult {
     let stage = Stage::start_with(
         Limits { handshake: Duration::from_millis(200), ..Limits::default() },
-        LineLimits { deadline: Duration::from_millis(300), ..LineLimits::default() },
+        EchoLimits {
+            lines: LineLimits {
+                deadline: Duration::from_millis(300),
+                ..LineLimits::default()
+            },
+            ..EchoLimits::default()
+        },
     )
     .await?;
     let mut hostile = Vec::new();

@@ -12,7 +12,7 @@ use shared::testing::peers::{Finished, Peer};
 use shared::{ErrorChain, LabCa};
 use tempfile::TempDir;
 use tls_sockets::config::{client_config, server_config};
-use tls_sockets::echo::{PROTOCOL, echo};
+use tls_sockets::echo::{EchoLimits, PROTOCOL, echo};
 use tls_sockets::identity::ServerIdentity;
 use tls_sockets::lab::{BOTH, SERVER, server};
 use tls_sockets::server::{Event, Limits, TlsServer};
@@ -74,7 +74,9 @@ impl Stage {
             configure(&ca)?,
             Limits::default(),
             move |event| drop(report.send(event)),
-            move |connection| echo(connection, lines),
+            move |connection| {
+                echo(connection, EchoLimits { lines, ..EchoLimits::default() })
+            },
         )?;
         Ok(Self { server, events, folder })
     }

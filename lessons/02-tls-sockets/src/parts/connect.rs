@@ -8,7 +8,7 @@ use open_wire::lines::{LineLimits, read_line};
 use rustls::pki_types::ServerName;
 use shared::{LabCa, Transcript};
 use tls_sockets::config::{client_config, require_protocol, server_config};
-use tls_sockets::echo::{PROTOCOL, echo};
+use tls_sockets::echo::{EchoLimits, PROTOCOL, echo};
 use tls_sockets::identity::ServerIdentity;
 use tls_sockets::lab::meet::{Agreed, meet};
 use tls_sockets::lab::{BOTH, SERVER, client, server};
@@ -36,7 +36,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         server_config(identity, PROTOCOL)?,
         Limits::default(),
         |_event| {},
-        |connection| echo(connection, LineLimits::default()),
+        |connection| echo(connection, EchoLimits::default()),
     )?;
     // ANCHOR_END: serve
 
