@@ -4,8 +4,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
+use https::lab::plain::{HeaderLog, plain_server};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
+use shared::Wiretap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -36,31 +39,26 @@ pub async fn plain_http_to_tls(
     };
     let both = async { tokio::try_join!(serving, asking) };
     let (refused, alert) = tokio::time::timeout(DEADLINE, both).await??;
-    let (error, _socket) =
-        refused.ok_or_else(|| anyhow::anyhow!("the server accepted plain HTTP"))?;
+    let (error, _socket) = refused.context("the server accepted plain HTTP")?;
     Ok((alert, error))
 }
 
-/// A TLS client at a plain HTTP server: the client's error.
+/// A TLS client at a plain HTTP server: the client's error, and the first line that the
+/// server answered.
 ///
 /// # Errors
 /// No port could be opened, or the client accepted it.
-pub async fn tls_to_plain(client: ClientConfig) -> anyhow::Result<io::Error> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let address = listener.local_addr()?;
+pub async fn tls_to_plain(client: ClientConfig) -> anyhow::Result<(io::Error, String)> {
+    let server = plain_server(HeaderLog::default()).await?;
+    let tap = Wiretap::listening_to(server.address()).await?;
     let connector = TlsConnector::from(Arc::new(client));
     let name = ServerName::try_from(super::SERVER)?;
-    let serving = async {
-        let (mut tcp, _) = listener.accept().await?;
-        let _read = tcp.read(&mut [0; 4096]).await?;
-        tcp.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?;
-        Ok::<_, io::Error>(tcp)
-    };
-    let asking = async {
-        let tcp = TcpStream::connect(address).await?;
-        Ok(connector.connect(name, tcp).await.err())
-    };
-    let both = async { tokio::try_join!(serving, asking) };
-    let (_socket, refused) = tokio::time::timeout(DEADLINE, both).await??;
-    refused.ok_or_else(|| anyhow::anyhow!("the client accepted plain HTTP"))
+    let tcp = TcpStream::connect(tap.address()).await?;
+    let connected = tokio::time::timeout(DEADLINE, connector.connect(name, tcp)).await?;
+    let error = connected.err().context("the client accepted plain HTTP")?;
+    let wire = tap.recording();
+    let answer =
+        wire.connections.first().context("nothing recorded")?.to_client.as_slice();
+    let line = answer.split(|&byte| byte == b'\r').next().unwrap_or_default();
+    Ok((error, line.escape_ascii().to_string()))
 }

@@ -360,10 +360,10 @@ async fn the_wire(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
     )?;
     t.must_show("  server", &seen.to_string(), "InvalidContentType")?;
     t.shows("  do", "write https, or use the plain port");
-    let seen = tls_to_plain(client(ca.roots(), BOTH)?).await?;
+    let (seen, answer) = tls_to_plain(client(ca.roots(), BOTH)?).await?;
     t.shows("case", "a TLS client, and a plain HTTP server");
     t.must_show("  client", &seen.to_string(), "InvalidContentType")?;
-    t.shows("  server", "400 Bad Request");
+    t.must_show("  server", &answer, "400 Bad Request")?;
     t.shows("  do", "use the TLS port");
 
     let flip = |record: Unit<'_>| match (record.direction, record.index, record.bytes) {
