@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use open_wire::lines::{LineLimits, read_line};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use shared::{ErrorChain, LabCa};
 use tls_sockets::config::{client_config, server_config};
 use tls_sockets::echo::{EchoLimits, PROTOCOL, echo};
@@ -40,19 +40,13 @@ impl Stage {
         limits: Limits,
         echo_limits: EchoLimits,
     ) -> Result<Self, Box<dyn Error>> {
-        let ca = LabCa::new("Lab")?;
-        let leaf = ca.leaf(SERVER).issue()?;
-        let identity = ServerIdentity { chain: leaf.chain(), key: leaf.key() };
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let Lab { ca, listener, config } = Lab::set_up().await?;
         let (report, events) = mpsc::unbounded_channel();
         let observe = move |event| drop(report.send(event));
-        let server = TlsServer::start(
-            listener,
-            server_config(identity, PROTOCOL)?,
-            limits,
-            observe,
-            move |connection| echo(connection, echo_limits),
-        )?;
+        let server =
+            TlsServer::start(listener, config, limits, observe, move |connection| {
+                echo(connection, echo_limits)
+            })?;
         Ok(Self { server, config: client_config(ca.roots(), PROTOCOL)?, events })
     }
 
@@ -93,6 +87,23 @@ async fn say(stream: &mut BufReader<TlsStream<TcpStream>>, line: &str) -> TestRe
         Ok(())
     } else {
         Err(format!("{answer:?}").into())
+    }
+}
+
+/// What a server of a test's own stands on.
+struct Lab {
+    ca: LabCa,
+    listener: TcpListener,
+    config: Arc<ServerConfig>,
+}
+
+impl Lab {
+    async fn set_up() -> Result<Self, Box<dyn Error>> {
+        let ca = LabCa::new("Lab")?;
+        let leaf = ca.leaf(SERVER).issue()?;
+        let identity = ServerIdentity { chain: leaf.chain(), key: leaf.key() };
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        Ok(Self { ca, listener, config: server_config(identity, PROTOCOL)? })
     }
 }
 
@@ -161,12 +172,8 @@ async fn a_client_that_does_not_read_gives_its_place_back() -> TestResult {
 
 #[tokio::test]
 async fn an_observer_that_panics_does_not_end_the_server() -> TestResult {
-    let ca = LabCa::new("Lab")?;
-    let leaf = ca.leaf(SERVER).issue()?;
-    let identity = ServerIdentity { chain: leaf.chain(), key: leaf.key() };
+    let Lab { ca, listener, config } = Lab::set_up().await?;
     let limits = Limits { connections: usize::MAX, ..Limits::default() };
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let config = server_config(identity, PROTOCOL)?;
     let panics = |_event| panic!("the observer's own mistake");
     let server = TlsServer::start(listener, config, limits, panics, |connection| {
         echo(connection, EchoLimits::default())
@@ -192,8 +199,7 @@ async fn the_take_home_configurations_have_tls_1_3_only_and_no_early_data() -> T
     let ca = LabCa::new("Lab")?;
     let leaf = ca.leaf(SERVER).issue()?;
     let identity = ServerIdentity { chain: leaf.chain(), key: leaf.key() };
-    let config = server_config(identity, PROTOCOL)?;
-    assert_eq!(config.max_early_data_size, 0);
+    assert_eq!(server_config(identity, PROTOCOL)?.max_early_data_size, 0);
     assert!(!client_config(ca.roots(), PROTOCOL)?.enable_early_data);
     let old = client(ca.roots(), tls_sockets::lab::ONLY_1_2)?;
     let tcp = TcpStream::connect(stage.address()).await?;
@@ -297,12 +303,8 @@ async fn clients_over_the_limit_of_their_address_are_closed_at_once() -> TestRes
 
 #[tokio::test]
 async fn a_panic_in_a_handler_ends_one_connection() -> TestResult {
-    let ca = LabCa::new("Lab")?;
-    let leaf = ca.leaf(SERVER).issue()?;
-    let identity = ServerIdentity { chain: leaf.chain(), key: leaf.key() };
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let Lab { ca, listener, config } = Lab::set_up().await?;
     let first = Arc::new(Mutex::new(true));
-    let config = server_config(identity, PROTOCOL)?;
     let server = TlsServer::start(
         listener,
         config,
@@ -344,11 +346,7 @@ async fn a_shutdown_says_goodbye_and_closes_the_port() -> TestResult {
 
 #[tokio::test]
 async fn a_shutdown_waits_for_work_in_progress() -> TestResult {
-    let ca = LabCa::new("Lab")?;
-    let leaf = ca.leaf(SERVER).issue()?;
-    let identity = ServerIdentity { chain: leaf.chain(), key: leaf.key() };
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let config = server_config(identity, PROTOCOL)?;
+    let Lab { ca, listener, config } = Lab::set_up().await?;
     let (begun, mut has_begun) = mpsc::unbounded_channel();
     let server = TlsServer::start(
         listener,
