@@ -1,5 +1,6 @@
-//! For tests only: transcripts locked by insta, and foreign peers found on this machine.
+//! For tests only: transcripts locked by insta, foreign peers found on this machine, figures.
 
+pub mod measure;
 pub mod peers;
 pub mod snapshots;
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, HandshakeKind, ServerConfig};
 use shared::LabCa;
+use shared::testing::measure::median;
 use tls_sockets::config::{client_config, server_config};
 use tls_sockets::identity::ServerIdentity;
 use tls_sockets::lab::SERVER;
@@ -120,11 +121,6 @@ async fn round(work: Work, ca: &LabCa, address: SocketAddr) -> anyhow::Result<f6
         done += client??;
     }
     Ok(f64::from(done) / started.elapsed().as_secs_f64())
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 #[tokio::main]

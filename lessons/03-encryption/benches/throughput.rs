@@ -6,7 +6,6 @@
 
 use std::hint::black_box;
 use std::io::{self, Read};
-use std::time::{Duration, Instant};
 
 use aes_gcm::aead::{Aead, Generate, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -15,41 +14,13 @@ use encryption::context::Context;
 use encryption::keyring::KeyRing;
 use encryption::sealing::{KeyId, Sealer, SecretKey};
 use encryption::stream;
+use shared::testing::measure::{ROUNDS, per_second};
 
-const ROUNDS: usize = 31;
-const ROUND: Duration = Duration::from_millis(40);
 const KEY: [u8; 32] = [7; 32];
 
-/// Bytes a second, for one round.
-fn round(size: usize, mut work: impl FnMut()) -> f64 {
-    let started = Instant::now();
-    let mut done = 0_u32;
-    while started.elapsed() < ROUND {
-        work();
-        done += 1;
-    }
-    f64::from(done) * size as f64 / started.elapsed().as_secs_f64()
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// The medians of `N` ways to do the same, in turns.
+/// The medians of `N` ways to do the same to so many bytes, in turns: bytes a second.
 fn medians<const N: usize>(size: usize, ways: [&mut dyn FnMut(); N]) -> [f64; N] {
-    let mut figures = [const { Vec::new() }; N];
-    for turn in 0..=ROUNDS {
-        for step in 0..N {
-            let way = (turn + step) % N;
-            let figure = round(size, &mut *ways[way]);
-            // The first turn warms up.
-            if turn > 0 {
-                figures[way].push(figure);
-            }
-        }
-    }
-    figures.map(|mut figures| median(&mut figures))
+    per_second(ways).map(|calls| calls * size as f64)
 }
 
 fn main() -> anyhow::Result<()> {

@@ -84,6 +84,18 @@ impl Peer {
         )
     }
 
+    /// Node.js 20 or later with npm's jose 6, in the folder that `PEER_JOSE` names.
+    pub fn jose() -> Option<Self> {
+        let check = "import(require('node:url').pathToFileURL(\
+                     process.env.PEER_JOSE + '/dist/webapi/index.js')).catch(\
+                     () => process.exit(1))";
+        Self::find(
+            &["node", "nodejs"],
+            &["-e", check],
+            "Node.js 20, npm install jose@6 in a folder; name its node_modules/jose in PEER_JOSE",
+        )
+    }
+
     /// A Python 3 that can import `modules`; the one that `PEER_PYTHON` names comes
     /// first.
     pub fn python(modules: &str) -> Option<Self> {

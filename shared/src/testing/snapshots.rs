@@ -26,6 +26,10 @@ const FILTERS: &[(&str, &str)] = &[
     (r"(?m)^(   nonce +)[0-9a-f]{24}$", "$1[12 bytes]"),
     (r"(?m)^(   ciphertext +)[0-9a-f]{28}$", "$1[14 bytes]"),
     (r"(?m)^(   tag +)[0-9a-f]{32}$", "$1[16 bytes]"),
+    // Tokens: a signature, an id, a public key in JSON.
+    (r"(?m)^(   signature +\d+ characters, )[A-Za-z0-9_-]{20}…$", "$1[20 characters]…"),
+    (r#"("jti": ?")[A-Za-z0-9_-]{22}""#, "$1[22 characters]\""),
+    (r#"("x":")[A-Za-z0-9_-]{43}""#, "$1[43 characters]\""),
     // Systems word these differently.
     (
         r"(?:No such file or directory|The\s+system\s+cannot\s+find\s+the\s+file\s+specified\.)\s+\(os\s+error 2\)",
