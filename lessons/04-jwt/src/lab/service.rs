@@ -1,0 +1,82 @@
+//! The bank's service behind HTTPS, with the log that every server has: method, path, status.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use http_body_util::Full;
+use https::server::Handler;
+use hyper::body::Bytes;
+use hyper::{Request, Response};
+
+use crate::bearer::{bearer_token, unauthorized};
+use crate::lab::stage::Scope;
+use crate::verifier::Verifier;
+
+/// A service, its log, and the reasons for which it refused.
+pub struct Service {
+    verifier: Verifier,
+    log: Mutex<Vec<String>>,
+    reasons: Mutex<BTreeSet<String>>,
+}
+
+impl Service {
+    /// One that takes the tokens of this verifier.
+    pub fn new(verifier: Verifier) -> Arc<Self> {
+        Arc::new(Self { verifier, log: Mutex::default(), reasons: Mutex::default() })
+    }
+
+    /// The lines of its log: what every proxy on the way writes, too.
+    pub fn log(&self) -> Vec<String> {
+        lock(&self.log).clone()
+    }
+
+    /// Why it refused: what only its own log has.
+    pub fn reasons(&self) -> Vec<String> {
+        lock(&self.reasons).iter().cloned().collect()
+    }
+
+    /// `/balance` takes the header; `/old/balance` a parameter of the URL, too.
+    pub fn handler(self: &Arc<Self>) -> Handler {
+        let service = self.clone();
+        Arc::new(move |request| {
+            let response = service.answer(&request);
+            let (method, uri) = (request.method(), request.uri());
+            let status = response.status().as_u16();
+            lock(&service.log).push(format!("{method} {uri} {status}"));
+            response
+        })
+    }
+
+    // ANCHOR: answer
+    fn answer(&self, request: &Request<Bytes>) -> Response<Full<Bytes>> {
+        let token = match in_url(request) {
+            Some(token) => Ok(token),
+            None => bearer_token(request.headers()).map_err(|none| none.to_string()),
+        };
+        let verified = token.and_then(|token| {
+            let verified = self.verifier.verify::<Scope>(token);
+            verified.map_err(|refused| refused.reason().to_string())
+        });
+        match verified {
+            Ok(claims) => Response::new(Full::from(format!("balance of {}", claims.sub))),
+            Err(reason) => {
+                lock(&self.reasons).insert(reason);
+                unauthorized()
+            }
+        }
+    }
+    // ANCHOR_END: answer
+}
+
+// ANCHOR: in_url
+/// INSECURE: a token in the URL, where the path is `/old/…`.
+fn in_url(request: &Request<Bytes>) -> Option<&str> {
+    let old = request.uri().path().starts_with("/old/");
+    let query = request.uri().query().filter(|_| old)?;
+    query.split('&').find_map(|pair| pair.strip_prefix("access_token="))
+}
+// ANCHOR_END: in_url
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

@@ -1,0 +1,143 @@
+//! A token on the network, and a stolen one.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use https::body::read_body;
+use https::client::secure_client;
+use https::lab::stage::{BANK, bank_at, trust};
+use https::server::{HttpsServer, TLS_1_2_AND_1_3, server_tls};
+use jwt::binding::Confirmation;
+use jwt::clock::Clock;
+use jwt::issuer::Issuer;
+use jwt::keys::{Algorithm, SigningKey};
+use jwt::lab::mutual::present;
+use jwt::lab::service::Service;
+use jwt::lab::stage::{ISSUER, NOW, Scope, key_id, pair};
+use jwt::profile::{Profile, TokenType};
+use reqwest::RequestBuilder;
+use shared::{LabCa, Transcript, Wiretap};
+
+use super::logged;
+
+pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
+    let clock = Clock::settable(NOW);
+    let key = SigningKey::ed25519(key_id("2026-11")?)?;
+    let kept = key.expose();
+    let same_key = || {
+        SigningKey::from_pkcs8(key_id("2026-11")?, Algorithm::EdDsa, &kept)
+            .map_err(anyhow::Error::from)
+    };
+    let (issuer, verifier) = pair(key, &clock)?;
+    let service = Service::new(verifier);
+    let ca = LabCa::new("Course Lab")?;
+    let identity = ca.leaf(BANK).issue()?;
+    let tls = server_tls(identity.chain(), identity.key(), TLS_1_2_AND_1_3)?;
+    let server = HttpsServer::start(tls, service.handler()).await?;
+    let tap = Wiretap::listening_to(server.address()).await?;
+    let host = bank_at(tap.address());
+    let client = secure_client(&trust(&ca)?)?.resolve(host.name, host.address).build()?;
+
+    // ANCHOR: header
+    t.step(
+        "Alice sends her token in the Authorization header, over HTTPS. A tap records.",
+    );
+    let expired = issuer.issue("alice", &Scope::new("read"))?;
+    clock.advance(Duration::from_secs(3600));
+    let token = issuer.issue("alice", &Scope::new("read"))?;
+    let get = |path: &str| client.get(host.url(path));
+    let answer = get("/balance").bearer_auth(token.expose()).send().await;
+    // ANCHOR_END: header
+    let answer = t.works("GET /balance", answer)?.error_for_status()?;
+    let body = read_body(answer, 1024).await?;
+    t.must_show("answer", &String::from_utf8_lossy(&body), "balance of alice")?;
+    t.wire_hides(&tap.recording(), "the token", token.expose())?;
+    t.must_show(
+        "server's log",
+        service.log().last().context("a line")?,
+        "GET /balance 200",
+    )?;
+
+    t.step("What does not suffice. Six requests, and one answer.");
+    let photos = Profile::new(ISSUER, "https://photos.test", TokenType::ACCESS)?;
+    let photos = Issuer::new(photos, same_key()?, clock.clone());
+    let elsewhere = photos.issue("alice", &Scope::new("read"))?;
+    let flipped = format!("{}AAAA", &token.expose()[..token.expose().len() - 4]);
+    let requests = [
+        get("/balance"),
+        get("/balance").basic_auth("alice", Some("password")),
+        get("/balance").bearer_auth("not a token"),
+        get("/balance").bearer_auth(expired.expose()),
+        get("/balance").bearer_auth(elsewhere.expose()),
+        get("/balance").bearer_auth(&flipped),
+    ];
+    let mut answers = BTreeSet::new();
+    for request in requests {
+        answers.insert(whole(request).await?);
+    }
+    ensure!(answers.len() == 1, "one answer to all of them: {answers:?}");
+    for line in answers.iter().flat_map(|answer| answer.lines()) {
+        t.shows("answer", line);
+    }
+    for reason in service.reasons() {
+        t.shows("server's log", reason);
+    }
+
+    t.step("An old page of the service takes the token from the URL, too.");
+    let path = format!("/old/balance?access_token={}", token.expose());
+    let answer = t.works("GET /old/balance", get(&path).send().await)?;
+    ensure!(answer.status().is_success(), "the old page takes it");
+    let line = service.log().last().context("a line")?.clone();
+    let start: String = line.chars().take(40).collect();
+    t.shows("server's log", format!("{start}…"));
+    let copied =
+        line.split("access_token=").nth(1).and_then(|rest| rest.split(' ').next());
+    let copied = copied.context("a token in the log")?;
+    let answer = get("/balance").bearer_auth(copied).send().await?;
+    t.attack_works("Mallory reads the log, and is Alice", answer.status().is_success())?;
+    let path = format!("/balance?access_token={}", token.expose());
+    let answer = get(&path).send().await?;
+    t.must_show("GET /balance", &answer.status().to_string(), "401")?;
+
+    // ANCHOR: bound
+    t.step("A token that is bound to Alice's TLS certificate. The service asks for one.");
+    let (alices, mallorys) =
+        (ca.leaf("alice.test").for_clients(), ca.leaf("mallory.test").for_clients());
+    let (alices, mallorys) = (alices.issue()?, mallorys.issue()?);
+    let holder = Confirmation::of_certificate(&alices.leaf_der());
+    let bound = issuer.issue_bound("alice", holder, &Scope::new("read"))?;
+    let (_issuer, verifier) = pair(same_key()?, &clock)?;
+    let subject = present(&ca, &alices, bound.expose(), &verifier).await?;
+    let subject = t.works("Alice, with her certificate", logged(subject))?;
+    t.must_show("subject", &subject, "alice")?;
+    // ANCHOR_END: bound
+    t.refused(
+        "Mallory, with the stolen token and a good certificate of her own",
+        logged(present(&ca, &mallorys, bound.expose(), &verifier).await?),
+        "the holder of another certificate",
+    )?;
+    t.refused(
+        "the stolen token at the service that asks for no certificate",
+        logged(verifier.verify::<Scope>(bound.expose())),
+        "presented without one",
+    )?;
+    t.refused(
+        "a bearer token where bound ones are expected",
+        logged(present(&ca, &alices, token.expose(), &verifier).await?),
+        "expected a token that is bound",
+    )
+}
+
+/// Everything that an answer says, but the date.
+async fn whole(request: RequestBuilder) -> anyhow::Result<String> {
+    let answer = request.send().await?;
+    let mut lines = vec![format!("{:?} {}", answer.version(), answer.status())];
+    for (name, value) in answer.headers() {
+        if name != "date" {
+            lines.push(format!("{name}: {}", value.to_str()?));
+        }
+    }
+    lines.push(format!("{} bytes of body", read_body(answer, 1024).await?.len()));
+    Ok(lines.join("\n"))
+}

@@ -1,0 +1,74 @@
+//! A token that says it is unsigned.
+
+use anyhow::Context;
+use aws_lc_rs::rand;
+use jwt::clock::Clock;
+use jwt::keys::SigningKey;
+use jwt::lab::stage::{NOW, Scope, key_id, pair};
+use jwt::lab::{careless, forge};
+use serde_json::json;
+use shared::Transcript;
+
+use super::logged;
+
+pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
+    let mut secret = [0; 32];
+    rand::fill(&mut secret).ok().context("random bytes")?;
+    let (issuer, verifier) =
+        pair(SigningKey::hs256(key_id("2026-11")?, &secret)?, &Clock::settable(NOW))?;
+    let token = issuer.issue("alice", &Scope::new("read"))?;
+
+    t.step("Mallory takes a token, writes another name into it, and leaves the signature out.");
+    let mut claims = forge::json(token.expose(), 1).context("JSON")?;
+    claims["sub"] = "admin".into();
+    let forged = |alg: &str| {
+        let header = json!({ "typ": "at+jwt", "alg": alg, "kid": "2026-11" });
+        format!("{}.", forge::unsigned(&header, &claims))
+    };
+    t.shows("header", forge::json(&forged("none"), 0).context("JSON")?);
+
+    t.step("A verifier written by hand honors it. A second one has none on a list.");
+    let sub = |claims: Option<serde_json::Value>| match claims {
+        Some(claims) if claims["sub"] == "admin" => "admin",
+        _ => "refused",
+    };
+    let mut rows =
+        vec![["alg", "by hand", "with a list", "take-home"].map(str::to_owned)];
+    let mut accepted = [0; 2];
+    for alg in ["none", "None", "NONE", "nOnE", "none ", "null", "", "HS256"] {
+        let token = forged(alg);
+        let first = sub(careless::honors_none(&token, &secret));
+        let second = sub(careless::refuses_none(&token, &secret));
+        accepted[0] += usize::from(first == "admin");
+        accepted[1] += usize::from(second == "admin");
+        let ours = match verifier.verify::<Scope>(&token) {
+            Ok(_claims) => anyhow::bail!("accepted without a signature: {alg}"),
+            Err(_refused) => "refused",
+        };
+        rows.push([format!("{alg:?}"), first.into(), second.into(), ours.into()]);
+    }
+    t.table(&rows);
+    t.attack_works("against the one by hand", accepted[0] > 0)?;
+    t.attack_works(
+        "against the one with a list: letters in another case",
+        accepted[1] > 0,
+    )?;
+
+    t.step("The take-home verifier has no list: none is no algorithm of any key.");
+    t.refused(
+        "alg none",
+        logged(verifier.verify::<Scope>(&forged("none"))),
+        "not one of a signed token",
+    )?;
+    t.refused(
+        "alg HS256 and no signature",
+        logged(verifier.verify::<Scope>(&forged("HS256"))),
+        "the signature does not fit",
+    )?;
+
+    t.step("A third verifier only reads: insecure_decode_claims, because it compiled.");
+    let read = careless::reads_only(&forged("HS256"))?;
+    t.attack_works("it serves admin", read["sub"] == "admin")?;
+    t.note("In this course clippy refuses that function: it stands in clippy.toml.");
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! A new key, while tokens are on their way.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context;
+use http_body_util::Full;
+use https::body::read_body;
+use https::client::secure_client;
+use https::lab::stage::{BANK, bank_at, trust};
+use https::server::{Handler, HttpsServer, TLS_1_2_AND_1_3, server_tls};
+use hyper::Response;
+use jwt::clock::Clock;
+use jwt::denylist::DenyList;
+use jwt::issuer::Issuer;
+use jwt::jwks::{KeySet, LONGEST_JWKS};
+use jwt::keys::SigningKey;
+use jwt::lab::forge;
+use jwt::lab::stage::{NOW, Scope, key_id, profile};
+use jwt::remote::{Freshness, RemoteVerifier};
+use serde_json::json;
+use shared::{LabCa, Transcript};
+
+use super::logged;
+
+pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
+    let clock = Clock::settable(NOW);
+    let old = SigningKey::ed25519(key_id("2026-11")?)?;
+    let new = SigningKey::ed25519(key_id("2026-12")?)?;
+    let (old_public, new_public) = (old.verifying(), new.verifying());
+
+    t.step("The login publishes its keys over HTTPS. A service fetches them.");
+    let page = Arc::new(Page::default());
+    page.publish(&KeySet::new([old_public.clone()])?)?;
+    let ca = LabCa::new("Course Lab")?;
+    let identity = ca.leaf(BANK).issue()?;
+    let tls = server_tls(identity.chain(), identity.key(), TLS_1_2_AND_1_3)?;
+    let server = HttpsServer::start(tls, page.handler()).await?;
+    let host = bank_at(server.address());
+    let client = secure_client(&trust(&ca)?)?.resolve(host.name, host.address).build()?;
+    // ANCHOR: fetch
+    let address = host.url("/.well-known/jwks.json");
+    let fetch = move || {
+        let request = client.get(&address);
+        async move {
+            let answer = request.send().await?.error_for_status()?;
+            anyhow::Ok(KeySet::from_jwks(&read_body(answer, LONGEST_JWKS).await?)?)
+        }
+    };
+    let denied = Arc::new(DenyList::new(1000));
+    let freshness = Freshness::default();
+    let service =
+        RemoteVerifier::new(profile()?, clock.clone(), freshness, denied, fetch);
+    // ANCHOR_END: fetch
+    let mut issuer = Issuer::new(profile()?, old, clock.clone());
+    let first = issuer.issue("alice", &Scope::new("read"))?;
+    t.works(
+        "a token of the key 2026-11",
+        logged(service.verify::<Scope>(first.expose()).await),
+    )?;
+    t.must_show("fetches", &page.fetches(), "1")?;
+
+    t.step("A second key is published beside the first, and signs a minute later.");
+    page.publish(&KeySet::new([old_public, new_public.clone()])?)?;
+    clock.advance(Duration::from_secs(60));
+    drop(issuer.rotate(new));
+    let second = issuer.issue("alice", &Scope::new("read"))?;
+    let kid = forge::json(second.expose(), 0).context("JSON")?["kid"].clone();
+    t.shows("kid", kid);
+    t.works(
+        "a token of the key 2026-12: unknown here, so the service looks once",
+        logged(service.verify::<Scope>(second.expose()).await),
+    )?;
+    t.must_show("fetches", &page.fetches(), "2")?;
+    t.works(
+        "the token of the key 2026-11 still works",
+        logged(service.verify::<Scope>(first.expose()).await),
+    )?;
+
+    // ANCHOR: storm
+    t.step("Mallory sends a thousand tokens, each with another key id of her own.");
+    let mut refused = 0;
+    for number in 0..1000 {
+        let header = json!({ "typ": "at+jwt", "alg": "EdDSA", "kid": format!("mallory-{number}") });
+        let token = format!("{}.AAAA", forge::unsigned(&header, &json!({})));
+        refused += usize::from(service.verify::<Scope>(&token).await.is_err());
+    }
+    t.must_show("refused", &refused.to_string(), "1000")?;
+    t.must_show("fetches", &page.fetches(), "2")?;
+    t.note("One look in 30 seconds, whatever comes. The login does not notice Mallory.");
+    // ANCHOR_END: storm
+
+    t.step("Its last token has expired; the first key is retired.");
+    clock.advance(Duration::from_secs(600));
+    page.publish(&KeySet::new([new_public])?)?;
+    let third = issuer.issue("alice", &Scope::new("read"))?;
+    t.works(
+        "a token of the key 2026-12",
+        logged(service.verify::<Scope>(third.expose()).await),
+    )?;
+    t.must_show("fetches", &page.fetches(), "3")?;
+    t.refused_in_short(
+        "the first token",
+        logged(service.verify::<Scope>(first.expose()).await),
+        "not in the set",
+    )?;
+
+    t.step("The login is down for an hour. Old keys work, until they are too old.");
+    page.fail();
+    clock.advance(Duration::from_secs(590));
+    t.works("after 10 minutes", logged(service.verify::<Scope>(third.expose()).await))?;
+    clock.advance(Duration::from_secs(3600));
+    let fourth = issuer.issue("alice", &Scope::new("read"))?;
+    t.refused(
+        "a fresh token, after an hour",
+        logged(service.verify::<Scope>(fourth.expose()).await),
+        "no fresh keys",
+    )
+}
+
+/// What the login publishes, and how often it was asked.
+#[derive(Default)]
+struct Page {
+    /// None: the login is down.
+    jwks: Mutex<Option<String>>,
+    fetches: AtomicUsize,
+}
+
+impl Page {
+    fn publish(&self, keys: &KeySet) -> anyhow::Result<()> {
+        *self.jwks.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) =
+            Some(keys.to_jwks()?);
+        Ok(())
+    }
+
+    fn fail(&self) {
+        *self.jwks.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
+    }
+
+    fn fetches(&self) -> String {
+        self.fetches.load(Ordering::SeqCst).to_string()
+    }
+
+    fn handler(self: &Arc<Self>) -> Handler {
+        let page = self.clone();
+        Arc::new(move |_request| {
+            page.fetches.fetch_add(1, Ordering::SeqCst);
+            let jwks = page.jwks.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            match &*jwks {
+                Some(jwks) => Response::new(Full::from(jwks.clone())),
+                None => {
+                    let mut down = Response::new(Full::default());
+                    *down.status_mut() = hyper::StatusCode::SERVICE_UNAVAILABLE;
+                    down
+                }
+            }
+        })
+    }
+}

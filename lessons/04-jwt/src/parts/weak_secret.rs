@@ -1,0 +1,69 @@
+//! A secret that can be guessed.
+
+use std::time::Instant;
+
+use jwt::clock::Clock;
+use jwt::keys::SigningKey;
+use jwt::lab::dictionary::{Search, WORDS, search};
+use jwt::lab::stage::{AUDIENCE, ISSUER, NOW, Scope, key_id, pair};
+use jwt::lab::{careless, forge};
+use serde_json::json;
+use shared::Transcript;
+
+pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
+    let now = Clock::system().now();
+    let header = json!({ "typ": "JWT", "alg": "HS256" });
+    let claims =
+        json!({ "iss": ISSUER, "sub": "mallory", "aud": AUDIENCE, "exp": now + 300 });
+
+    t.step("A service signs with a secret from an example. Mallory logs in and gets a token.");
+    let token = forge::hs256(b"your-256-bit-secret", &forge::unsigned(&header, &claims));
+    let key = jsonwebtoken::DecodingKey::from_secret(b"your-256-bit-secret");
+    let hs256 = jsonwebtoken::Algorithm::HS256;
+    t.works("the token is a good one", careless::by_defaults(&token, &key, hs256))?;
+
+    // ANCHOR: attack
+    t.step("At home she tries a list of words against its signature. Nobody sees it.");
+    let started = Instant::now();
+    let Search { tries, found } = search(&token);
+    let elapsed = started.elapsed();
+    // ANCHOR_END: attack
+    t.shows("words", WORDS.split_whitespace().count());
+    t.shows("tries", tries);
+    t.must_show("found", found.unwrap_or("nothing"), "your-256-bit-secret")?;
+    anyhow::ensure!(elapsed.as_secs() < 1, "a hundred tries take no second");
+    t.shows("took", "less than a second, on one core");
+
+    t.step("With the secret she makes a token of her own.");
+    let mut admin = claims;
+    admin["sub"] = "admin".into();
+    let secret = found.unwrap_or_default().as_bytes();
+    let forged = forge::hs256(secret, &forge::unsigned(&header, &admin));
+    let accepted = careless::by_defaults(&forged, &key, hs256)?;
+    t.attack_works("the service takes her for admin", accepted["sub"] == "admin")?;
+
+    t.step("jsonwebtoken takes any secret, even none. The take-home key does not.");
+    let nothing = forge::hs256(b"", &forge::unsigned(&header, &admin));
+    let empty = jsonwebtoken::DecodingKey::from_secret(b"");
+    t.attack_works(
+        "an empty secret signs and verifies",
+        careless::by_defaults(&nothing, &empty, hs256).is_ok(),
+    )?;
+    for secret in ["", "secret", "your-256-bit-secret"] {
+        t.refused_in_short(
+            &format!("a key of {} bytes", secret.len()),
+            SigningKey::hs256(key_id("2026-11")?, secret.as_bytes()),
+            "at least 32 random bytes",
+        )?;
+    }
+
+    t.step("The same search against a secret of 32 random bytes.");
+    let random = SigningKey::hs256_random(key_id("2026-11")?)?;
+    let (issuer, _verifier) = pair(random, &Clock::settable(NOW))?;
+    let token = issuer.issue("mallory", &Scope::new("read"))?;
+    let Search { tries, found } = search(token.expose());
+    t.shows("tries", tries);
+    t.must_show("found", found.unwrap_or("nothing"), "nothing")?;
+    t.note("32 bytes that somebody typed are no key either: length is checked, chance is not.");
+    Ok(())
+}

@@ -1,0 +1,864 @@
+//! What the lesson claims of its take-home code, each as a test.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use jsonwebtoken::EncodingKey;
+use jwt::bearer::{NoToken, bearer_token, unauthorized};
+use jwt::binding::Confirmation;
+use jwt::claims::{Claims, NoMore};
+use jwt::clock::Clock;
+use jwt::denylist::DenyList;
+use jwt::issuer::{IssueError, Issuer};
+use jwt::jwks::{KeySet, KeySetError, LONGEST_JWKS, MOST_KEYS};
+use jwt::keys::{Algorithm, KeyError, KeyId, SigningKey};
+use jwt::lab::dictionary::search;
+use jwt::lab::forge;
+use jwt::lab::stage::{AUDIENCE, ISSUER, NOW, Scope, pair, profile};
+use jwt::profile::{MOST_LEEWAY, Profile, ProfileError, TokenType};
+use jwt::refresh::{LoginError, RefreshLimits, RefreshReason, RefreshStore};
+use jwt::remote::{Freshness, RemoteVerifier};
+use jwt::verifier::{LONGEST_TOKEN, Reason, Refused, Verifier};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+type TestResult = Result<(), Box<dyn Error>>;
+
+const SECRET: [u8; 32] = [7; 32];
+
+fn id() -> KeyId {
+    KeyId::new("2026-11").expect("an id")
+}
+
+fn secret_key() -> SigningKey {
+    SigningKey::hs256(id(), &SECRET).expect("a secret")
+}
+
+fn of_the_issuer() -> (Value, Value) {
+    let header = json!({ "typ": "at+jwt", "alg": "HS256", "kid": "2026-11" });
+    let claims = json!({
+        "iss": ISSUER, "sub": "alice", "aud": AUDIENCE, "exp": NOW + 300, "iat": NOW,
+        "jti": "id", "scope": "read",
+    });
+    (header, claims)
+}
+
+/// What the verifier says of this header and these claims, signed with its own secret.
+fn verdict(header: &Value, claims: &Value) -> Result<Claims<Scope>, Reason> {
+    let (_, verifier) = pair(secret_key(), &Clock::settable(NOW)).expect("a pair");
+    let token = forge::hs256(&SECRET, &forge::unsigned(header, claims));
+    verifier.verify(&token).map_err(|refused| refused.reason().clone())
+}
+
+fn with(name: &str, value: Value) -> Result<Claims<Scope>, Reason> {
+    let (header, mut claims) = of_the_issuer();
+    claims[name] = value;
+    verdict(&header, &claims)
+}
+
+fn without(name: &str) -> Result<Claims<Scope>, Reason> {
+    let (header, mut claims) = of_the_issuer();
+    claims.as_object_mut().expect("an object").remove(name);
+    verdict(&header, &claims)
+}
+
+fn header_with(name: &str, value: Value) -> Result<Claims<Scope>, Reason> {
+    let (mut header, claims) = of_the_issuer();
+    header[name] = value;
+    verdict(&header, &claims)
+}
+
+#[test]
+fn the_unchanged_token_of_these_tests_is_accepted() {
+    let (header, claims) = of_the_issuer();
+    let claims = verdict(&header, &claims).expect("accepted");
+    assert_eq!((claims.sub.as_str(), claims.more), ("alice", Scope::new("read")));
+}
+
+#[test]
+fn every_algorithm_signs_what_its_verifier_accepts() -> TestResult {
+    let clock = Clock::settable(NOW);
+    let keys = [
+        SigningKey::ed25519(id())?,
+        SigningKey::p256(id())?,
+        SigningKey::hs256_random(id())?,
+    ];
+    for key in keys {
+        let name = key.algorithm().name();
+        let (issuer, verifier) = pair(key, &clock)?;
+        let token = issuer.issue("alice", &Scope::new("read"))?;
+        let claims = verifier.verify::<Scope>(token.expose())?;
+        assert_eq!(
+            (claims.sub, claims.exp - claims.iat),
+            ("alice".to_owned(), 600),
+            "{name}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_missing_claim_is_refused() {
+    for name in ["iss", "sub", "aud", "exp", "iat", "jti", "scope"] {
+        let refused = without(name).expect_err(name);
+        assert_eq!(refused, Reason::Claims(format!("missing field `{name}`")));
+    }
+}
+
+#[test]
+fn a_claim_of_another_type_is_refused() {
+    let others = [json!(null), json!(5.5), json!([]), json!({}), json!(true), json!(-1)];
+    for name in ["iss", "sub", "aud", "exp", "iat", "nbf", "jti", "scope", "cnf"] {
+        for value in others.iter().chain(&[json!(["a"]), json!("")]) {
+            let refused = with(name, value.clone());
+            assert!(refused.is_err() || name == "scope", "{name}: {value}");
+        }
+    }
+    assert!(matches!(with("scope", json!(5)), Err(Reason::Claims(_))));
+}
+
+#[test]
+fn an_empty_subject_or_id_is_refused() {
+    for name in ["sub", "jti"] {
+        assert!(matches!(with(name, json!("")), Err(Reason::Claims(_))), "{name}");
+    }
+}
+
+#[test]
+fn another_issuer_or_audience_is_refused_and_a_list_too() {
+    assert_eq!(with("iss", json!("https://evil.test")), Err(Reason::Issuer));
+    assert_eq!(with("aud", json!("https://evil.test")), Err(Reason::Audience));
+    // No prefix, no other case, no slash at the end.
+    for close in
+        [format!("{AUDIENCE}/"), AUDIENCE.to_uppercase(), AUDIENCE[1..].to_owned()]
+    {
+        assert_eq!(with("aud", json!(close)), Err(Reason::Audience));
+    }
+    assert!(matches!(with("iss", json!([ISSUER])), Err(Reason::Claims(_))));
+    assert!(matches!(with("aud", json!([AUDIENCE])), Err(Reason::Claims(_))));
+}
+
+#[test]
+fn times_are_checked_to_the_second() {
+    let at = |iat: u64, exp: u64| {
+        let (header, mut claims) = of_the_issuer();
+        (claims["iat"], claims["exp"]) = (json!(iat), json!(exp));
+        verdict(&header, &claims).map(|_claims| ())
+    };
+    // The leeway is 5 s, the longest lifetime 600.
+    assert_eq!(at(NOW - 100, NOW - 4), Ok(()));
+    assert_eq!(at(NOW - 100, NOW - 5), Err(Reason::Expired(5)));
+    assert_eq!(at(NOW + 5, NOW + 100), Ok(()));
+    assert_eq!(at(NOW + 6, NOW + 100), Err(Reason::FromTheFuture(6)));
+    assert_eq!(at(NOW, NOW + 600), Ok(()));
+    let too_long = Err(Reason::Lifetime { most: 600 });
+    assert_eq!(at(NOW, NOW + 601), too_long);
+    assert_eq!(at(NOW, NOW), too_long);
+    assert_eq!(at(NOW + 2, NOW + 1), too_long);
+    assert_eq!(at(0, u64::MAX), too_long);
+    assert_eq!(
+        at(u64::MAX - 1, u64::MAX),
+        Err(Reason::FromTheFuture(u64::MAX - 1 - NOW))
+    );
+    assert_eq!(with("nbf", json!(NOW + 5)).map(|_| ()), Ok(()));
+    assert_eq!(with("nbf", json!(NOW + 6)).map(|_| ()), Err(Reason::NotYet(6)));
+}
+
+#[test]
+fn only_the_expected_kind_is_accepted() {
+    for kind in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/at+jwt"] {
+        assert!(header_with("typ", json!(kind)).is_ok(), "{kind}");
+    }
+    for kind in [json!("JWT"), json!("xat+jwt"), json!("application/"), json!("ä/at+jwt")]
+    {
+        assert_eq!(header_with("typ", kind), Err(Reason::Kind("at+jwt")));
+    }
+}
+
+#[test]
+fn crit_is_refused_even_when_it_is_empty() {
+    for value in [json!([]), json!(["exp"]), json!(["b64"])] {
+        assert_eq!(header_with("crit", value), Err(Reason::Critical));
+    }
+}
+
+#[test]
+fn the_algorithm_is_the_keys() {
+    for (alg, kind) in [("HS512", "HS512"), ("RS256", "RS256"), ("EdDSA", "EdDSA")] {
+        let expected = "HS256";
+        let got = kind.to_owned();
+        assert_eq!(
+            header_with("alg", json!(alg)),
+            Err(Reason::Algorithm { expected, got })
+        );
+    }
+    for alg in ["none", "None", "hs256", ""] {
+        assert!(
+            matches!(header_with("alg", json!(alg)), Err(Reason::Malformed(_))),
+            "{alg}"
+        );
+    }
+}
+
+#[test]
+fn a_key_id_is_looked_up_and_nothing_else() {
+    for kid in [json!("2026-12"), json!("../2026-11"), json!("2026-11 "), json!("")] {
+        assert_eq!(header_with("kid", kid), Err(Reason::UnknownKey));
+    }
+    let (mut header, claims) = of_the_issuer();
+    header.as_object_mut().expect("an object").remove("kid");
+    assert_eq!(verdict(&header, &claims), Err(Reason::UnknownKey));
+}
+
+#[test]
+fn a_claim_that_comes_twice_is_refused() -> TestResult {
+    let (_, verifier) = pair(secret_key(), &Clock::settable(NOW))?;
+    let (header, claims) = of_the_issuer();
+    for name in ["sub", "exp", "scope", "aud"] {
+        let member = format!("{{\"{name}\":{},", claims[name]);
+        let twice = claims.to_string().replacen('{', &member, 1);
+        let token = forge::hs256(&SECRET, &forge::raw(&header.to_string(), &twice));
+        let refused = verifier.verify::<Scope>(&token).err().ok_or("refused")?;
+        assert_eq!(
+            *refused.reason(),
+            Reason::Claims(format!("duplicate field `{name}`"))
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn every_flipped_bit_of_a_token_is_refused() -> TestResult {
+    for key in [SigningKey::ed25519(id())?, SigningKey::p256(id())?, secret_key()] {
+        let (issuer, verifier) = pair(key, &Clock::settable(NOW))?;
+        let token = issuer.issue("alice", &Scope::new("read"))?;
+        let mut bytes = token.expose().as_bytes().to_vec();
+        for at in 0..bytes.len() {
+            for bit in 0..7 {
+                bytes[at] ^= 1 << bit;
+                let text = std::str::from_utf8(&bytes)?;
+                assert!(verifier.verify::<Scope>(text).is_err(), "byte {at}, bit {bit}");
+                bytes[at] ^= 1 << bit;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_token_of_another_key_with_the_same_id_is_refused() -> TestResult {
+    let clock = Clock::settable(NOW);
+    let makers: [fn(KeyId) -> Result<SigningKey, KeyError>; 3] =
+        [SigningKey::ed25519, SigningKey::p256, SigningKey::hs256_random];
+    for make in makers {
+        let (issuer, _) = pair(make(id())?, &clock)?;
+        let (_, verifier) = pair(make(id())?, &clock)?;
+        let token = issuer.issue("mallory", &Scope::new("read"))?;
+        let refused = verifier.verify::<Scope>(token.expose()).err().ok_or("refused")?;
+        assert_eq!(*refused.reason(), Reason::Signature);
+    }
+    Ok(())
+}
+
+#[test]
+fn signatures_of_zeros_are_refused() -> TestResult {
+    let (issuer, verifier) = pair(SigningKey::p256(id())?, &Clock::settable(NOW))?;
+    let token = issuer.issue("alice", &Scope::new("read"))?;
+    let (unsigned, _) = token.expose().rsplit_once('.').ok_or("a dot")?;
+    for signature in [vec![0; 64], vec![], vec![0; 63], vec![0xff; 64]] {
+        let forged = format!("{unsigned}.{}", BASE64_URL_SAFE_NO_PAD.encode(&signature));
+        let refused = verifier.verify::<Scope>(&forged).err().ok_or("refused")?;
+        assert_eq!(*refused.reason(), Reason::Signature, "{} bytes", signature.len());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_long_token_is_refused_before_it_is_looked_at() -> TestResult {
+    let (_, verifier) = pair(secret_key(), &Clock::settable(NOW))?;
+    let refused = verifier.verify::<Scope>(&"a".repeat(LONGEST_TOKEN + 1));
+    assert_eq!(
+        refused.err().map(|refused| refused.reason().clone()),
+        Some(Reason::TooLong(LONGEST_TOKEN + 1))
+    );
+    Ok(())
+}
+
+#[test]
+fn nested_json_does_not_overflow_the_stack() -> TestResult {
+    let (_, verifier) = pair(secret_key(), &Clock::settable(NOW))?;
+    let deep = |open: &str| open.repeat(2000);
+    let header = format!("{{\"alg\":\"HS256\",\"kid\":\"2026-11\",\"x\":{}", deep("["));
+    let token = forge::hs256(&SECRET, &forge::raw(&header, "{}"));
+    assert!(verifier.verify::<Scope>(&token).is_err());
+    let (header, _) = of_the_issuer();
+    let claims = format!("{{\"x\":{}", deep("{\"x\":"));
+    let token = forge::hs256(&SECRET, &forge::raw(&header.to_string(), &claims));
+    let refused = verifier.verify::<Scope>(&token).err().ok_or("refused")?;
+    assert!(matches!(refused.reason(), Reason::TooLong(_) | Reason::Claims(_)));
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn no_text_is_accepted_or_makes_the_verifier_panic(text in "\\PC*") {
+        let (_, verifier) = pair(secret_key(), &Clock::settable(NOW)).expect("a pair");
+        prop_assert!(verifier.verify::<NoMore>(&text).is_err());
+    }
+
+    #[test]
+    fn no_three_parts_are_accepted(
+        header in proptest::collection::vec(any::<u8>(), 0..200),
+        claims in proptest::collection::vec(any::<u8>(), 0..200),
+        signature in proptest::collection::vec(any::<u8>(), 0..70),
+    ) {
+        let (_, verifier) = pair(secret_key(), &Clock::settable(NOW)).expect("a pair");
+        let parts = [header, claims, signature].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part));
+        prop_assert!(verifier.verify::<NoMore>(&parts.join(".")).is_err());
+    }
+
+    /// Even of its own issuer: any JSON in the place of each claim, and nothing but the expected
+    /// claims is accepted.
+    #[test]
+    fn no_signed_claims_make_the_verifier_panic(
+        name in prop::sample::select(vec!["iss", "sub", "aud", "exp", "iat", "nbf", "jti", "cnf"]),
+        value in any_json(),
+    ) {
+        let accepted = with(name, value.clone());
+        if let Ok(claims) = accepted {
+            prop_assert_eq!(claims.iss, ISSUER);
+            prop_assert_eq!(claims.aud, AUDIENCE);
+            prop_assert!(claims.exp > NOW - 5 && claims.iat <= NOW + 5);
+            prop_assert!(matches!(name, "sub" | "jti" | "exp" | "iat" | "nbf"), "{} {}", name, value);
+        }
+    }
+
+    #[test]
+    fn no_text_makes_a_key_set_panic(text in "\\PC*") {
+        let _ = KeySet::from_jwks(text.as_bytes());
+    }
+
+    #[test]
+    fn no_text_is_a_refresh_token(text in "[A-Za-z0-9_-]{0,80}") {
+        let store = RefreshStore::new(RefreshLimits::default(), Clock::settable(NOW));
+        store.log_in("alice").expect("a login");
+        prop_assert!(store.refresh(&text).is_err());
+    }
+
+    #[test]
+    fn no_header_makes_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        let mut headers = HeaderMap::new();
+        if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+            headers.insert(AUTHORIZATION, value);
+            if let Ok(token) = bearer_token(&headers) {
+                prop_assert!(token.bytes().all(|byte| byte.is_ascii_graphic()));
+            }
+        }
+    }
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        (NOW - 1000..NOW + 1000).prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,20}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::btree_map("[a-z]{1,4}", inner, 0..4)
+                .prop_map(|map: BTreeMap<String, Value>| json!(map)),
+        ]
+    })
+}
+
+#[test]
+fn a_refusal_tells_the_sender_nothing() -> TestResult {
+    let (issuer, verifier) = pair(secret_key(), &Clock::settable(NOW))?;
+    let token = issuer.issue("alice", &Scope::new("a secret scope"))?;
+    let mut texts = std::collections::BTreeSet::new();
+    let tokens = ["", "a.b.c", &token.expose()[1..], &format!("{}x", token.expose())];
+    for text in tokens {
+        let refused: Refused = verifier.verify::<Scope>(text).err().ok_or("refused")?;
+        texts.insert(refused.to_string());
+        assert!(Error::source(&refused).is_none(), "no cause to be printed by chance");
+    }
+    assert_eq!(texts.len(), 1);
+    Ok(())
+}
+
+#[test]
+fn no_value_of_a_claim_stands_in_a_reason() {
+    let (header, mut claims) = of_the_issuer();
+    claims["scope"] = json!({ "password": "hunter2-hunter2" });
+    claims["exp"] = json!("hunter2-hunter2");
+    let reason = verdict(&header, &claims).expect_err("refused");
+    assert!(!format!("{reason} {reason:?}").contains("hunter2"));
+}
+
+#[test]
+fn tokens_and_keys_are_not_printed() -> TestResult {
+    let key = secret_key();
+    let secret = BASE64_URL_SAFE_NO_PAD.encode(SECRET);
+    let (issuer, verifier) = pair(secret_key(), &Clock::settable(NOW))?;
+    let token = issuer.issue("alice", &NoMore {})?;
+    let store = RefreshStore::new(RefreshLimits::default(), Clock::settable(NOW));
+    let refresh = store.log_in("alice")?;
+    let printed = format!(
+        "{key:?} {:?} {issuer:?} {verifier:?} {token:?} {refresh:?} {store:?}",
+        key.verifying()
+    );
+    for hidden in [secret.as_str(), "[7, 7", "07, 07", token.expose(), refresh.expose()] {
+        assert!(!printed.contains(hidden), "{hidden} in {printed}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_weak_secret_is_found_and_a_strong_one_is_not_made_of_it() -> TestResult {
+    let (header, claims) = of_the_issuer();
+    let token = forge::hs256(b"changeme", &forge::unsigned(&header, &claims));
+    assert_eq!(search(&token).found, Some("changeme"));
+    for weak in [&b""[..], b"changeme", &[7; 31]] {
+        assert_eq!(
+            SigningKey::hs256(id(), weak).err(),
+            Some(KeyError::WeakSecret(weak.len()))
+        );
+    }
+    let pem = rcgen::KeyPair::generate()?.public_key_pem();
+    for text in [pem.clone(), format!("\n {pem}")] {
+        assert_eq!(
+            SigningKey::hs256(id(), text.as_bytes()).err(),
+            Some(KeyError::PemAsSecret)
+        );
+    }
+    assert!(SigningKey::hs256(id(), &[7; 32]).is_ok());
+    Ok(())
+}
+
+#[test]
+fn keys_come_back_from_a_key_store() -> TestResult {
+    let clock = Clock::settable(NOW);
+    for key in [SigningKey::ed25519(id())?, SigningKey::p256(id())?] {
+        let algorithm = key.algorithm();
+        let again = SigningKey::from_pkcs8(id(), algorithm, &key.expose())?;
+        let (_, verifier) = pair(key, &clock)?;
+        let (issuer, _) = pair(again, &clock)?;
+        assert!(
+            verifier.verify::<NoMore>(issuer.issue("a", &NoMore {})?.expose()).is_ok()
+        );
+    }
+    let ed25519 = SigningKey::ed25519(id())?.expose();
+    for (algorithm, der) in [
+        (Algorithm::Es256, &ed25519[..]),
+        (Algorithm::Hs256, &ed25519),
+        (Algorithm::EdDsa, b""),
+    ] {
+        let refused = SigningKey::from_pkcs8(id(), algorithm, der).err();
+        assert_eq!(refused, Some(KeyError::Private(algorithm.name())));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_key_id_is_a_plain_word() {
+    for bad in ["", "../x", "a b", "a/b", "a\n", "ä", &"a".repeat(65)] {
+        assert_eq!(KeyId::new(bad), Err(KeyError::Id), "{bad}");
+    }
+    assert!(KeyId::new(&"a".repeat(64)).is_ok());
+}
+
+#[test]
+fn a_profile_needs_names_a_lifetime_and_good_clocks() -> TestResult {
+    let new = |issuer, audience| Profile::new(issuer, audience, TokenType::ACCESS);
+    assert_eq!(new("", "a").err(), Some(ProfileError::NoName("issuer")));
+    assert_eq!(new("i", "").err(), Some(ProfileError::NoName("audience")));
+    let no_kind = Profile::new("i", "a", TokenType::new("")).err();
+    assert_eq!(no_kind, Some(ProfileError::NoName("kind")));
+    let half = Duration::from_millis(500);
+    assert_eq!(new("i", "a")?.lifetime(half).err(), Some(ProfileError::NoLifetime));
+    let more = MOST_LEEWAY + half;
+    assert_eq!(new("i", "a")?.leeway(more).err(), Some(ProfileError::Leeway(more)));
+    assert!(new("i", "a")?.leeway(MOST_LEEWAY).is_ok());
+    Ok(())
+}
+
+#[test]
+fn claims_of_ones_own_cannot_replace_the_issuers() -> TestResult {
+    let (issuer, _) = pair(secret_key(), &Clock::settable(NOW))?;
+    for name in ["iss", "sub", "aud", "exp", "iat", "nbf", "jti", "cnf"] {
+        let more = json!({ "scope": "read", name: "mine" });
+        let refused = issuer.issue("alice", &more);
+        assert!(
+            matches!(refused, Err(IssueError::Reserved(reserved)) if reserved == name),
+            "{name}"
+        );
+    }
+    assert!(matches!(issuer.issue("", &NoMore {}), Err(IssueError::NoSubject)));
+    assert!(matches!(issuer.issue("alice", &5), Err(IssueError::NotAnObject)));
+    Ok(())
+}
+
+#[test]
+fn no_two_tokens_have_one_id() -> TestResult {
+    let (issuer, verifier) = pair(secret_key(), &Clock::settable(NOW))?;
+    let mut ids = std::collections::BTreeSet::new();
+    for _ in 0..1000 {
+        let token = issuer.issue("alice", &NoMore {})?;
+        ids.insert(verifier.verify::<NoMore>(token.expose())?.jti);
+    }
+    assert_eq!(ids.len(), 1000);
+    Ok(())
+}
+
+#[test]
+fn a_key_set_publishes_no_secret_and_reads_none() -> TestResult {
+    let secret = KeySet::new([secret_key().verifying()])?;
+    assert!(matches!(secret.to_jwks(), Err(KeySetError::Secret(_))));
+    let public = KeySet::new([
+        SigningKey::ed25519(id())?.verifying(),
+        SigningKey::p256(KeyId::new("p256")?)?.verifying(),
+    ])?;
+    let jwks: Value = serde_json::from_str(&public.to_jwks()?)?;
+    let read = KeySet::from_jwks(jwks.to_string().as_bytes())?;
+    assert_eq!(read.ids().count(), 2);
+    let mut leaked = jwks.clone();
+    leaked["keys"][0]["d"] = json!("AAAA");
+    let oct = json!({ "keys": [{ "kty": "oct", "k": "AAAA", "kid": "x" }] });
+    for set in [leaked, oct] {
+        let read = KeySet::from_jwks(set.to_string().as_bytes());
+        assert!(matches!(read, Err(KeySetError::Secret(_))));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_key_set_from_elsewhere_is_read_strictly() -> TestResult {
+    let key = KeySet::new([SigningKey::ed25519(id())?.verifying()])?.to_jwks()?;
+    let key: Value = serde_json::from_str::<Value>(&key)?["keys"][0].clone();
+    let read = |keys: Vec<Value>| {
+        KeySet::from_jwks(json!({ "keys": keys }).to_string().as_bytes())
+    };
+    let changed = |name: &str, value: Value| {
+        let mut key = key.clone();
+        key[name] = value;
+        key
+    };
+    assert!(matches!(read(vec![key.clone(); 2]), Err(KeySetError::Twice(_))));
+    assert!(matches!(read(vec![key.clone(); MOST_KEYS + 1]), Err(KeySetError::TooMany)));
+    for (name, value) in [("kid", json!("../x")), ("x", json!("AAAA")), ("x", json!("+"))]
+    {
+        let refused = read(vec![changed(name, value)]);
+        assert!(matches!(refused, Err(KeySetError::Key { .. })), "{name}");
+    }
+    // Left out: for encryption, of another algorithm, of another kind.
+    for (name, value) in [
+        ("use", json!("enc")),
+        ("alg", json!("ES256")),
+        ("kty", json!("RSA")),
+        ("crv", json!("X25519")),
+    ] {
+        assert_eq!(read(vec![changed(name, value)])?.ids().count(), 0, "{name}");
+    }
+    let long = vec![b' '; LONGEST_JWKS + 1];
+    assert!(matches!(KeySet::from_jwks(&long), Err(KeySetError::TooLong(_))));
+    assert!(matches!(KeySet::from_jwks(b"{}"), Err(KeySetError::Json { .. })));
+    Ok(())
+}
+
+/// A verifier of keys from `sets`, one set a fetch, and how often it fetched.
+fn remote(
+    clock: &Clock,
+    sets: Vec<Option<KeySet>>,
+) -> (impl AsyncFn(&str) -> Result<(), Reason>, Arc<AtomicUsize>) {
+    let fetches = Arc::new(AtomicUsize::new(0));
+    let counted = fetches.clone();
+    let fetch = move || {
+        let number = counted.fetch_add(1, Ordering::SeqCst);
+        let set = sets.get(number).cloned().flatten();
+        async move {
+            tokio::task::yield_now().await;
+            set.ok_or("the issuer is down")
+        }
+    };
+    let verifier = RemoteVerifier::new(
+        profile().expect("a profile"),
+        clock.clone(),
+        Freshness::default(),
+        Arc::new(DenyList::new(1)),
+        fetch,
+    );
+    let verify = async move |token: &str| {
+        let verified = verifier.verify::<NoMore>(token).await;
+        verified.map(|_claims| ()).map_err(|refused| refused.reason().clone())
+    };
+    (verify, fetches)
+}
+
+#[tokio::test]
+async fn a_flood_of_unknown_key_ids_is_one_fetch() -> TestResult {
+    let clock = Clock::settable(NOW);
+    let (issuer, _) = pair(SigningKey::ed25519(id())?, &clock)?;
+    let set = KeySet::new([issuer.verifying_key()])?;
+    let (verify, fetches) = remote(&clock, vec![Some(set.clone()), Some(set)]);
+    let (header, claims) = of_the_issuer();
+    for number in 0..500 {
+        let mut header = header.clone();
+        header["kid"] = json!(format!("kid-{number}"));
+        let token = forge::hs256(&SECRET, &forge::unsigned(&header, &claims));
+        assert_eq!(verify(&token).await, Err(Reason::UnknownKey));
+    }
+    assert_eq!(fetches.load(Ordering::SeqCst), 1);
+    assert_eq!(verify(issuer.issue("alice", &NoMore {})?.expose()).await, Ok(()));
+    clock.advance(Duration::from_secs(30));
+    let mut header = header;
+    header["kid"] = json!("one-more");
+    let token = forge::hs256(&SECRET, &forge::unsigned(&header, &claims));
+    assert_eq!(verify(&token).await, Err(Reason::UnknownKey));
+    assert_eq!(fetches.load(Ordering::SeqCst), 2, "one look in 30 seconds");
+    Ok(())
+}
+
+#[tokio::test]
+async fn old_keys_stay_until_they_are_too_old() -> TestResult {
+    let clock = Clock::settable(NOW);
+    let (issuer, _) = pair(SigningKey::ed25519(id())?, &clock)?;
+    let set = KeySet::new([issuer.verifying_key()])?;
+    let (verify, fetches) = remote(&clock, vec![Some(set)]);
+    assert_eq!(verify(issuer.issue("alice", &NoMore {})?.expose()).await, Ok(()));
+    clock.advance(Duration::from_secs(3599));
+    assert_eq!(verify(issuer.issue("alice", &NoMore {})?.expose()).await, Ok(()));
+    assert_eq!(fetches.load(Ordering::SeqCst), 2, "it tried");
+    clock.advance(Duration::from_secs(1));
+    let refused = verify(issuer.issue("alice", &NoMore {})?.expose()).await;
+    assert_eq!(refused, Err(Reason::NoKeys));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_does_not_stop_a_fetch() -> TestResult {
+    let clock = Clock::settable(NOW);
+    let (issuer, _) = pair(SigningKey::ed25519(id())?, &clock)?;
+    let set = KeySet::new([issuer.verifying_key()])?;
+    let (fetches, may_answer) =
+        (Arc::new(AtomicUsize::new(0)), Arc::new(tokio::sync::Notify::new()));
+    let (counted, waits) = (fetches.clone(), may_answer.clone());
+    let fetch = move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let (set, waits) = (set.clone(), waits.clone());
+        async move {
+            waits.notified().await;
+            Ok::<_, ()>(set)
+        }
+    };
+    let denied = Arc::new(DenyList::new(1));
+    let freshness = Freshness::default();
+    let verifier =
+        RemoteVerifier::new(profile()?, clock.clone(), freshness, denied, fetch);
+    let token = issuer.issue("alice", &NoMore {})?;
+    let first = verifier.verify::<NoMore>(token.expose());
+    let gone = tokio::time::timeout(Duration::from_millis(10), first).await;
+    assert!(gone.is_err(), "it waits for the keys, and is dropped");
+    may_answer.notify_one();
+    assert!(verifier.verify::<NoMore>(token.expose()).await.is_ok());
+    assert_eq!(fetches.load(Ordering::SeqCst), 1);
+    Ok(())
+}
+
+#[test]
+fn of_two_uses_of_a_refresh_token_at_once_one_succeeds() -> TestResult {
+    let store = RefreshStore::new(RefreshLimits::default(), Clock::settable(NOW));
+    let token = store.log_in("alice")?;
+    let results = std::thread::scope(|scope| {
+        let uses: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| store.refresh(token.expose()))).collect();
+        uses.into_iter().map(|used| used.join().expect("no panic")).collect::<Vec<_>>()
+    });
+    let next: Vec<_> = results.iter().flatten().collect();
+    assert_eq!(next.len(), 1);
+    let ended = store.refresh(next[0].token.expose()).map_err(|refused| refused.reason());
+    assert_eq!(ended.err(), Some(RefreshReason::Ended), "eight uses are a theft");
+    Ok(())
+}
+
+#[test]
+fn a_refresh_token_is_of_its_login_alone() -> TestResult {
+    let store = RefreshStore::new(RefreshLimits::default(), Clock::settable(NOW));
+    let (alice, bob) = (store.log_in("alice")?, store.log_in("bob")?);
+    // Bob's family, Alice's secret.
+    let mixed = format!("{}{}", &bob.expose()[..20], &alice.expose()[20..]);
+    let refused = store.refresh(&mixed).map_err(|refused| refused.reason());
+    assert_eq!(refused.err(), Some(RefreshReason::Unknown));
+    assert_eq!(store.refresh(bob.expose())?.subject, "bob", "and Bob is not disturbed");
+    store.log_out(alice.expose());
+    let ended = store.refresh(alice.expose()).map_err(|refused| refused.reason());
+    assert_eq!(ended.err(), Some(RefreshReason::Ended));
+    Ok(())
+}
+
+#[test]
+fn a_new_password_ends_all_logins_of_its_owner() -> TestResult {
+    let store = RefreshStore::new(RefreshLimits::default(), Clock::settable(NOW));
+    let (first, second) = (store.log_in("alice")?, store.log_in("alice")?);
+    let bob = store.log_in("bob")?;
+    assert_eq!(store.log_out_everywhere("alice"), 2);
+    assert!(
+        store.refresh(first.expose()).is_err() && store.refresh(second.expose()).is_err()
+    );
+    assert!(store.refresh(bob.expose()).is_ok());
+    Ok(())
+}
+
+#[test]
+fn logins_and_refreshes_are_limited() -> TestResult {
+    let clock = Clock::settable(NOW);
+    let limits = RefreshLimits { refreshes: 2, logins: 1, ..RefreshLimits::default() };
+    let store = RefreshStore::new(limits, clock.clone());
+    let mut token = store.log_in("alice")?;
+    assert_eq!(store.log_in("bob").err(), Some(LoginError::Full(1)));
+    for _ in 0..2 {
+        token = store.refresh(token.expose())?.token;
+    }
+    let refused = store.refresh(token.expose()).map_err(|refused| refused.reason());
+    assert_eq!(refused.err(), Some(RefreshReason::TooMany));
+    clock.advance(limits.idle);
+    assert!(store.log_in("bob").is_ok(), "what is over makes room");
+    Ok(())
+}
+
+#[test]
+fn a_denied_token_stays_denied_as_long_as_it_could_be_accepted() -> TestResult {
+    let clock = Clock::settable(NOW);
+    let denied = Arc::new(DenyList::new(1));
+    let (issuer, verifier) = pair(secret_key(), &clock)?;
+    let verifier = verifier.with_deny_list(denied.clone());
+    let token = issuer.issue("alice", &NoMore {})?;
+    let claims = verifier.verify::<NoMore>(token.expose())?;
+    verifier.deny(&claims)?;
+    verifier.deny(&claims)?;
+    for _second in 0..604 {
+        assert_eq!(
+            verifier.verify::<NoMore>(token.expose()).err().map(|r| r.reason().clone()),
+            Some(Reason::Denied)
+        );
+        clock.advance(Duration::from_secs(1));
+        let other = Claims { jti: "other".to_owned(), ..claims.clone() };
+        assert!(verifier.deny(&other).is_err(), "it is full, and forgets nothing");
+    }
+    clock.advance(Duration::from_secs(1));
+    assert!(matches!(
+        verifier.verify::<NoMore>(token.expose()).err().map(|r| r.reason().clone()),
+        Some(Reason::Expired(5))
+    ));
+    let (_, without) = pair(secret_key(), &clock)?;
+    assert!(without.deny(&claims).is_err(), "a verifier without a list says so");
+    Ok(())
+}
+
+#[test]
+fn a_bound_token_is_of_no_use_to_anybody_else() -> TestResult {
+    let ca = shared::LabCa::new("Lab")?;
+    let alices = ca.leaf("alice.test").for_clients().issue()?.leaf_der();
+    let mallorys = ca.leaf("mallory.test").for_clients().issue()?.leaf_der();
+    let (issuer, verifier) = pair(secret_key(), &Clock::settable(NOW))?;
+    let bound =
+        issuer.issue_bound("alice", Confirmation::of_certificate(&alices), &NoMore {})?;
+    let bearer = issuer.issue("alice", &NoMore {})?;
+    let reason = |refused: Result<Claims<NoMore>, Refused>| {
+        refused.err().map(|refused| refused.reason().clone())
+    };
+    assert!(verifier.verify_bound::<NoMore>(bound.expose(), &alices).is_ok());
+    assert_eq!(
+        reason(verifier.verify_bound(bound.expose(), &mallorys)),
+        Some(Reason::NotTheHolder)
+    );
+    assert_eq!(reason(verifier.verify(bound.expose())), Some(Reason::NotTheHolder));
+    assert_eq!(
+        reason(verifier.verify_bound(bearer.expose(), &alices)),
+        Some(Reason::NotBound)
+    );
+    // Another way of binding, which nobody here can check.
+    let other = with("cnf", json!({ "jkt": "AAAA" }));
+    assert!(matches!(other, Err(Reason::Claims(_))));
+    Ok(())
+}
+
+#[test]
+fn the_authorization_header_is_read_strictly() {
+    let read = |values: &[&str]| {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(AUTHORIZATION, HeaderValue::from_str(value).expect("a value"));
+        }
+        bearer_token(&headers).map(str::to_owned)
+    };
+    assert_eq!(read(&["Bearer a.b-c_d"]), Ok("a.b-c_d".to_owned()));
+    assert_eq!(read(&["bEARER a.b.c"]), Ok("a.b.c".to_owned()));
+    assert_eq!(read(&[]), Err(NoToken::Missing));
+    assert_eq!(read(&["Bearer a", "Bearer a"]), Err(NoToken::Twice));
+    for scheme in ["Basic a", "Bearer", "a.b.c", "Bearer\ta", ""] {
+        assert_eq!(read(&[scheme]), Err(NoToken::Scheme), "{scheme}");
+    }
+    let long = format!("Bearer {}", "a".repeat(LONGEST_TOKEN + 1));
+    for form in ["Bearer ", "Bearer  a", "Bearer a ", "Bearer a,b", "Bearer a=", &long] {
+        assert_eq!(read(&[form]), Err(NoToken::Form));
+    }
+    assert_eq!(unauthorized().headers()["www-authenticate"], "Bearer");
+}
+
+#[test]
+fn a_signing_key_signs_after_its_predecessor() -> TestResult {
+    let clock = Clock::settable(NOW);
+    let (old, new) =
+        (SigningKey::ed25519(id())?, SigningKey::ed25519(KeyId::new("2026-12")?)?);
+    let set = KeySet::new([old.verifying(), new.verifying()])?;
+    let verifier = Verifier::new(profile()?, set, clock.clone());
+    let mut issuer = Issuer::new(profile()?, old, clock);
+    let before = issuer.issue("alice", &NoMore {})?;
+    assert_eq!(issuer.rotate(new).id(), &id());
+    let after = issuer.issue("alice", &NoMore {})?;
+    for token in [&before, &after] {
+        assert!(verifier.verify::<NoMore>(token.expose()).is_ok());
+    }
+    let kid = forge::json(after.expose(), 0).ok_or("JSON")?["kid"].clone();
+    assert_eq!(kid, "2026-12");
+    Ok(())
+}
+
+/// The keys of the attacks are the library's own: what it accepts, an attacker can make.
+#[test]
+fn an_embedded_key_is_never_used() -> TestResult {
+    let (issuer, verifier) = pair(SigningKey::ed25519(id())?, &Clock::settable(NOW))?;
+    let hers = SigningKey::ed25519(id())?;
+    let jwks: Value = serde_json::from_str(&KeySet::new([hers.verifying()])?.to_jwks()?)?;
+    let token = issuer.issue("alice", &NoMore {})?;
+    let claims = forge::json(token.expose(), 1).ok_or("JSON")?;
+    for (name, value) in [
+        ("jwk", jwks["keys"][0].clone()),
+        ("jku", json!("https://evil.test/jwks.json")),
+        ("x5u", json!("https://evil.test/cert.pem")),
+    ] {
+        let mut header = json!({ "typ": "at+jwt", "alg": "EdDSA", "kid": "2026-11" });
+        header[name] = value;
+        let unsigned = forge::unsigned(&header, &claims);
+        let signature = jsonwebtoken::crypto::sign(
+            unsigned.as_bytes(),
+            &EncodingKey::from_ed_der(&hers.expose()),
+            jsonwebtoken::Algorithm::EdDSA,
+        )?;
+        let refused = verifier.verify::<NoMore>(&format!("{unsigned}.{signature}"));
+        let refused = refused.err().ok_or("refused")?;
+        assert_eq!(*refused.reason(), Reason::Signature, "{name}");
+    }
+    Ok(())
+}
