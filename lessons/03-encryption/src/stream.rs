@@ -46,6 +46,10 @@ pub enum StreamError {
     /// The target could not be written.
     #[error("the target cannot be written")]
     Write(#[source] io::Error),
+    /// The target has taken its place, but its folder could not be opened or synced (on Unix, where
+    /// that is tried): after a power loss the old target may stand there.
+    #[error("the target is the new one, whole, but it may not survive a power loss")]
+    NotSynced(#[source] io::Error),
     /// No key for it.
     #[error("the file's key cannot be sealed")]
     Seal(#[from] SealError),
@@ -166,7 +170,8 @@ pub fn rewrap(
 /// [`rewrap`] for files. Source and target may be the same file.
 ///
 /// # Errors
-/// See [`StreamError`]. Then the target is as it was before.
+/// See [`StreamError`]. After [`StreamError::NotSynced`] the target is the new one; after any other
+/// it is as it was before.
 pub fn rewrap_file(
     ring: &KeyRing,
     context: &Context,
@@ -179,7 +184,8 @@ pub fn rewrap_file(
 /// Seals a file into another, which appears when it is complete and on the disk.
 ///
 /// # Errors
-/// See [`StreamError`]. Then the target is as it was before.
+/// See [`StreamError`]. After [`StreamError::NotSynced`] the target is the new one; after any other
+/// it is as it was before.
 pub fn seal_file(
     ring: &KeyRing,
     context: &Context,
@@ -192,7 +198,8 @@ pub fn seal_file(
 /// Opens a sealed file into another, which appears when every chunk was verified.
 ///
 /// # Errors
-/// See [`StreamError`]. Then the target is as it was before.
+/// See [`StreamError`]. After [`StreamError::NotSynced`] the target is the new one; after any other
+/// it is as it was before.
 pub fn open_file(
     ring: &KeyRing,
     context: &Context,
@@ -222,11 +229,11 @@ fn whole_file(
     temporary.as_file().sync_all().map_err(StreamError::Write)?;
     drop(source);
     temporary.persist(target).map_err(|error| StreamError::Write(error.error))?;
-    // The new name is on the disk when its folder is.
+    // The new name is on the disk when its folder is. The target is the new one already.
     #[cfg(unix)]
     File::open(beside)
         .and_then(|folder| folder.sync_all())
-        .map_err(StreamError::Write)?;
+        .map_err(StreamError::NotSynced)?;
     Ok(())
 }
 // ANCHOR_END: whole_file

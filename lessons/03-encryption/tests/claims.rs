@@ -435,6 +435,29 @@ fn a_refused_file_leaves_the_target_as_it_was_and_nothing_beside_it() -> TestRes
     Ok(())
 }
 
+/// Root can open every folder; then all that is tested is that the target is the new one.
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_synced_is_told_and_the_target_is_the_new_one() -> TestResult {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (ring, folder) = (ring(), tempfile::tempdir()?);
+    let path = |name: &str| folder.path().join(name);
+    let allow = |mode| {
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode))
+    };
+    std::fs::write(path("plain"), b"new")?;
+    std::fs::write(path("target"), b"as it was")?;
+    stream::seal_file(&ring, &context(), &path("plain"), &path("sealed"))?;
+    allow(0o300)?;
+    let is_root = std::fs::File::open(folder.path()).is_ok();
+    let opened = stream::open_file(&ring, &context(), &path("sealed"), &path("target"));
+    allow(0o700)?;
+    assert!(is_root || matches!(opened, Err(StreamError::NotSynced(_))), "{opened:?}");
+    assert_eq!(std::fs::read(path("target"))?, b"new");
+    Ok(())
+}
+
 #[test]
 fn a_sealed_file_is_sealed_anew_in_its_place() -> TestResult {
     let (mut ring, folder) = (ring(), tempfile::tempdir()?);
