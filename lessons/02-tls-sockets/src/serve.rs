@@ -1,6 +1,6 @@
 //! `lesson-2 --serve`: the take-home server, up until Ctrl-C, to be looked at with other tools.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,12 +32,13 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let (chain, key) = (files.path().join("chain.pem"), files.path().join("key.pem"));
     let mut config =
         server_config(ServerIdentity::from_pem_files(&chain, &key)?, PROTOCOL)?;
-    if options.key_log {
-        write_secrets(&mut config)?;
-    }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await;
     let listener =
         listener.with_context(|| format!("cannot listen on port {}", options.port))?;
+    // Last, so that no other failure leaves an empty file behind.
+    if options.key_log {
+        write_secrets(&mut config)?;
+    }
     let report = |event| {
         // A closed standard error is no reason to stop serving.
         let _ = match event {
@@ -99,11 +100,20 @@ fn write_secrets(config: &mut Arc<rustls::ServerConfig>) -> anyhow::Result<()> {
         bail!("--key-log: expected the name of a file in SSLKEYLOGFILE, found none");
     };
     let mut options = std::fs::OpenOptions::new();
-    options.create(true).append(true);
+    // A file that is there keeps its rights, by which others may read it.
+    options.create_new(true).append(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let writable = options.open(&file);
-    writable.with_context(|| format!("--key-log: cannot write to {}", file.display()))?;
+    match options.open(&file) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            bail!("--key-log: {} exists: name a new file", file.display())
+        }
+        Err(error) => {
+            let what = format!("--key-log: cannot write to {}", file.display());
+            return Err(error).context(what);
+        }
+    }
     let config = Arc::get_mut(config).context("the configuration is in use")?;
     #[expect(
         clippy::disallowed_methods,

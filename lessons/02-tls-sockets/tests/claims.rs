@@ -1,6 +1,7 @@
 //! The take-home code as a product would use it: hostile clients, limits, shutdown, files.
 
 use std::error::Error;
+use std::io::BufRead;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -681,5 +682,43 @@ fn a_key_of_another_certificate_is_refused_before_anybody_connects() -> TestResu
     std::fs::copy(other.0.path().join("key.pem"), one.0.path().join("key.pem"))?;
     let error = server_config(load(one.0.path())?, PROTOCOL).expect_err("inconsistent");
     assert!(matches!(error, rustls::Error::InconsistentKeys(_)), "{error:?}");
+    Ok(())
+}
+
+#[test]
+fn the_key_log_is_a_new_file_that_only_its_owner_reads() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("keys.log");
+    // Its certificates go there, too: it is killed, and cannot tidy up.
+    let temporary = |name: &'static str| (name, folder.path());
+    let serve = || -> Result<String, Box<dyn Error>> {
+        let mut server = std::process::Command::new(env!("CARGO_BIN_EXE_lesson-2"))
+            .args(["--serve", "--key-log"])
+            .env("SSLKEYLOGFILE", &file)
+            .envs(["TMPDIR", "TMP"].map(temporary))
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        let errors = server.stderr.take().ok_or("no standard error")?;
+        let read = std::io::BufReader::new(errors).read_line(&mut line);
+        server.kill()?;
+        server.wait()?;
+        read?;
+        Ok(line)
+    };
+    std::fs::write(&file, b"as it was")?;
+    let refused = serve()?;
+    assert!(refused.contains("keys.log exists: name a new file"), "{refused}");
+    assert_eq!(std::fs::read(&file)?, b"as it was");
+
+    std::fs::remove_file(&file)?;
+    let served = serve()?;
+    assert!(served.starts_with("Writing the secrets"), "{served}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&file)?.permissions().mode() & 0o777, 0o600);
+    }
     Ok(())
 }
