@@ -72,7 +72,9 @@ impl SecretKey {
     /// Takes bytes that are uniformly random already: from another `SecretKey`, from a key store. A
     /// password is none; see [`crate::password`]. The caller's copy is wiped.
     pub fn from_bytes(bytes: &mut [u8; 32]) -> Self {
-        let key = Self(Box::new(Zeroizing::new(*bytes)));
+        // Filled where it stays: an array that is moved can leave a copy on the stack.
+        let mut key = Self(Box::new(Zeroizing::new([0; 32])));
+        key.0.copy_from_slice(bytes);
         bytes.zeroize();
         key
     }
@@ -92,7 +94,8 @@ impl fmt::Debug for SecretKey {
 /// Seals and opens messages under one key.
 pub struct Sealer {
     id: KeyId,
-    cipher: Aes256Gcm,
+    /// On the heap, as the key: moving the sealer leaves no copy behind.
+    cipher: Box<Aes256Gcm>,
     sealed: AtomicU64,
 }
 
@@ -147,7 +150,8 @@ impl Sealer {
     /// restart. A sealer does not know of the others of its key; whoever shares a key adds up.
     pub fn resume(id: KeyId, key: &SecretKey, sealed: u64) -> Self {
         let key: &Key<Aes256Gcm> = key.expose().into();
-        Self { id, cipher: Aes256Gcm::new(key), sealed: AtomicU64::new(sealed) }
+        let cipher = Box::new(Aes256Gcm::new(key));
+        Self { id, cipher, sealed: AtomicU64::new(sealed) }
     }
 
     /// How many messages it has sealed, those before [`resume`](Self::resume) included.
