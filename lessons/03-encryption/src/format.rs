@@ -6,8 +6,8 @@
 
 use thiserror::Error;
 
-/// Bytes that do not have the format. It says where and what; of the bytes it tells one at the
-/// most, the version.
+/// Bytes that do not have the format. It says where and what; of the bytes it tells only numbers
+/// of the header.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("at byte {offset}: expected {expected}, got {got}")]
 pub struct FormatError {

@@ -57,7 +57,7 @@ impl KeyRing {
     }
 
     /// How many messages the current key has sealed, those before [`resume`](Self::resume)
-    /// included: to be stored, and to rotate by.
+    /// included: to rotate by, and to store a number ahead of, before you seal.
     pub fn sealed(&self) -> u64 {
         self.keys.get(&self.current).and_then(Option::as_ref).map_or(0, Sealer::sealed)
     }
@@ -87,7 +87,7 @@ impl KeyRing {
     }
 
     /// Forgets a key and remembers its id: messages of it are refused, and the error says
-    /// why.
+    /// why. What is still sealed under it is lost: seal it anew before.
     ///
     /// # Errors
     /// [`KeyRingError::IsCurrent`]: rotate first. [`KeyRingError::Unknown`]

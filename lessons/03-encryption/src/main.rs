@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         )
         .part(
             "nonce-reuse",
-            "one nonce, twice: everything falls",
+            "one nonce, twice: texts are read, and forged",
             parts::nonce_reuse::run,
         )
         .part("password", "a key from a password", parts::password::run)

@@ -42,7 +42,9 @@ pub struct Cost {
     pub memory: u32,
     /// Passes over the memory.
     pub passes: u32,
-    /// Lanes, which may be computed in parallel.
+    /// Lanes: parts of the memory that can be worked on at the same time. Here they are computed one
+    /// after another, since argon2 is built without its feature `parallel`; an attacker may compute
+    /// them at once.
     pub lanes: u32,
 }
 

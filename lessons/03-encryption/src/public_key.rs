@@ -64,8 +64,8 @@ pub enum BoxError {
     /// It does not have the format.
     #[error("not a sealed box")]
     Format(#[from] FormatError),
-    /// The bytes are no key of this suite, or, when something is sealed for it, a public key of
-    /// small order (RFC 9180 section 7.1.4).
+    /// The bytes are no key of this suite, or, when something is sealed for it, an X25519 key of
+    /// small order (RFC 9180 section 7.1.4). X-Wing does not check its X25519 half.
     #[error("not a usable key")]
     Key,
     /// Wrong key, wrong context, wrong sender, changed: which of them, nobody is told.
@@ -165,8 +165,8 @@ impl KeyPair<Classical> {
 // ANCHOR_END: auth
 
 impl<S: Suite> PublicKey<S> {
-    /// From bytes that a stranger may have sent. A key of small order is refused when something is
-    /// sealed for it.
+    /// From bytes that a stranger may have sent. With X25519, a key of small order is refused when
+    /// something is sealed for it; X-Wing does not check its X25519 half.
     ///
     /// # Errors
     /// [`BoxError::Key`]

@@ -31,8 +31,12 @@ pub const VERSION: u8 = 1;
 pub const OVERHEAD: usize = HEADER + NONCE + TAG;
 /// The longest text, in bytes: GCM's own limit is 2^36 - 32; larger things belong into a stream.
 pub const MAX_TEXT: usize = 64 * 1024 * 1024;
-/// Messages under one key, counted by each [`Sealer`]. With random nonces of 96 bits, SP 800-38D section 8.3 allows 2^32: the
-/// chance that two are equal is then 2^-33.
+/// Messages under one key, counted by each [`Sealer`]. With random nonces of 96 bits, SP 800-38D
+/// section 8.3 allows 2^32: the chance that two are equal is then 2^-33.
+///
+/// That counts nonces alone. The blocks of 16 bytes count too: 2^32 messages of [`MAX_TEXT`] are 2^54 of
+/// them, and an attacker can tell them from random bytes with an advantage of about 2^-21. Whoever
+/// seals long texts rotates earlier.
 pub const MAX_MESSAGES: u64 = 1 << 32;
 
 const HEADER: usize = 1 + KeyId::LENGTH;
@@ -148,6 +152,9 @@ impl Sealer {
 
     /// The same for a key that has sealed so many messages already: in another process, before a
     /// restart. A sealer does not know of the others of its key; whoever shares a key adds up.
+    ///
+    /// A count that is stored after sealing is too small after a crash: store a number ahead of it,
+    /// before you seal.
     pub fn resume(id: KeyId, key: &SecretKey, sealed: u64) -> Self {
         let key: &Key<Aes256Gcm> = key.expose().into();
         let cipher = Box::new(Aes256Gcm::new(key));

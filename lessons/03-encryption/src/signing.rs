@@ -24,7 +24,7 @@ pub struct SigningKey {
 }
 
 /// A public key, of 32 bytes, which is none of the few keys of small order: under those, one
-/// signature fits every text.
+/// signature fits every text, or one text in two, four or eight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifyingKey([u8; 32]);
 

@@ -620,7 +620,8 @@ fn a_signature_fits_its_key_context_and_text_only() -> TestResult {
     Ok(())
 }
 
-/// Under a key of small order, one signature fits every text: such keys are refused.
+/// Under a key of small order, one signature fits every text, or one text in two, four or eight:
+/// such keys are refused. Under the identity it is every text.
 #[test]
 fn keys_of_small_order_are_refused() -> TestResult {
     let mut identity = [0; 32];
