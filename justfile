@@ -12,13 +12,29 @@ default:
     @echo "    2  TLS sockets"
     @echo "    3  Data encryption"
     @echo "    4  Authentication with tokens"
+    @echo "    5  The sealed mailbox"
     @echo ""
     @{{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} --list --unsorted
 
 # Run lesson N, or a PART of it; also --list, --pause, --help
 [no-exit-message]
 lesson N *PART:
-    @{{ if N =~ '^[01234]$' { "cargo run --quiet --bin lesson-" + N + " -- " + PART } else { "echo 'There is no lesson of that number. There are: 0, The open wire; 1, HTTPS with reqwest; 2, TLS sockets; 3, Data encryption; 4, Authentication with tokens.'; exit 1" } }}
+    @{{ if N =~ '^[012345]$' { "cargo run --quiet --bin lesson-" + N + " -- " + PART } else { "echo 'There is no lesson of that number. There are: 0, The open wire; 1, HTTPS with reqwest; 2, TLS sockets; 3, Data encryption; 4, Authentication with tokens; 5, The sealed mailbox.'; exit 1" } }}
+
+# Run the mailbox server of lesson 5; --help says how
+[no-exit-message]
+server *FLAGS:
+    @cargo run --quiet --bin mailbox-server -- {{ FLAGS }}
+
+# Use the mailbox: register NAME, send NAME TEXT, read; --help says how
+[no-exit-message, positional-arguments, unix]
+@client *WORDS:
+    cargo run --quiet --bin mailbox -- "$@"
+
+# Use the mailbox: register NAME, send NAME TEXT, read; --help says how
+[no-exit-message, windows]
+client *WORDS:
+    @cargo run --quiet --bin mailbox -- {{ WORDS }}
 
 # Build the book and open it
 book *FLAGS:
@@ -53,10 +69,10 @@ snapshots:
 snapshots:
     $env:INSTA_UPDATE="always"; cargo test --test transcript --test troubleshooting
 
-# Measure lesson N (2, 3, 4) beside bare programs of its kind
+# Measure lesson N (2, 3, 4, 5) beside bare programs of its kind
 [no-exit-message]
 bench N:
-    @{{ if N =~ '^[234]$' { "cargo bench --quiet --bench lesson-" + N + "-bench" } else { "echo 'There is no bench of that number. There are: 2, 3, 4.'; exit 1" } }}
+    @{{ if N =~ '^[2345]$' { "cargo bench --quiet --bench lesson-" + N + "-bench" } else { "echo 'There is no bench of that number. There are: 2, 3, 4, 5.'; exit 1" } }}
 
 # Fetch all that a build needs, for work without internet
 fetch:

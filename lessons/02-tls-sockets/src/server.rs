@@ -259,7 +259,7 @@ fn tell(observe: &impl Fn(Event), event: Event) {
 }
 
 /// What counts as one place: an IPv4 address, or an IPv6 network of 64 bits.
-fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

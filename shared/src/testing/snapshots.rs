@@ -30,6 +30,9 @@ const FILTERS: &[(&str, &str)] = &[
     (r"(?m)^(   signature +\d+ characters, )[A-Za-z0-9_-]{20}…$", "$1[20 characters]…"),
     (r#"("jti": ?")[A-Za-z0-9_-]{22}""#, "$1[22 characters]\""),
     (r#"("x":")[A-Za-z0-9_-]{43}""#, "$1[43 characters]\""),
+    // The mailbox: fingerprints, and ids of requests in its log.
+    (r"(?:[0-9a-f]{4}\s+){7}[0-9a-f]{4}\b", "[fingerprint]"),
+    (r"\b(request\s+)[0-9a-f]{8}\b", "$1[id]"),
     // Systems word these differently.
     (
         r"(?:No such file or directory|The\s+system\s+cannot\s+find\s+the\s+file\s+specified\.)\s+\(os\s+error 2\)",

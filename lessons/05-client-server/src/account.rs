@@ -1,0 +1,584 @@
+//! A client's account: its own key, the pinned keys of others, and counts by which it notices what the
+//! server does with its letters.
+//!
+//! The mistakes this prevents: a key that the server replaces; letters that are dropped, repeated or
+//! shuffled without anybody noticing; a letter that is lost because its sender's program ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use encryption::public_key::{KeyPair, PublicKey};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::client::{Client, ClientError};
+use crate::files;
+use crate::protocol::{
+    Bytes, Delivery, MAX_DELETE, MessageId, Name, Refusal, Request, Response, Secret,
+};
+use crate::sealed::{self, Letter, SealError, fingerprint};
+
+/// Missing numbers of one sender that are remembered, so that late letters are told from repeated ones.
+const MAX_MISSING: u64 = 1000;
+/// Letters that wait to be sent.
+const MAX_OUTBOX: usize = 100;
+
+/// Why something could not be done.
+#[derive(Debug, Error)]
+pub enum AccountError {
+    /// A file of the account cannot be read or written.
+    #[error("the account's folder cannot be used: {}", .0.display())]
+    File(PathBuf, #[source] io::Error),
+    /// A file holds something else.
+    #[error("expected an account in this file, found something else: {}", .0.display())]
+    Broken(PathBuf),
+    /// There is an account already.
+    #[error("there is an account already in {}", .0.display())]
+    Exists(PathBuf),
+    /// The server.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// A letter was not sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The key that the server gives is none.
+    #[error("the server gives a key for {0} that is none")]
+    BadKey(Name),
+    /// The key that the server gives is not the one that is pinned.
+    #[error(
+        "THE KEY OF {name} HAS CHANGED, so nothing was sent to or read from {name}. Pinned: {pinned}. \
+         Offered: {offered}. Ask {name}, but not by this mailbox, which is right. If it is the \
+         offered one: trust it"
+    )]
+    KeyChanged {
+        /// Whose.
+        name: Name,
+        /// The fingerprint of the pinned key.
+        pinned: String,
+        /// The fingerprint of the other one.
+        offered: String,
+    },
+    /// Too many letters wait to be sent.
+    #[error("expected at most {MAX_OUTBOX} letters that wait to be sent")]
+    OutboxFull,
+    /// The system has no random bytes.
+    #[error("the system gave no random bytes")]
+    NoRandom,
+}
+
+/// Letters that are on the server's disk now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// How many.
+    pub letters: usize,
+    /// Of them, those that were there already: an answer had been lost.
+    pub again: usize,
+}
+
+/// What was found in the mailbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A letter.
+    Letter {
+        /// Who wrote it: proved by the seal.
+        from: Name,
+        /// Its number among the letters of this sender.
+        number: u64,
+        /// Its text.
+        text: String,
+        /// It comes after a later one.
+        late: bool,
+    },
+    /// So many letters of this sender are missing before the next one.
+    Missing {
+        /// Of whom.
+        from: Name,
+        /// How many.
+        count: u64,
+    },
+    /// A letter that was read before. It is not shown again.
+    Repeated {
+        /// Of whom.
+        from: Name,
+        /// Which.
+        number: u64,
+    },
+    /// A box that the sender did not seal for this account, under this id.
+    NotAuthentic {
+        /// Who is said to have sent it.
+        from: Name,
+    },
+}
+
+/// In one line. A letter is another one's text: what could steer a terminal is escaped.
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Found::Letter { from, number, text, late } => {
+                let text: String = text.chars().map(printable).collect();
+                let late = if *late { ", late" } else { "" };
+                write!(f, "letter {number} of {from}{late}: {text}")
+            }
+            Found::Missing { from, count: 1 } => {
+                write!(f, "WARNING: a letter of {from} is missing before the next one")
+            }
+            Found::Missing { from, count } => {
+                write!(
+                    f,
+                    "WARNING: {count} letters of {from} are missing before the next one"
+                )
+            }
+            Found::Repeated { from, number } => {
+                write!(f, "letter {number} of {from} came again, and is not shown again")
+            }
+            Found::NotAuthentic { from } => {
+                write!(f, "WARNING: a box that is said to come from {from}, and does not")
+            }
+        }
+    }
+}
+
+fn printable(c: char) -> String {
+    // Control characters, and those that turn the direction of a text.
+    let turns = matches!(
+        c,
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    if c.is_control() || turns { c.escape_default().to_string() } else { c.to_string() }
+}
+
+/// A page of the mailbox.
+pub struct Reading {
+    /// What was found, in order.
+    pub found: Vec<Found>,
+    /// Why the reading stopped before the next letter, which stays where it is.
+    pub stopped: Option<AccountError>,
+    /// Whether there is another page.
+    pub more: bool,
+    /// To be deleted from the server.
+    numbers: Vec<u64>,
+    /// The account's state when all this has been shown.
+    state: State,
+}
+
+/// The part that does not change.
+#[derive(Serialize, Deserialize)]
+struct Identity {
+    name: Name,
+    password: Secret,
+    key: Bytes,
+}
+
+/// The part that does.
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct State {
+    /// The number in the mailbox up to which everything was read.
+    read: u64,
+    peers: BTreeMap<Name, Peer>,
+    outbox: Vec<Outgoing>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Peer {
+    /// Pinned.
+    key: Bytes,
+    /// The number of the last letter to them.
+    sent: u64,
+    /// The largest number of a letter from them.
+    seen: u64,
+    /// Smaller numbers that have not come.
+    missing: BTreeSet<u64>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Outgoing {
+    to: Name,
+    id: MessageId,
+    sealed: Bytes,
+}
+
+/// An account in a folder.
+pub struct Account {
+    folder: PathBuf,
+    identity: Identity,
+    pair: KeyPair,
+    state: State,
+}
+
+impl Account {
+    /// Makes an account in this folder, with a fresh key. The server does not know it yet.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn create(
+        folder: &Path,
+        name: Name,
+        password: Secret,
+    ) -> Result<Self, AccountError> {
+        if folder.join(IDENTITY).exists() {
+            return Err(AccountError::Exists(folder.to_owned()));
+        }
+        let at = |error| AccountError::File(folder.to_owned(), error);
+        files::folder(folder).map_err(at)?;
+        let pair = KeyPair::random();
+        let identity = Identity { name, password, key: Bytes(pair.expose().to_vec()) };
+        let json = serde_json::to_vec(&identity).unwrap_or_default();
+        files::write(&folder.join(IDENTITY), &json).map_err(at)?;
+        Ok(Self { folder: folder.to_owned(), identity, pair, state: State::default() })
+    }
+
+    /// Loads it.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub fn load(folder: &Path) -> Result<Self, AccountError> {
+        let identity: Option<Identity> = read(&folder.join(IDENTITY))?;
+        let missing = || {
+            let none = io::Error::from(io::ErrorKind::NotFound);
+            AccountError::File(folder.join(IDENTITY), none)
+        };
+        let identity = identity.ok_or_else(missing)?;
+        let broken = |_| AccountError::Broken(folder.join(IDENTITY));
+        let pair = KeyPair::from_bytes(&identity.key.0).map_err(broken)?;
+        let state = read(&folder.join(STATE))?.unwrap_or_default();
+        Ok(Self { folder: folder.to_owned(), identity, pair, state })
+    }
+
+    /// Whose it is.
+    pub fn name(&self) -> &Name {
+        &self.identity.name
+    }
+
+    /// The password, for the server.
+    pub fn password(&self) -> Secret {
+        self.identity.password.clone()
+    }
+
+    /// What others compare.
+    pub fn own_fingerprint(&self) -> String {
+        fingerprint(self.name(), &self.pair.public())
+    }
+
+    /// Tells the server of it.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub async fn register(&self, client: &mut Client) -> Result<(), AccountError> {
+        let request = Request::Register {
+            name: self.name().clone(),
+            password: self.password(),
+            key: Bytes(self.pair.public().to_bytes()),
+        };
+        match client.call(&request).await? {
+            Response::Registered {} => Ok(()),
+            _ => Err(ClientError::Unexpected("register").into()),
+        }
+    }
+
+    // ANCHOR: send
+    /// Seals a letter, keeps it until the server has it, and sends it. Those that waited go first.
+    ///
+    /// # Errors
+    /// See [`AccountError`]. A letter that was sealed waits, and goes with the next [`send`](Self::send) or
+    /// [`send_waiting`](Self::send_waiting).
+    pub async fn send(
+        &mut self,
+        client: &mut Client,
+        to: &Name,
+        text: &str,
+    ) -> Result<Sent, AccountError> {
+        let key = self.key_of(client, to).await?;
+        if self.state.outbox.len() >= MAX_OUTBOX {
+            return Err(AccountError::OutboxFull);
+        }
+        let id = MessageId::random().ok_or(AccountError::NoRandom)?;
+        let number = self.state.peers.get(to).map_or(0, |peer| peer.sent) + 1;
+        let letter = Letter { number, text: text.to_owned() };
+        let sender = (&self.identity.name, &self.pair);
+        let sealed = Bytes(sealed::seal(sender, (to, &key), id, &letter)?);
+        if let Some(peer) = self.state.peers.get_mut(to) {
+            peer.sent = number;
+        }
+        // On the disk before it is sent: the same id and the same box, however often it is tried.
+        self.state.outbox.push(Outgoing { to: to.clone(), id, sealed });
+        self.save()?;
+        self.send_waiting(client).await
+    }
+    // ANCHOR_END: send
+
+    /// How many letters wait to be sent.
+    pub fn waiting(&self) -> usize {
+        self.state.outbox.len()
+    }
+
+    /// Sends the letters that wait.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub async fn send_waiting(
+        &mut self,
+        client: &mut Client,
+    ) -> Result<Sent, AccountError> {
+        let mut sent = Sent::default();
+        while let Some(next) = self.state.outbox.first().cloned() {
+            let Outgoing { to, id, sealed } = next;
+            let request = |token| Request::Send {
+                token,
+                to: to.clone(),
+                id,
+                sealed: sealed.clone(),
+            };
+            match client.call_with_token(request).await {
+                Ok(Response::Stored { again }) => {
+                    sent.letters += 1;
+                    sent.again += usize::from(again);
+                }
+                Ok(_) => return Err(ClientError::Unexpected("send").into()),
+                Err(error) => {
+                    // What will never be accepted does not stand in the way of the next one.
+                    if is_final(&error) {
+                        self.state.outbox.remove(0);
+                        self.save()?;
+                    }
+                    return Err(error.into());
+                }
+            }
+            self.state.outbox.remove(0);
+            self.save()?;
+        }
+        Ok(sent)
+    }
+
+    // ANCHOR: read
+    /// Reads a page of what has come. Nothing is forgotten yet: show it, and then call
+    /// [`finish`](Self::finish). If the program ends in between, it is shown again.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub async fn read(&mut self, client: &mut Client) -> Result<Reading, AccountError> {
+        let after = self.state.read;
+        let request = |token| Request::Fetch { token, after };
+        let Response::Messages { messages, more } =
+            client.call_with_token(request).await?
+        else {
+            return Err(ClientError::Unexpected("fetch").into());
+        };
+        let mut reading = Reading {
+            found: Vec::new(),
+            stopped: None,
+            more,
+            numbers: Vec::new(),
+            state: self.state.clone(),
+        };
+        for delivery in messages {
+            // A server that answers with older ones is not followed.
+            if delivery.number <= reading.state.read {
+                continue;
+            }
+            if let Err(error) = self.open(client, &delivery, &mut reading).await {
+                reading.stopped = Some(error);
+                reading.more = false;
+                break;
+            }
+            reading.state.read = delivery.number;
+            reading.numbers.push(delivery.number);
+        }
+        // One that says "more" and gives nothing new is not asked for ever.
+        reading.more &= !reading.numbers.is_empty();
+        Ok(reading)
+    }
+
+    /// What was read has been shown: it is remembered, and deleted from the server.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub async fn finish(
+        &mut self,
+        client: &mut Client,
+        reading: Reading,
+    ) -> Result<(), AccountError> {
+        self.state = reading.state;
+        self.save()?;
+        for numbers in reading.numbers.chunks(MAX_DELETE) {
+            let request = |token| Request::Delete { token, numbers: numbers.to_vec() };
+            client.call_with_token(request).await?;
+        }
+        Ok(())
+    }
+
+    async fn open(
+        &mut self,
+        client: &mut Client,
+        delivery: &Delivery,
+        reading: &mut Reading,
+    ) -> Result<(), AccountError> {
+        let from = delivery.from.clone();
+        let key = match self.key_of(client, &from).await {
+            Ok(key) => key,
+            // Nobody can have sealed it.
+            Err(AccountError::Client(ClientError::Refused {
+                because: Refusal::NoAccount,
+                ..
+            })) => {
+                reading.found.push(Found::NotAuthentic { from });
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let own = (&self.identity.name, &self.pair);
+        let opened = sealed::open(own, (&from, &key), delivery.id, &delivery.sealed.0);
+        let Ok(Letter { number, text }) = opened else {
+            reading.found.push(Found::NotAuthentic { from });
+            return Ok(());
+        };
+        let peer = reading.state.peers.entry(from.clone()).or_insert(Peer::new(&key));
+        match peer.arrived(number) {
+            Arrived::Next { missing } => {
+                if missing > 0 {
+                    let from = from.clone();
+                    reading.found.push(Found::Missing { from, count: missing });
+                }
+                reading.found.push(Found::Letter { from, number, text, late: false });
+            }
+            Arrived::Late => {
+                reading.found.push(Found::Letter { from, number, text, late: true });
+            }
+            Arrived::Again => reading.found.push(Found::Repeated { from, number }),
+        }
+        Ok(())
+    }
+    // ANCHOR_END: read
+
+    // ANCHOR: key_of
+    /// The key of another account: what the server says, pinned at its first use. Another one after
+    /// that is refused.
+    async fn key_of(
+        &mut self,
+        client: &mut Client,
+        name: &Name,
+    ) -> Result<PublicKey, AccountError> {
+        let offered = offered_key(client, name).await?;
+        match self.state.peers.get(name) {
+            Some(peer) if peer.key.0 == offered.to_bytes() => Ok(offered),
+            Some(peer) => {
+                let pinned = PublicKey::from_bytes(&peer.key.0);
+                let pinned = pinned.map_err(|_| AccountError::BadKey(name.clone()))?;
+                Err(AccountError::KeyChanged {
+                    name: name.clone(),
+                    pinned: fingerprint(name, &pinned),
+                    offered: fingerprint(name, &offered),
+                })
+            }
+            None => {
+                self.state.peers.insert(name.clone(), Peer::new(&offered));
+                self.save()?;
+                Ok(offered)
+            }
+        }
+    }
+    // ANCHOR_END: key_of
+
+    /// The fingerprint of another account's key, and whether it was pinned before.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub async fn fingerprint_of(
+        &mut self,
+        client: &mut Client,
+        name: &Name,
+    ) -> Result<(String, bool), AccountError> {
+        let known = self.state.peers.contains_key(name);
+        let key = self.key_of(client, name).await?;
+        Ok((fingerprint(name, &key), known))
+    }
+
+    /// Pins what the server says now, after people have compared: returns its fingerprint. Counts begin
+    /// anew, since the other one does.
+    ///
+    /// # Errors
+    /// See [`AccountError`].
+    pub async fn trust(
+        &mut self,
+        client: &mut Client,
+        name: &Name,
+    ) -> Result<String, AccountError> {
+        let key = offered_key(client, name).await?;
+        self.state.peers.insert(name.clone(), Peer::new(&key));
+        self.save()?;
+        Ok(fingerprint(name, &key))
+    }
+
+    fn save(&self) -> Result<(), AccountError> {
+        let path = self.folder.join(STATE);
+        let json = serde_json::to_vec(&self.state).unwrap_or_default();
+        files::write(&path, &json).map_err(|error| AccountError::File(path, error))
+    }
+}
+
+const IDENTITY: &str = "account.json";
+const STATE: &str = "state.json";
+
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, AccountError> {
+    let json =
+        files::read(path).map_err(|error| AccountError::File(path.to_owned(), error))?;
+    let parse = |json: zeroize::Zeroizing<Vec<u8>>| serde_json::from_slice(&json);
+    let parsed = json.map(parse).transpose();
+    parsed.map_err(|_| AccountError::Broken(path.to_owned()))
+}
+
+async fn offered_key(
+    client: &mut Client,
+    name: &Name,
+) -> Result<PublicKey, AccountError> {
+    let request = |token| Request::Key { token, name: name.clone() };
+    match client.call_with_token(request).await? {
+        Response::Key { name: answered, key } if answered == *name => {
+            PublicKey::from_bytes(&key.0).map_err(|_| AccountError::BadKey(answered))
+        }
+        _ => Err(ClientError::Unexpected("key").into()),
+    }
+}
+
+fn is_final(error: &ClientError) -> bool {
+    use Refusal::{BadRequest, Conflict, Forbidden, NoAccount};
+    matches!(
+        error,
+        ClientError::Refused {
+            because: BadRequest | Conflict | Forbidden | NoAccount,
+            ..
+        }
+    )
+}
+
+/// How a letter's number stands to those before it.
+#[derive(Debug, PartialEq, Eq)]
+enum Arrived {
+    Next { missing: u64 },
+    Late,
+    Again,
+}
+
+impl Peer {
+    fn new(key: &PublicKey) -> Self {
+        Self { key: Bytes(key.to_bytes()), sent: 0, seen: 0, missing: BTreeSet::new() }
+    }
+
+    // ANCHOR: arrived
+    fn arrived(&mut self, number: u64) -> Arrived {
+        if number > self.seen {
+            let missing = number - self.seen - 1;
+            let room = MAX_MISSING.saturating_sub(self.missing.len() as u64);
+            // A number far ahead is its sender's own doing: what is between is not awaited.
+            self.missing.extend((self.seen + 1..number).rev().take(room as usize));
+            self.seen = number;
+            return Arrived::Next { missing };
+        }
+        match self.missing.remove(&number) {
+            true => Arrived::Late,
+            false => Arrived::Again,
+        }
+    }
+    // ANCHOR_END: arrived
+}

@@ -1,0 +1,8 @@
+//! The stage of the lesson, and its opponents. Nothing in here is to be taken home.
+
+pub mod child;
+pub mod fuzz;
+pub mod log;
+pub mod raw;
+pub mod spy;
+pub mod stage;

@@ -1,0 +1,48 @@
+//! A connection without manners: what a client could send that keeps to no protocol.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::RootCertStore;
+use rustls::pki_types::ServerName;
+use tls_sockets::config::client_config;
+use tls_sockets::stream::connect;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use crate::programs::LAB_NAME;
+use crate::protocol::ALPN;
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A TLS connection to a mailbox server.
+///
+/// # Errors
+/// No connection.
+pub async fn connection(
+    address: SocketAddr,
+    roots: Arc<RootCertStore>,
+) -> anyhow::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from(LAB_NAME)?;
+    Ok(connect(client_config(roots, ALPN)?, address, name, DEADLINE).await?)
+}
+
+/// Sends bytes, and reads until the server closes.
+///
+/// # Errors
+/// The server did not close in time, or without saying so.
+pub async fn say(
+    stream: &mut TlsStream<TcpStream>,
+    bytes: &[u8],
+) -> anyhow::Result<Vec<u8>> {
+    let mut answer = Vec::new();
+    let talking = async {
+        stream.write_all(bytes).await?;
+        stream.flush().await?;
+        stream.read_to_end(&mut answer).await
+    };
+    tokio::time::timeout(DEADLINE, talking).await??;
+    Ok(answer)
+}

@@ -1,0 +1,230 @@
+//! A server on loopback with a lab CA, and people with accounts on it.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use encryption::password::Cost;
+use jwt::clock::Clock;
+use jwt::refresh::RefreshLimits;
+use rustls::pki_types::ServerName;
+use shared::LabCa;
+use tempfile::TempDir;
+use tls_sockets::identity::ServerIdentity;
+use tokio::net::TcpListener;
+
+use crate::account::{Account, Found, Sent};
+use crate::attempts::AttemptLimits;
+use crate::client::{Client, Settings};
+use crate::passwords::Passwords;
+use crate::programs::LAB_NAME;
+use crate::protocol::{Name, Secret};
+use crate::server::{MailboxServer, ServerLimits};
+use crate::service::{Parts, Service};
+use crate::signing_keys;
+use crate::store::{Quotas, Store};
+
+/// When it is in a lab whose clock can be set: in November 2026.
+pub const NOW: u64 = 1_795_600_000;
+
+/// A server and what belongs to it. Its folder goes when this is dropped.
+pub struct Stage {
+    /// Who issued its certificate.
+    pub ca: LabCa,
+    /// Where its files are.
+    pub folder: TempDir,
+    /// Its clock.
+    pub clock: Clock,
+    /// The server.
+    pub server: MailboxServer,
+}
+
+/// What can be chosen of a stage.
+#[derive(Clone)]
+pub struct Setting {
+    /// The server's limits.
+    pub limits: ServerLimits,
+    /// The limits of logins.
+    pub attempts: AttemptLimits,
+    /// The limits of the store.
+    pub quotas: Quotas,
+    /// Passwords at once, and waiting.
+    pub hashes: (usize, usize),
+    /// Operators.
+    pub operators: BTreeSet<Name>,
+    /// The clock.
+    pub clock: Clock,
+}
+
+impl Default for Setting {
+    /// The server's own limits; a clock that can be set.
+    fn default() -> Self {
+        Self {
+            limits: ServerLimits::default(),
+            attempts: AttemptLimits::default(),
+            quotas: Quotas::default(),
+            hashes: (2, 32),
+            operators: BTreeSet::new(),
+            clock: Clock::settable(NOW),
+        }
+    }
+}
+
+impl Stage {
+    /// A server.
+    ///
+    /// # Errors
+    /// No port, no folder.
+    pub async fn new(setting: Setting) -> anyhow::Result<Self> {
+        let ca = LabCa::new("Mailbox Lab")?;
+        let folder = tempfile::tempdir()?;
+        let clock = setting.clock.clone();
+        let path = folder.path().join("mailbox.redb");
+        let store = Store::open(&path, setting.quotas, clock.clone())?;
+        let (at_once, waiting) = setting.hashes;
+        let parts = Parts {
+            name: LAB_NAME.to_owned(),
+            store,
+            passwords: Passwords::new(Cost::LEAST, at_once, waiting)?,
+            attempts: setting.attempts,
+            refresh: RefreshLimits::default(),
+            operators: setting.operators,
+            clock: clock.clone(),
+        };
+        let keys = signing_keys::load_or_make(&folder.path().join("signing-keys.json"))?;
+        let service = Arc::new(Service::new(parts, keys)?);
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let identity = identity(&ca)?;
+        let server = MailboxServer::start(listener, identity, service, setting.limits)?;
+        Ok(Self { ca, folder, clock, server })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// The file of the signing keys.
+    pub fn signing_keys(&self) -> PathBuf {
+        self.folder.path().join("signing-keys.json")
+    }
+
+    /// The database's file.
+    pub fn database(&self) -> PathBuf {
+        self.folder.path().join("mailbox.redb")
+    }
+
+    /// How a client finds it.
+    ///
+    /// # Errors
+    /// None.
+    pub fn settings(&self) -> anyhow::Result<Settings> {
+        settings(&self.ca, self.address())
+    }
+
+    /// Somebody who registers now.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn person(&self, name: &str) -> anyhow::Result<Person> {
+        Person::register(self.folder.path().join(name), name, self.settings()?).await
+    }
+}
+
+/// How a client finds a server of this CA at this address.
+///
+/// # Errors
+/// None.
+pub fn settings(ca: &LabCa, address: SocketAddr) -> anyhow::Result<Settings> {
+    Ok(Settings::new(address, ServerName::try_from(LAB_NAME)?, ca.roots())?)
+}
+
+/// A fresh certificate of the lab.
+///
+/// # Errors
+/// None.
+pub fn identity(ca: &LabCa) -> anyhow::Result<ServerIdentity> {
+    let leaf = ca.leaf(LAB_NAME).issue()?;
+    Ok(ServerIdentity { chain: leaf.chain(), key: leaf.key() })
+}
+
+/// Somebody with an account and a client.
+pub struct Person {
+    /// The account.
+    pub account: Account,
+    /// The client.
+    pub client: Client,
+    /// Where the account's files are.
+    pub folder: PathBuf,
+}
+
+impl Person {
+    /// Registers.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn register(
+        folder: PathBuf,
+        name: &str,
+        settings: Settings,
+    ) -> anyhow::Result<Self> {
+        let name = Name::new(name)?;
+        let password = Secret::new(format!("the password of {name}"));
+        let account = Account::create(&folder, name.clone(), password.clone())?;
+        let mut client = Client::with_login(settings, name, password);
+        account.register(&mut client).await?;
+        Ok(Self { account, client, folder })
+    }
+
+    /// The same person at another server, or after a restart of the program.
+    ///
+    /// # Errors
+    /// The files cannot be read.
+    pub fn at(self, settings: Settings) -> anyhow::Result<Self> {
+        Self::load(self.folder, settings)
+    }
+
+    /// Somebody who registered before.
+    ///
+    /// # Errors
+    /// The files cannot be read.
+    pub fn load(folder: PathBuf, settings: Settings) -> anyhow::Result<Self> {
+        let account = Account::load(&folder)?;
+        let client =
+            Client::with_login(settings, account.name().clone(), account.password());
+        Ok(Self { account, client, folder })
+    }
+
+    /// Sends a letter.
+    ///
+    /// # Errors
+    /// See [`crate::account::AccountError`].
+    pub async fn send(
+        &mut self,
+        to: &str,
+        text: &str,
+    ) -> Result<Sent, crate::account::AccountError> {
+        let to = Name::new(to).unwrap_or_else(|_| self.account.name().clone());
+        self.account.send(&mut self.client, &to, text).await
+    }
+
+    /// Reads everything; what was found.
+    ///
+    /// # Errors
+    /// See [`crate::account::AccountError`].
+    pub async fn read(&mut self) -> Result<Vec<Found>, crate::account::AccountError> {
+        let mut found = Vec::new();
+        loop {
+            let mut reading = self.account.read(&mut self.client).await?;
+            let (stopped, more) = (reading.stopped.take(), reading.more);
+            found.append(&mut reading.found);
+            self.account.finish(&mut self.client, reading).await?;
+            match stopped {
+                Some(error) => return Err(error),
+                None if more => {}
+                None => return Ok(found),
+            }
+        }
+    }
+}

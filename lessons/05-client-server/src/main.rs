@@ -1,0 +1,25 @@
+//! Lesson 5: the sealed mailbox.
+
+mod parts;
+
+use std::process::ExitCode;
+
+use mailbox::lab::child::AS_SERVER;
+use shared::Lesson;
+
+fn main() -> ExitCode {
+    // The part `crash` starts this program again, as a server that it can kill.
+    let arguments: Vec<_> = std::env::args_os().collect();
+    if arguments.get(1).is_some_and(|first| first == AS_SERVER) {
+        return mailbox::programs::server::run(arguments.into_iter().skip(1));
+    }
+    Lesson::new(5, "The sealed mailbox")
+        .part("deliver", "a letter, and who saw what of it", parts::deliver::run)
+        .part("stolen", "tokens in the wrong hands", parts::stolen::run)
+        .part("spying-server", "the server is the attacker", parts::spying_server::run)
+        .part("hostile", "clients that keep to nothing", parts::hostile::run)
+        .part("crash", "the server is killed, and nothing is lost", parts::crash::run)
+        .part("rotate", "a new certificate and new keys, under way", parts::rotate::run)
+        .part("shutdown", "the server stops, and finishes first", parts::shutdown::run)
+        .main()
+}

@@ -1,0 +1,169 @@
+//! The server is killed, and nothing is lost.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use mailbox::account::Found;
+use mailbox::client::Settings;
+use mailbox::lab::child::ServerProcess;
+use mailbox::lab::stage::Person;
+use mailbox::programs::LAB_NAME;
+use mailbox::protocol::Name;
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use shared::wiretap::{Action, Framing};
+use shared::{Direction, Transcript, Wiretap};
+use tokio::task::JoinSet;
+
+const SENDERS: usize = 4;
+const LETTERS: usize = 25;
+
+pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().join("data");
+    let start = || ServerProcess::start(&data, &[]);
+
+    t.step("The server is a process of its own. Alice and Carol register.");
+    let server = start()?;
+    let at = |address| settings(&data, address);
+    let person = async |name: &str| {
+        let settings = at(server.address())?;
+        Person::register(folder.path().join(name), name, settings).await
+    };
+    let alice = t.works("alice", person("alice").await)?;
+    let carol = t.works("carol", person("carol").await)?;
+
+    // ANCHOR: kill
+    t.step("Alice sends. The answer is held up on the way; then the server is killed.");
+    let answers = Arc::new(AtomicUsize::new(usize::MAX));
+    let held = Arc::new(tokio::sync::Notify::new());
+    let (left, seen) = (answers.clone(), held.clone());
+    let tap = Wiretap::attacking(server.address(), Framing::TlsRecords, move |unit| {
+        if unit.direction == Direction::ToServer {
+            return Action::Pass;
+        }
+        let left = left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        left.map_or_else(
+            |_none| {
+                seen.notify_one();
+                Action::Cut
+            },
+            |_some| Action::Pass,
+        )
+    })
+    .await?;
+    let mut alice = alice.at(at(tap.address())?)?;
+    // Logged in, and Carol's key is pinned. What comes next is one answer about that key, and then the
+    // answer to the letter.
+    alice.account.fingerprint_of(&mut alice.client, &Name::new("carol")?).await?;
+    answers.store(1, Ordering::SeqCst);
+    let sending = alice.send("carol", "a letter, sent in a bad moment");
+    let lost = tokio::time::timeout(Duration::from_secs(5), sending).await?;
+    held.notified().await;
+    server.kill()?;
+    t.refused("to Alice", lost, "connection")?;
+    t.note("Was it stored? She cannot know. It waits in her outbox, with its id.");
+
+    t.step("The server starts again, on the same files. She sends what waits.");
+    let server = start()?;
+    let mut alice = alice.at(at(server.address())?)?;
+    let mut carol = carol.at(at(server.address())?)?;
+    let count = alice.account.send_waiting(&mut alice.client).await;
+    let sent = t.works("sent again", count)?;
+    let there = format!("{} of {} letters was there already", sent.again, sent.letters);
+    t.must_show("the server", &there, "1 of 1")?;
+    let found = carol.read().await?;
+    t.must_show("Carol reads", &found.len().to_string(), "1")?;
+    for found in found {
+        t.must_show("", &found.to_string(), "letter 1 of alice")?;
+    }
+    // ANCHOR_END: kill
+
+    // ANCHOR: storm
+    t.step(
+        "Four people send 25 letters each, all at once. The server is killed in the middle of \
+         it, three times.",
+    );
+    let mut people = Vec::new();
+    for number in 0..SENDERS {
+        let name = format!("sender-{number}");
+        let settings = at(server.address())?;
+        let path = folder.path().join(&name);
+        people.push(Person::register(path, &name, settings).await?);
+    }
+    let mut server = Some(server);
+    let mut sent = [0; SENDERS];
+    let answered = Arc::new(AtomicUsize::new(0));
+    for kill in 0..4 {
+        let mut running = JoinSet::new();
+        let address = server.as_ref().context("a server")?.address();
+        for (index, person) in people.drain(..).enumerate() {
+            let mut person = person.at(at(address)?)?;
+            let mut number = sent[index];
+            let answered = answered.clone();
+            running.spawn(async move {
+                // What waited goes first; the first error ends this round.
+                let waiting = person.account.send_waiting(&mut person.client).await;
+                let mut result = waiting.map(drop);
+                while result.is_ok() && number < LETTERS {
+                    let text = format!("letter {}", number + 1);
+                    result = person.send("carol", &text).await.map(drop);
+                    // Sealed: it is stored, or waits in the outbox.
+                    number += usize::from(result.is_ok() || person.account.waiting() > 0);
+                    answered.fetch_add(usize::from(result.is_ok()), Ordering::SeqCst);
+                }
+                (index, number, person, result.is_ok())
+            });
+        }
+        if kill < 3 {
+            // When 20, 40, 60 letters are answered: others are under way then.
+            while answered.load(Ordering::SeqCst) < 20 * (kill + 1) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            server.take().context("a server")?.kill()?;
+        }
+        let mut done = running.join_all().await;
+        done.sort_by_key(|(index, ..)| *index);
+        let complete = done.iter().all(|(_, number, _, ok)| *ok && *number == LETTERS);
+        ensure!(kill < 3 || complete, "in the last round all of them are sent");
+        for (index, number, person, _) in done {
+            sent[index] = number;
+            people.push(person);
+        }
+        if kill < 3 {
+            server = Some(start()?);
+        }
+    }
+    let address = server.as_ref().context("a server")?.address();
+    let found = carol.at(at(address)?)?.read().await?;
+    // ANCHOR_END: storm
+    let letters = |late: bool| {
+        let is =
+            |found: &&Found| matches!(found, Found::Letter { late: l, .. } if *l == late);
+        found.iter().filter(is).count()
+    };
+    t.must_show("in order", &letters(false).to_string(), "100")?;
+    t.must_show("late", &letters(true).to_string(), "0")?;
+    let others = found.len() - letters(false) - letters(true);
+    t.must_show("anything else", &others.to_string(), "0")?;
+    t.note(
+        "A killed process is not a power cut: what the system had in its memory, it still \
+         wrote. Against that stands the fsync before each answer; this lesson does not test it.",
+    );
+    Ok(())
+}
+
+/// How a client finds the process: by the CA that it wrote at its start.
+fn settings(data: &Path, address: std::net::SocketAddr) -> anyhow::Result<Settings> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(data.join("ca.pem"))?)?;
+    let name = ServerName::try_from(LAB_NAME)?;
+    let mut settings = Settings::new(address, name, Arc::new(roots))?;
+    settings.pause = Duration::from_millis(20);
+    Ok(settings)
+}

@@ -1,0 +1,183 @@
+//! The server is the attacker.
+
+use std::sync::{Arc, Mutex};
+
+use anyhow::ensure;
+use encryption::public_key::KeyPair;
+use mailbox::account::Found;
+use mailbox::lab::spy::{Spy, Tamper};
+use mailbox::lab::stage::{Person, Setting, Stage, settings};
+use mailbox::protocol::{Bytes, Delivery, Name, Request, Response};
+use mailbox::sealed::{fingerprint, open};
+use shared::Transcript;
+
+pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
+    let stage = Stage::new(Setting::default()).await?;
+    let bob = stage.person("bob").await?;
+    let (alice_name, bob_name) = (Name::new("alice")?, Name::new("bob")?);
+
+    // ANCHOR: first_use
+    t.step(
+        "Alice has never written to Bob. The server gives her a key of its own as his.",
+    );
+    let servers = Arc::new(KeyPair::random());
+    let swapped = servers.public().to_bytes();
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let (put, keep) = (swapped.clone(), kept.clone());
+    let spy = spy(&stage, move |request, answer| match (request, answer) {
+        (Request::Key { name, .. }, Response::Key { name: answered, .. })
+            if name.as_str() == "bob" =>
+        {
+            Response::Key { name: answered, key: Bytes(put.clone()) }
+        }
+        (Request::Send { id, sealed, .. }, answer) => {
+            lock(&keep).push((*id, sealed.0.clone()));
+            answer
+        }
+        (_, answer) => answer,
+    })
+    .await?;
+    let folder = stage.folder.path().join("alice");
+    let at_spy = settings(&stage.ca, spy.address())?;
+    let mut alice = Person::register(folder, "alice", at_spy.clone()).await?;
+    alice.send("bob", "meet me at nine").await?;
+    let (id, sealed) = lock(&kept).remove(0);
+    let alices = public_of(&mut alice, &alice_name).await?;
+    let read = open((&bob_name, &servers), (&alice_name, &alices), id, &sealed);
+    t.attack_works(
+        "the server reads her letter",
+        read.is_ok_and(|letter| letter.text == "meet me at nine"),
+    )?;
+    t.shows("pinned", fingerprint(&bob_name, &servers.public()));
+    t.shows("Bob's own", bob.account.own_fingerprint());
+    t.note("Only comparing finds it: by telephone, on paper, not by this mailbox.");
+    // ANCHOR_END: first_use
+
+    // ANCHOR: changed
+    t.step("Carol wrote to Bob before. Now the server tries the same with her.");
+    let mut carol = stage.person("carol").await?;
+    carol.send("bob", "hello").await?;
+    let mut carol = carol.at(at_spy)?;
+    t.refused("to send", carol.send("bob", "again").await, "HAS CHANGED")?;
+    // ANCHOR_END: changed
+
+    t.step(
+        "Alice compared, and trusts Bob's own key now. She writes four letters to him.",
+    );
+    let mut alice = alice.at(stage.settings()?)?;
+    alice.account.trust(&mut alice.client, &bob_name).await?;
+    // What she sent before was sealed for the server's key.
+    let mut bob = bob;
+    let found = bob.read().await?;
+    expect(t, &found, &["said to come from alice, and does not", "1 of carol: hello"])?;
+    for text in ["one", "two", "three", "four"] {
+        alice.send("bob", text).await?;
+    }
+
+    t.step("The server turns the order of the first two around.");
+    let swap = |messages: &mut Vec<Delivery>| messages.swap(0, 1);
+    let expected = ["missing", "2 of alice: two", "1 of alice, late", "three", "four"];
+    let bob = show(t, &stage, bob, swap, &expected).await?;
+
+    t.step(
+        "She writes five and six. It drops five, and delivers four again in its place.",
+    );
+    alice.send("bob", "five").await?;
+    alice.send("bob", "six").await?;
+    let old = lock(&SEEN).clone();
+    let repeat = move |messages: &mut Vec<Delivery>| {
+        if let (Some(first), Some(four)) = (messages.first_mut(), old.last()) {
+            (first.id, first.sealed) = (four.id, four.sealed.clone());
+        }
+    };
+    let expected = ["letter 4 of alice came again", "missing", "6 of alice: six"];
+    let bob = show(t, &stage, bob, repeat, &expected).await?;
+
+    t.step("She writes seven. It says that Carol did.");
+    alice.send("bob", "seven").await?;
+    let carol_name = Name::new("carol")?;
+    let rename = move |messages: &mut Vec<Delivery>| {
+        messages.iter_mut().for_each(|message| message.from = carol_name.clone());
+    };
+    let expected = ["said to come from carol, and does not"];
+    let bob = show(t, &stage, bob, rename, &expected).await?;
+
+    t.step("She writes eight. It says that there is nothing.");
+    alice.send("bob", "eight").await?;
+    let bob = show(t, &stage, bob, Vec::clear, &[]).await?;
+
+    t.step("She writes nine, and it delivers that.");
+    alice.send("bob", "nine").await?;
+    let drop_first = |messages: &mut Vec<Delivery>| drop(messages.drain(..1));
+    let expected = ["2 letters of alice are missing", "letter 9 of alice: nine"];
+    show(t, &stage, bob, drop_first, &expected).await?;
+    t.note("What never comes is not noticed, until a later letter does.");
+    Ok(())
+}
+
+/// What passed the spy: to be delivered again.
+static SEEN: Mutex<Vec<Delivery>> = Mutex::new(Vec::new());
+
+/// Bob reads through a server that changes what it delivers.
+async fn show(
+    t: &mut Transcript,
+    stage: &Stage,
+    bob: Person,
+    change: impl Fn(&mut Vec<Delivery>) + Send + Sync + 'static,
+    expected: &[&str],
+) -> anyhow::Result<Person> {
+    let spy = spy(stage, move |_request, answer| match answer {
+        Response::Messages { mut messages, more } if !messages.is_empty() => {
+            *lock(&SEEN) = messages.clone();
+            let numbers: Vec<u64> =
+                messages.iter().map(|message| message.number).collect();
+            change(&mut messages);
+            // The numbers of the mailbox are the server's own: they are in order.
+            for (message, number) in messages.iter_mut().zip(numbers) {
+                message.number = number;
+            }
+            Response::Messages { messages, more }
+        }
+        answer => answer,
+    })
+    .await?;
+    let mut bob = bob.at(settings(&stage.ca, spy.address())?)?;
+    let found = bob.read().await?;
+    expect(t, &found, expected)?;
+    Ok(bob)
+}
+
+/// What Bob's program says, line by line.
+fn expect(t: &mut Transcript, found: &[Found], expected: &[&str]) -> anyhow::Result<()> {
+    ensure!(found.len() == expected.len(), "expected {expected:?}, got {found:?}");
+    if found.is_empty() {
+        t.shows("Bob's program", "nothing new");
+    }
+    for (found, expected) in found.iter().zip(expected) {
+        t.must_show("Bob's program", &found.to_string(), expected)?;
+    }
+    Ok(())
+}
+
+async fn spy(
+    stage: &Stage,
+    tamper: impl Fn(&Request, Response) -> Response + Send + Sync + 'static,
+) -> anyhow::Result<Spy> {
+    let tamper: Tamper = Arc::new(tamper);
+    Spy::before(stage, tamper).await
+}
+
+async fn public_of(
+    person: &mut Person,
+    name: &Name,
+) -> anyhow::Result<encryption::public_key::PublicKey> {
+    let request = |token| Request::Key { token, name: name.clone() };
+    let answer = person.client.call_with_token(request).await?;
+    let Response::Key { key, .. } = answer else { anyhow::bail!("expected a key") };
+    ensure!(key.0.len() == 32, "a key of X25519");
+    Ok(encryption::public_key::PublicKey::from_bytes(&key.0)?)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

@@ -1,0 +1,126 @@
+//! Tokens in the wrong hands.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use jwt::issuer::Issuer;
+use jwt::lab::forge;
+use jwt::profile::{Profile, TokenType};
+use mailbox::client::Client;
+use mailbox::lab::stage::{Person, Setting, Stage};
+use mailbox::programs::LAB_NAME;
+use mailbox::protocol::{MessageId, Name, Request, Response, Secret};
+use mailbox::signing_keys;
+use shared::Transcript;
+
+pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
+    let stage = Stage::new(Setting::default()).await?;
+    let mut alice = stage.person("alice").await?;
+    let mut bob = stage.person("bob").await?;
+    let mut mallory = Client::new(stage.settings()?);
+    bob.send("alice", "a letter for Alice").await?;
+    let fetch = |token: &Secret| Request::Fetch { token: token.clone(), after: 0 };
+
+    // ANCHOR: stolen
+    t.step(
+        "Mallory has a copy of Alice's access token, from a machine that she broke into.",
+    );
+    alice.send("bob", "hello").await?;
+    let stolen = alice.client.token().context("a token")?.clone();
+    let answer = mallory.call(&fetch(&stolen)).await?;
+    let Response::Messages { messages, .. } = answer else { bail!("messages") };
+    t.attack_works("she fetches what lies in Alice's mailbox", messages.len() == 1)?;
+    t.shows("she has", format!("{:?}, sealed for Alice", messages[0].sealed));
+    let name = Name::new("mallory")?;
+    let key = encryption::public_key::KeyPair::random();
+    let box_ = &messages[0].sealed.0;
+    let from = encryption::public_key::PublicKey::from_bytes(&public(&mut bob).await?)?;
+    t.refused(
+        "to open it without Alice's key",
+        mailbox::sealed::open(
+            (&name, &key),
+            (&messages[0].from, &from),
+            messages[0].id,
+            box_,
+        ),
+        "not a letter",
+    )?;
+    t.note(
+        "She can delete it, and send in Alice's name what Bob will not take for Alice's.",
+    );
+
+    t.step("Alice logs out. The token would live for minutes more.");
+    let Person { client, folder, .. } = alice;
+    client.close().await;
+    t.refused("the stolen token", mallory.call(&fetch(&stolen)).await, "log in again")?;
+    // ANCHOR_END: stolen
+
+    t.step("A token that nobody revoked, ten minutes later.");
+    let mut alice = Person::load(folder, stage.settings()?)?;
+    alice.read().await?;
+    let stolen = alice.client.token().context("a token")?.clone();
+    t.works("at once", mallory.call(&fetch(&stolen)).await)?;
+    stage.clock.advance(Duration::from_secs(605));
+    t.refused("after 605 s", mallory.call(&fetch(&stolen)).await, "log in again")?;
+    t.works("Alice's client renews its own, and goes on", alice.read().await)?;
+
+    t.step("A token of another service, of the same login and signed with the same key.");
+    let keys = signing_keys::load_or_make(&stage.signing_keys())?;
+    let key = keys.into_iter().next_back().context("a key")?;
+    let photos = Profile::new(LAB_NAME, "photos.test", TokenType::ACCESS)?;
+    let photos = Issuer::new(photos, key, stage.clock.clone());
+    let scope = serde_json::json!({ "scope": "mailbox" });
+    let token = Secret::new(photos.issue("alice", &scope)?.expose());
+    t.refused("it", mallory.call(&fetch(&token)).await, "log in again")?;
+
+    t.step("A token of her own, with Alice's name written into it.");
+    let mut own = stage.person("mallory").await?;
+    own.read().await?;
+    let token = own.client.token().context("a token")?.expose().to_owned();
+    let header = forge::json(&token, 0).context("JSON")?;
+    let mut claims = forge::json(&token, 1).context("JSON")?;
+    claims["sub"] = "alice".into();
+    let signature = token.rsplit('.').next().unwrap_or_default();
+    let forged = format!("{}.{signature}", forge::unsigned(&header, &claims));
+    t.refused("it", mallory.call(&fetch(&Secret::new(forged))).await, "log in again")?;
+    let answer = mallory.call(&fetch(&Secret::new(token))).await?;
+    let Response::Messages { messages, .. } = answer else { bail!("messages") };
+    t.must_show(
+        "with her own",
+        &format!("{} letters: her mailbox", messages.len()),
+        "0",
+    )?;
+
+    // ANCHOR: twice
+    t.step("A request that comes twice: a client that got no answer, or a thief with a recording.");
+    let id = MessageId::random().context("random bytes")?;
+    let token = alice.client.token().context("a token")?.clone();
+    let send = |sealed: &[u8]| Request::Send {
+        token: token.clone(),
+        to: Name::new("bob").unwrap_or_else(|_| alice.account.name().clone()),
+        id,
+        sealed: mailbox::protocol::Bytes(sealed.to_vec()),
+    };
+    for (time, expected) in [("first", false), ("second", true)] {
+        let answer = mallory.call(&send(b"a box")).await?;
+        let Response::Stored { again } = answer else { bail!("stored") };
+        let text = if again { "was there already" } else { "stored" };
+        t.must_show(time, text, if expected { "already" } else { "stored" })?;
+    }
+    t.refused(
+        "the same id with other content",
+        mallory.call(&send(b"another box")).await,
+        "another message has that id",
+    )
+    // ANCHOR_END: twice
+}
+
+/// The public key of somebody, as the server says it.
+async fn public(of: &mut Person) -> anyhow::Result<Vec<u8>> {
+    let name = of.account.name().clone();
+    let request = |token| Request::Key { token, name: name.clone() };
+    match of.client.call_with_token(request).await? {
+        Response::Key { key, .. } => Ok(key.0),
+        _ => bail!("expected a key"),
+    }
+}

@@ -1,0 +1,81 @@
+//! The two programs: `mailbox-server` and `mailbox`.
+
+pub mod client;
+pub mod server;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgMatches, Command, value_parser};
+use shared::ErrorChain;
+
+/// Where both programs keep their files, if nothing else is said.
+const DATA: &str = "mailbox-data";
+/// The certificate's name in a lab.
+pub const LAB_NAME: &str = "mailbox.test";
+/// Where the server listens, if nothing else is said.
+const ADDRESS: &str = "127.0.0.1:7443";
+
+fn data() -> Arg {
+    Arg::new("data")
+        .long("data")
+        .value_name("FOLDER")
+        .env("MAILBOX_DATA")
+        .default_value(DATA)
+        .value_parser(value_parser!(PathBuf))
+        .help("Where the files are kept")
+}
+
+fn name() -> Arg {
+    Arg::new("name")
+        .long("name")
+        .value_name("NAME")
+        .env("MAILBOX_NAME")
+        .default_value(LAB_NAME)
+        .help("The server's name, as in its certificate")
+}
+
+/// Reads the command line, runs, and turns the end into an exit code: 0 done, 1 failed, 2 a wrong
+/// command line.
+fn run(
+    command: Command,
+    arguments: impl IntoIterator<Item = OsString>,
+    work: impl AsyncFnOnce(ArgMatches) -> anyhow::Result<()>,
+) -> ExitCode {
+    let matches = match command.try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // A closed standard output is no failure of its own.
+            let _ = error.print();
+            return if error.use_stderr() {
+                ExitCode::from(2)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(work(matches)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let layers = ErrorChain(error.as_ref()).layers();
+            eprintln!("error: {}", layers.join("\n  because: "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn text<'m>(matches: &'m ArgMatches, name: &str) -> &'m str {
+    matches.get_one::<String>(name).map_or("", String::as_str)
+}
+
+fn path(matches: &ArgMatches, name: &str) -> Option<PathBuf> {
+    matches.get_one::<PathBuf>(name).cloned()
+}

@@ -1,0 +1,323 @@
+//! `mailbox-server`.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use encryption::password::Cost;
+use jwt::clock::Clock;
+use jwt::refresh::RefreshLimits;
+use rustls::pki_types::ServerName;
+use shared::{ErrorChain, LabCa};
+use tls_sockets::identity::ServerIdentity;
+use tls_sockets::server::Limits;
+use tokio::net::TcpListener;
+
+use crate::account::Account;
+use crate::attempts::AttemptLimits;
+use crate::client::{Client, Settings};
+use crate::files;
+use crate::passwords::Passwords;
+use crate::protocol::Name;
+use crate::server::{MailboxServer, ServerLimits};
+use crate::service::{Parts, Service};
+use crate::signing_keys;
+use crate::store::{Quotas, Store};
+
+/// Password hashes at once, each 19 MiB, and those that may wait.
+const HASHES: (usize, usize) = (2, 32);
+
+/// Runs the program.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    super::run(command(), arguments, serve)
+}
+
+fn command() -> Command {
+    let number = value_parser!(u32).range(1..=1_000_000);
+    Command::new("mailbox-server")
+        .about("Stores sealed letters. It cannot read them.")
+        .after_help(
+            "Without --chain and --key it is a lab: at each start it makes a CA and a \
+             certificate of its own, and writes ca.pem for the clients; at the first one it \
+             registers bob, to have somebody to write to.\n\n\
+             Signals: SIGINT and SIGTERM finish what was accepted, and stop. SIGHUP reads the \
+             certificate, its key and the signing keys anew.\n\n\
+             Exit codes: 0 stopped as told, 1 failed, 2 wrong command line.",
+        )
+        .arg(super::data())
+        .arg(super::name())
+        .arg(
+            Arg::new("listen")
+                .long("listen")
+                .value_name("ADDRESS")
+                .env("MAILBOX_LISTEN")
+                .default_value(super::ADDRESS)
+                .value_parser(value_parser!(std::net::SocketAddr))
+                .help("Where to listen; port 0 lets the system choose"),
+        )
+        .arg(
+            Arg::new("chain")
+                .long("chain")
+                .value_name("FILE")
+                .env("MAILBOX_CHAIN")
+                .requires("key")
+                .value_parser(value_parser!(PathBuf))
+                .help("The certificate chain, leaf first, in PEM"),
+        )
+        .arg(
+            Arg::new("key")
+                .long("key")
+                .value_name("FILE")
+                .env("MAILBOX_KEY")
+                .requires("chain")
+                .value_parser(value_parser!(PathBuf))
+                .help("The leaf's private key, in PEM, readable for its owner alone"),
+        )
+        .arg(
+            Arg::new("operator")
+                .long("operator")
+                .value_name("NAME")
+                .env("MAILBOX_OPERATORS")
+                .value_delimiter(',')
+                .action(ArgAction::Append)
+                .value_parser(|name: &str| Name::new(name))
+                .help("An account that may ask for the status; may come more than once"),
+        )
+        .arg(
+            Arg::new("connections")
+                .long("connections")
+                .value_name("NUMBER")
+                .env("MAILBOX_CONNECTIONS")
+                .default_value("1024")
+                .value_parser(number)
+                .help("Connections at once"),
+        )
+        .arg(
+            Arg::new("per-address")
+                .long("per-address")
+                .value_name("NUMBER")
+                .env("MAILBOX_PER_ADDRESS")
+                .default_value("64")
+                .value_parser(number)
+                .help("Connections at once from one address"),
+        )
+        .arg(
+            Arg::new("reload-every")
+                .long("reload-every")
+                .value_name("SECONDS")
+                .env("MAILBOX_RELOAD_EVERY")
+                .default_value("300")
+                .value_parser(value_parser!(u64))
+                .help("Read certificate and keys anew so often, as SIGHUP does; 0 never"),
+        )
+        .arg(
+            Arg::new("log")
+                .long("log")
+                .value_name("FORM")
+                .env("MAILBOX_LOG")
+                .default_value("text")
+                .value_parser(["text", "json", "off"])
+                .help("The log on standard error"),
+        )
+        .arg(
+            Arg::new("new-signing-key")
+                .long("new-signing-key")
+                .action(ArgAction::SetTrue)
+                .help("Add a key for tokens to the file, and end; a running server takes it by SIGHUP"),
+        )
+}
+
+/// What is read again while the server runs.
+struct Files {
+    chain: PathBuf,
+    key: PathBuf,
+    signing: PathBuf,
+}
+
+impl Files {
+    fn identity(&self) -> anyhow::Result<ServerIdentity> {
+        Ok(ServerIdentity::from_pem_files(&self.chain, &self.key)?)
+    }
+
+    // ANCHOR: reload
+    fn reload(&self, server: &MailboxServer) -> anyhow::Result<()> {
+        // Both are read before either is replaced.
+        let (identity, keys) =
+            (self.identity()?, signing_keys::load_or_make(&self.signing)?);
+        server.replace_identity(identity).context("the new certificate")?;
+        server.replace_keys(keys).context("the new signing keys")
+    }
+    // ANCHOR_END: reload
+}
+
+async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
+    let data = super::path(&matches, "data").unwrap_or_default();
+    files::folder(&data)
+        .with_context(|| format!("cannot make the folder {}", data.display()))?;
+    let signing = data.join("signing-keys.json");
+    if matches.get_flag("new-signing-key") {
+        let keys = signing_keys::rotate(&signing)?;
+        let newest = keys.last().map(|key| key.id().to_string()).unwrap_or_default();
+        return say(&format!("The key {newest} signs after the next reload.\n"));
+    }
+    log_to_stderr(super::text(&matches, "log"));
+    let name = super::text(&matches, "name").to_owned();
+    let lab = matches.get_one::<PathBuf>("chain").is_none();
+    if lab {
+        make_certificates(&data, &name)?;
+    }
+    let or = |given: &str, ours: &str| {
+        super::path(&matches, given).unwrap_or_else(|| data.join(ours))
+    };
+    let files =
+        Files { chain: or("chain", "chain.pem"), key: or("key", "key.pem"), signing };
+
+    let clock = Clock::system();
+    let store =
+        Store::open(&data.join("mailbox.redb"), Quotas::default(), clock.clone())?;
+    let operators = matches.get_many::<Name>("operator").unwrap_or_default();
+    let parts = Parts {
+        name: name.clone(),
+        store: store.clone(),
+        passwords: Passwords::new(Cost::LEAST, HASHES.0, HASHES.1)?,
+        attempts: AttemptLimits::default(),
+        refresh: RefreshLimits::default(),
+        operators: operators.cloned().collect::<BTreeSet<_>>(),
+        clock,
+    };
+    let service = Service::new(parts, signing_keys::load_or_make(&files.signing)?)?;
+    let address = matches.get_one::<std::net::SocketAddr>("listen").copied();
+    let address = address.context("an address to listen on")?;
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
+    let many = |name| matches.get_one::<u32>(name).map_or(64, |&number| number as usize);
+    let connections = Limits {
+        connections: many("connections"),
+        per_address: many("per-address"),
+        ..Limits::default()
+    };
+    let limits = ServerLimits { connections, ..ServerLimits::default() };
+    let server =
+        MailboxServer::start(listener, files.identity()?, Arc::new(service), limits)?;
+    let address = server.address();
+    if lab {
+        say(&format!(
+            "A lab: {} has a CA, certificates and a database, for their owner alone.\n",
+            data.display()
+        ))?;
+        register_bob(&data, &name, address).await?;
+    }
+    say(&format!("{name} listens on {address}\n"))?;
+    let every = matches.get_one::<u64>("reload-every").copied().unwrap_or(0);
+    until_stopped(&server, &files, Duration::from_secs(every)).await?;
+    let drained = server.shut_down().await?;
+    tokio::task::spawn_blocking(move || store.close()).await?;
+    say(&format!("Stopped; {} connections had to be cut.\n", drained.cut))
+}
+
+/// Serves until a signal says to stop; reloads when one says so, or it is time.
+#[cfg(unix)]
+async fn until_stopped(
+    server: &MailboxServer,
+    files: &Files,
+    every: Duration,
+) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            pressed = tokio::signal::ctrl_c() => return Ok(pressed?),
+            _ = terminate.recv() => return Ok(()),
+            _ = hangup.recv() => {}
+            () = wait(every) => {}
+        }
+        reload(server, files);
+    }
+}
+
+#[cfg(not(unix))]
+async fn until_stopped(
+    server: &MailboxServer,
+    files: &Files,
+    every: Duration,
+) -> anyhow::Result<()> {
+    loop {
+        tokio::select! {
+            pressed = tokio::signal::ctrl_c() => return Ok(pressed?),
+            () = wait(every) => reload(server, files),
+        }
+    }
+}
+
+async fn wait(every: Duration) {
+    match every.is_zero() {
+        true => std::future::pending().await,
+        false => tokio::time::sleep(every).await,
+    }
+}
+
+fn reload(server: &MailboxServer, files: &Files) {
+    match files.reload(server) {
+        Ok(()) => tracing::info!("reloaded"),
+        // What was there stays: a broken file does not end a running server.
+        Err(error) => {
+            tracing::error!(error = %ErrorChain(error.as_ref()), "not reloaded")
+        }
+    }
+}
+
+fn log_to_stderr(form: &str) {
+    let log = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_target(false)
+        .with_writer(std::io::stderr);
+    // A second one in this process is refused, which only tests can do.
+    let _ = match form {
+        "json" => log.json().try_init(),
+        "text" => log.try_init(),
+        _ => Ok(()),
+    };
+}
+
+/// The lab's certificates, by a CA whose key is nowhere but in memory, and gone when this returns.
+fn make_certificates(data: &Path, name: &str) -> anyhow::Result<()> {
+    let ca = LabCa::new("Mailbox Lab")?;
+    let identity = ca.leaf(name).also_for("localhost").also_for("127.0.0.1").issue()?;
+    files::write(&data.join("ca.pem"), ca.root_pem().as_bytes())?;
+    files::write(&data.join("chain.pem"), identity.chain_pem().as_bytes())?;
+    files::write(&data.join("key.pem"), identity.key_pem().as_bytes())?;
+    Ok(())
+}
+
+/// Somebody to write to, through the same client as everybody's.
+async fn register_bob(
+    data: &Path,
+    name: &str,
+    address: std::net::SocketAddr,
+) -> anyhow::Result<()> {
+    let bob = Name::new("bob")?;
+    let folder = super::client::folder(data, &bob);
+    if folder.exists() {
+        return Ok(());
+    }
+    let roots = super::client::roots(&data.join("ca.pem"))?;
+    let settings = Settings::new(address, ServerName::try_from(name.to_owned())?, roots)?;
+    let account = Account::create(&folder, bob, super::client::random_password()?)?;
+    let mut client = Client::new(settings);
+    account.register(&mut client).await?;
+    client.close().await;
+    say("bob has an account here, to have somebody to write to.\n")
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}

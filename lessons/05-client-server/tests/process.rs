@@ -1,0 +1,215 @@
+//! The two programs as processes: signals, limits of the system, exit codes.
+#![cfg(unix)]
+
+use std::error::Error;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, ExitStatus, Output};
+use std::time::{Duration, Instant};
+
+use mailbox::lab::child::ServerProcess;
+
+type TestResult = Result<(), Box<dyn Error>>;
+
+const SERVER: &str = env!("CARGO_BIN_EXE_mailbox-server");
+const CLIENT: &str = env!("CARGO_BIN_EXE_mailbox");
+
+fn start(data: &Path) -> Result<ServerProcess, Box<dyn Error>> {
+    Ok(ServerProcess::start_command(Command::new(SERVER), data, &[])?)
+}
+
+/// The server under a limit of the shell: `ulimit FLAG NUMBER`. A file over its limit is an error then,
+/// as on a full disk, and no signal.
+fn start_limited(data: &Path, limit: &str) -> Result<ServerProcess, Box<dyn Error>> {
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        &format!("trap '' XFSZ; ulimit {limit}; exec \"$0\" \"$@\""),
+        SERVER,
+    ]);
+    Ok(ServerProcess::start_command(command, data, &[])?)
+}
+
+fn client(data: &Path, server: &ServerProcess, arguments: &[&str]) -> Output {
+    Command::new(CLIENT)
+        .arg("--data")
+        .arg(data)
+        .args(["--server", &server.address().to_string()])
+        .args(arguments)
+        .output()
+        .expect("the client runs")
+}
+
+fn said(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+fn signal(server: &ServerProcess, name: &str) -> TestResult {
+    let id = server.id().to_string();
+    assert!(Command::new("kill").args([name, &id]).status()?.success());
+    Ok(())
+}
+
+#[test]
+fn the_first_words_of_the_readme_work() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path())?;
+    let run = |arguments: &[&str]| said(&client(folder.path(), &server, arguments));
+    assert!(run(&["register", "alice"]).starts_with("alice has an account"));
+    assert!(run(&["send", "bob", "lunch at one?"]).ends_with("Stored for bob.\n"));
+    assert_eq!(
+        run(&["read"]),
+        "alice: nothing new\nbob: letter 1 of alice: lunch at one?\n"
+    );
+    Ok(())
+}
+
+#[test]
+fn sigterm_and_sigint_end_it_with_success() -> TestResult {
+    for name in ["-TERM", "-INT"] {
+        let folder = tempfile::tempdir()?;
+        let server = start(folder.path())?;
+        client(folder.path(), &server, &["register", "alice"]);
+        let idle = std::net::TcpStream::connect(server.address())?;
+        signal(&server, name)?;
+        let started = Instant::now();
+        let status: ExitStatus = server.wait()?;
+        assert_eq!(status.code(), Some(0), "{name}");
+        assert!(started.elapsed() < Duration::from_secs(6), "within its deadline");
+        drop(idle);
+    }
+    Ok(())
+}
+
+#[test]
+fn sighup_brings_a_new_certificate_and_a_new_key() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path())?;
+    assert!(client(folder.path(), &server, &["register", "alice"]).status.success());
+    // Another CA's certificate in the same files: the old CA does not fit any more.
+    let ca = shared::LabCa::new("Another Lab")?;
+    std::fs::create_dir(folder.path().join("new"))?;
+    ca.leaf("mailbox.test").issue()?.write_to(&folder.path().join("new"))?;
+    for name in ["chain.pem", "key.pem"] {
+        std::fs::rename(folder.path().join("new").join(name), folder.path().join(name))?;
+    }
+    let new_key = Command::new(SERVER)
+        .arg("--data")
+        .arg(folder.path())
+        .arg("--new-signing-key")
+        .output()?;
+    assert!(said(&new_key).contains("signs after the next reload"));
+    signal(&server, "-HUP")?;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while client(folder.path(), &server, &["ping"]).status.success() {
+        assert!(Instant::now() < deadline, "the new certificate is not there");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::fs::write(folder.path().join("ca.pem"), ca.root_pem())?;
+    assert!(client(folder.path(), &server, &["send", "bob", "hello"]).status.success());
+    // A broken file does not end it.
+    std::fs::write(folder.path().join("chain.pem"), "nothing")?;
+    signal(&server, "-HUP")?;
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(client(folder.path(), &server, &["ping"]).status.success());
+    Ok(())
+}
+
+#[test]
+fn it_lives_on_when_the_system_has_no_descriptors_left() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let server = start_limited(folder.path(), "-n 40")?;
+    let mut flood = Vec::new();
+    for _ in 0..60 {
+        let stream = std::net::TcpStream::connect(server.address())?;
+        stream.set_read_timeout(Some(Duration::from_millis(1)))?;
+        flood.push(stream);
+    }
+    // Those it accepted, and it has none left for the others.
+    std::thread::sleep(Duration::from_millis(200));
+    let open = flood
+        .iter_mut()
+        .filter_map(|stream| stream.read(&mut [0]).err())
+        .filter(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+        .count();
+    assert!(open > 20, "open or waiting: {open}");
+    drop(flood);
+    let pinged = client(folder.path(), &server, &["ping"]);
+    assert!(pinged.status.success(), "{}", said(&pinged));
+    Ok(())
+}
+
+#[test]
+fn a_full_disk_is_told_and_loses_nothing_that_was_acknowledged() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let free = start(folder.path())?;
+    client(folder.path(), &free, &["register", "alice"]);
+    assert!(client(folder.path(), &free, &["send", "bob", "before"]).status.success());
+    free.kill()?;
+    // No file may grow over 1 MiB (2,048 blocks of 512 bytes, or 1,024 of 1 KiB).
+    let tight = start_limited(folder.path(), "-f 1024")?;
+    let text = "x".repeat(7000);
+    let mut refused = None;
+    let mut stored = 0;
+    for _ in 0..400 {
+        let sent = client(folder.path(), &tight, &["send", "bob", &text]);
+        if !sent.status.success() {
+            refused = Some(said(&sent));
+            break;
+        }
+        stored += 1;
+    }
+    let refused = refused.ok_or("the disk was never full")?;
+    assert!(refused.contains("the server has a problem"), "{refused}");
+    drop(tight);
+    let free = start(folder.path())?;
+    let read = said(&client(folder.path(), &free, &["--as", "bob", "read"]));
+    assert!(read.contains("letter 1 of alice: before"), "{read}");
+    assert_eq!(read.lines().count(), 1 + stored, "each that was acknowledged, once");
+    assert!(!read.contains("WARNING"), "{read}");
+    Ok(())
+}
+
+#[test]
+fn a_second_server_on_the_same_files_is_refused() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let _first = start(folder.path())?;
+    let second = Command::new(SERVER)
+        .args(["--listen", "127.0.0.1:0", "--log", "off", "--data"])
+        .arg(folder.path())
+        .output()?;
+    assert_eq!(second.status.code(), Some(1));
+    assert!(said(&second).contains("does another server use it?"), "{}", said(&second));
+    Ok(())
+}
+
+#[test]
+fn wrong_words_are_refused_with_what_was_expected() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let data = folder.path().display().to_string();
+    for (program, arguments, code, says) in [
+        (SERVER, vec!["--port", "1"], 2, "unexpected argument"),
+        (SERVER, vec!["--listen", "here"], 2, "invalid"),
+        (SERVER, vec!["--chain", "x.pem"], 2, "--key"),
+        (SERVER, vec!["--operator", "Olga"], 2, "a-z, 0-9"),
+        (SERVER, vec!["--chain", "/no.pem", "--key", "/no.key"], 1, "/no.pem"),
+        (SERVER, vec!["--listen", "192.0.2.1:1"], 1, "192.0.2.1:1"),
+        (CLIENT, vec![], 2, "subcommand"),
+        (CLIENT, vec!["send", "bob"], 2, "TEXT"),
+        (CLIENT, vec!["send", "Bob", "hello"], 2, "a-z, 0-9"),
+        (CLIENT, vec!["--ca", "/no.pem", "ping"], 1, "/no.pem"),
+        (CLIENT, vec!["--help"], 0, "mailbox register alice"),
+        (SERVER, vec!["--help"], 0, "Exit codes"),
+    ] {
+        let output =
+            Command::new(program).env("MAILBOX_DATA", &data).args(&arguments).output()?;
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+        assert!(text.contains(says), "{arguments:?}: {text}");
+    }
+    Ok(())
+}
