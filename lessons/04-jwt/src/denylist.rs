@@ -1,15 +1,18 @@
-//! Tokens that are refused before they expire, by their id.
+//! Tokens that are refused before they expire, by their issuer and id.
 //!
-//! The mistake this prevents: a list that grows for ever, or that forgets a token while the verifier
-//! would still accept it.
+//! The mistake this prevents: a list that grows for ever, or that forgets a token while a verifier would
+//! still accept it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
 use thiserror::Error;
 
-/// A list of token ids, of limited size. Shared by all verifiers of a service; several machines need
-/// one in a database that they share.
+use crate::claims::Claims;
+use crate::profile::MOST_LEEWAY;
+
+/// A list of tokens, of limited size. Shared by all verifiers of a service; several machines need one in
+/// a database that they share.
 #[derive(Debug)]
 pub struct DenyList {
     most: usize,
@@ -18,9 +21,11 @@ pub struct DenyList {
 
 #[derive(Debug, Default)]
 struct Entries {
-    ids: HashSet<String>,
-    /// The same ids by the second from which on they need not be remembered.
-    by_end: BTreeSet<(u64, String)>,
+    /// By issuer, then by id, which is unique for its issuer only (RFC 7519 section 4.1.7): the second
+    /// from which on it need not be remembered.
+    ends: HashMap<String, HashMap<String, u64>>,
+    /// The same, the first to end first.
+    by_end: BTreeSet<(u64, String, String)>,
 }
 
 /// The list is full of tokens that have not expired.
@@ -35,33 +40,37 @@ impl DenyList {
     }
 
     // ANCHOR: deny
-    /// Remembers an id until `end`, in seconds since 1970; forgets those whose time has come.
-    pub(crate) fn deny(&self, id: &str, end: u64, now: u64) -> Result<(), DenyListFull> {
+    /// Remembers a token for as long as any verifier could accept it, whatever its leeway. Forgets
+    /// those whose time has come.
+    pub(crate) fn deny<T>(
+        &self,
+        Claims { iss, jti, exp, .. }: &Claims<T>,
+        now: u64,
+    ) -> Result<(), DenyListFull> {
+        let end = exp.saturating_add(MOST_LEEWAY.as_secs());
         let mut entries = self.lock();
-        while entries.by_end.first().is_some_and(|(end, _)| *end <= now) {
-            if let Some((_, id)) = entries.by_end.pop_first() {
-                entries.ids.remove(&id);
+        entries.forget(now);
+        match entries.end(iss, jti) {
+            Some(later) if later >= end => return Ok(()),
+            Some(earlier) => entries.remove(earlier, iss, jti),
+            None if entries.by_end.len() >= self.most => {
+                return Err(DenyListFull(self.most));
             }
+            None => {}
         }
-        if entries.ids.contains(id) {
-            return Ok(());
-        }
-        if entries.ids.len() >= self.most {
-            return Err(DenyListFull(self.most));
-        }
-        entries.ids.insert(id.to_owned());
-        entries.by_end.insert((end, id.to_owned()));
+        entries.ends.entry(iss.clone()).or_default().insert(jti.clone(), end);
+        entries.by_end.insert((end, iss.clone(), jti.clone()));
         Ok(())
     }
     // ANCHOR_END: deny
 
-    pub(crate) fn has(&self, id: &str) -> bool {
-        self.lock().ids.contains(id)
+    pub(crate) fn has<T>(&self, claims: &Claims<T>) -> bool {
+        self.lock().end(&claims.iss, &claims.jti).is_some()
     }
 
     /// How many tokens it remembers.
     pub fn len(&self) -> usize {
-        self.lock().ids.len()
+        self.lock().by_end.len()
     }
 
     /// Whether it remembers none.
@@ -71,5 +80,29 @@ impl DenyList {
 
     fn lock(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Entries {
+    fn end(&self, iss: &str, jti: &str) -> Option<u64> {
+        self.ends.get(iss)?.get(jti).copied()
+    }
+
+    fn forget(&mut self, now: u64) {
+        while let Some((end, iss, jti)) = self.by_end.first().cloned()
+            && end <= now
+        {
+            self.remove(end, &iss, &jti);
+        }
+    }
+
+    fn remove(&mut self, end: u64, iss: &str, jti: &str) {
+        self.by_end.remove(&(end, iss.to_owned(), jti.to_owned()));
+        if let Some(ids) = self.ends.get_mut(iss) {
+            ids.remove(jti);
+            if ids.is_empty() {
+                self.ends.remove(iss);
+            }
+        }
     }
 }

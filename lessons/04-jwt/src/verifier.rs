@@ -213,25 +213,21 @@ impl Verifier {
             return Err(Reason::NotYet(nbf - now));
         }
         match &self.denied {
-            Some(denied) if denied.has(&claims.jti) => Err(Reason::Denied),
+            Some(denied) if denied.has(claims) => Err(Reason::Denied),
             _ => Ok(()),
         }
     }
     // ANCHOR_END: rules
 
-    /// Refuses a token from now on that it would accept: after a logout, or a theft. Remembered until
-    /// the last moment at which the token would have been accepted.
+    /// Refuses a token from now on that it would accept: after a logout, or a theft. Remembered for
+    /// [`MOST_LEEWAY`](crate::profile::MOST_LEEWAY) after it expires: so long a verifier that shares
+    /// the list could accept it.
     ///
     /// # Errors
     /// The list is full, or there is none: then its size is 0.
     pub fn deny<T>(&self, claims: &Claims<T>) -> Result<(), DenyListFull> {
         let nowhere = DenyList::new(0);
-        let end = claims.exp.saturating_add(self.profile.leeway);
-        self.denied.as_deref().unwrap_or(&nowhere).deny(
-            &claims.jti,
-            end,
-            self.clock.now(),
-        )
+        self.denied.as_deref().unwrap_or(&nowhere).deny(claims, self.clock.now())
     }
 }
 

@@ -760,8 +760,66 @@ fn a_denied_token_stays_denied_as_long_as_it_could_be_accepted() -> TestResult {
         verifier.verify::<NoMore>(token.expose()).err().map(|r| r.reason().clone()),
         Some(Reason::Expired(5))
     ));
+    // A verifier with the longest leeway may share the list.
+    let other = Claims { jti: "other".to_owned(), ..claims.clone() };
+    clock.advance(Duration::from_secs(719 - 605));
+    assert!(verifier.deny(&other).is_err());
+    clock.advance(Duration::from_secs(1));
+    verifier.deny(&other)?;
+    assert_eq!(denied.len(), 1, "the first has made room");
     let (_, without) = pair(secret_key(), &clock)?;
     assert!(without.deny(&claims).is_err(), "a verifier without a list says so");
+    Ok(())
+}
+
+#[test]
+fn a_list_that_is_shared_serves_the_verifier_with_the_longest_leeway() -> TestResult {
+    let (clock, list) = (Clock::settable(NOW), Arc::new(DenyList::new(9)));
+    let verifier = |leeway| -> Result<_, Box<dyn Error>> {
+        let profile = profile()?.leeway(Duration::from_secs(leeway))?;
+        let keys = KeySet::new([secret_key().verifying()])?;
+        Ok(Verifier::new(profile, keys, clock.clone()).with_deny_list(list.clone()))
+    };
+    let (strict, lax) = (verifier(5)?, verifier(120)?);
+    let issuer = Issuer::new(profile()?, secret_key(), clock.clone());
+    let (token, other) =
+        (issuer.issue("alice", &NoMore {})?, issuer.issue("bob", &NoMore {})?);
+    strict.deny(&strict.verify::<NoMore>(token.expose())?)?;
+    clock.advance(Duration::from_secs(610));
+    // To deny is when the list forgets.
+    lax.deny(&lax.verify::<NoMore>(other.expose())?)?;
+    let refused = lax.verify::<NoMore>(token.expose()).err().ok_or("refused")?;
+    assert_eq!(*refused.reason(), Reason::Denied);
+    Ok(())
+}
+
+#[test]
+fn an_id_on_the_list_is_of_its_issuer_and_keeps_its_later_end() -> TestResult {
+    let (clock, list) = (Clock::settable(NOW), Arc::new(DenyList::new(9)));
+    let (issuer, verifier) = pair(secret_key(), &clock)?;
+    let verifier = verifier.with_deny_list(list.clone());
+    let token = issuer.issue("alice", &NoMore {})?;
+    let claims = verifier.verify::<NoMore>(token.expose())?;
+    let elsewhere = Claims { iss: "https://evil.test".to_owned(), ..claims.clone() };
+    verifier.deny(&elsewhere)?;
+    assert!(verifier.verify::<NoMore>(token.expose()).is_ok(), "another issuer's id");
+    for (exp, expected) in [(claims.exp - 100, 2), (claims.exp, 2), (claims.exp - 50, 2)]
+    {
+        verifier.deny(&Claims { exp, ..claims.clone() })?;
+        assert_eq!(list.len(), expected);
+    }
+    let refused = verifier.verify::<NoMore>(token.expose()).err().ok_or("refused")?;
+    assert_eq!(*refused.reason(), Reason::Denied);
+    clock.advance(Duration::from_secs(719));
+    let other =
+        Claims { jti: "other".to_owned(), exp: claims.exp + 600, ..claims.clone() };
+    verifier.deny(&other)?;
+    assert_eq!(list.len(), 3, "nothing is forgotten before the later end");
+    clock.advance(Duration::from_secs(1));
+    verifier.deny(&other)?;
+    assert_eq!(list.len(), 1);
+    verifier.deny(&claims)?;
+    assert_eq!(list.len(), 2, "what was forgotten is listed anew");
     Ok(())
 }
 
