@@ -33,6 +33,13 @@ impl Clock {
         }
     }
 
+    /// Sets a settable clock, back if need be. The system's is not set.
+    pub fn set(&self, now: u64) {
+        if let Some(clock) = &self.0 {
+            clock.store(now, Ordering::SeqCst);
+        }
+    }
+
     /// Moves a settable clock on, by whole seconds. The system's is not moved.
     pub fn advance(&self, by: Duration) {
         if let Some(now) = &self.0 {

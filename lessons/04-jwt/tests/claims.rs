@@ -23,7 +23,7 @@ use jwt::lab::forge;
 use jwt::lab::stage::{AUDIENCE, ISSUER, NOW, Scope, pair, profile};
 use jwt::profile::{MOST_LEEWAY, Profile, ProfileError, TokenType};
 use jwt::refresh::{LoginError, RefreshLimits, RefreshReason, RefreshStore};
-use jwt::remote::{Freshness, RemoteVerifier};
+use jwt::remote::{Freshness, FreshnessError, RemoteVerifier};
 use jwt::verifier::{LONGEST_TOKEN, Reason, Refused, Verifier};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -576,6 +576,20 @@ fn a_key_set_from_elsewhere_is_read_strictly() -> TestResult {
     Ok(())
 }
 
+fn remote_of<F, R>(clock: &Clock, denied: Arc<DenyList>, fetch: F) -> RemoteVerifier<F>
+where
+    F: Fn() -> R + Send + Sync + 'static,
+    R: Future<Output = Result<KeySet, ()>> + Send + 'static,
+{
+    let profile = profile().expect("a profile");
+    RemoteVerifier::new(profile, clock.clone(), Freshness::default(), denied, fetch)
+}
+
+/// Whether it is still waiting after a moment.
+async fn waits<T>(verifying: impl Future<Output = T>) -> bool {
+    tokio::time::timeout(Duration::from_millis(10), verifying).await.is_err()
+}
+
 /// A verifier of keys from `sets`, one set a fetch, and how often it fetched.
 fn remote(
     clock: &Clock,
@@ -626,6 +640,251 @@ async fn a_flood_of_unknown_key_ids_is_one_fetch() -> TestResult {
     let token = forge::hs256(&SECRET, &forge::unsigned(&header, &claims));
     assert_eq!(verify(&token).await, Err(Reason::UnknownKey));
     assert_eq!(fetches.load(Ordering::SeqCst), 2, "one look in 30 seconds");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_flood_at_once_is_one_fetch_too() -> TestResult {
+    let clock = Clock::settable(NOW);
+    let set = KeySet::new([SigningKey::ed25519(id())?.verifying()])?;
+    let fetches = Arc::new(AtomicUsize::new(0));
+    let counted = fetches.clone();
+    let verifier = remote_of(&clock, Arc::new(DenyList::new(1)), move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let set = set.clone();
+        async move {
+            tokio::task::yield_now().await;
+            Ok(set)
+        }
+    });
+    for expected in [1, 2] {
+        let flood: Vec<_> = (0..200)
+            .map(|number| {
+                let (header, claims) = of_the_issuer();
+                let mut header = header;
+                header["kid"] = json!(format!("kid-{number}"));
+                let token = forge::hs256(&SECRET, &forge::unsigned(&header, &claims));
+                let verifier = verifier.clone();
+                tokio::spawn(async move { verifier.verify::<NoMore>(&token).await })
+            })
+            .collect();
+        for verified in flood {
+            let refused = verified.await?.err().ok_or("refused")?;
+            assert_eq!(*refused.reason(), Reason::UnknownKey);
+        }
+        assert_eq!(fetches.load(Ordering::SeqCst), expected);
+        clock.advance(Duration::from_secs(30));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_set_that_cannot_be_fetched_is_not_asked_for_at_once_again() {
+    let clock = Clock::settable(NOW);
+    let (verify, fetches) = remote(&clock, vec![]);
+    for _ in 0..3 {
+        assert_eq!(verify("a.b.c").await, Err(Reason::NoKeys));
+    }
+    assert_eq!(fetches.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn keys_are_fetched_anew_after_five_minutes() -> TestResult {
+    let clock = Clock::settable(NOW);
+    let set = KeySet::new([secret_key().verifying()])?;
+    let (verify, fetches) = remote(&clock, vec![Some(set.clone()), Some(set)]);
+    for (advance, expected) in [(0, 1), (299, 1), (1, 2)] {
+        clock.advance(Duration::from_secs(advance));
+        let _ = verify("a.b.c").await;
+        assert_eq!(fetches.load(Ordering::SeqCst), expected);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_second_client_finds_the_keys_of_a_slow_fetch_and_they_are_as_old_as_the_question()
+-> TestResult {
+    let (clock, fetches) = (Clock::settable(NOW), Arc::new(AtomicUsize::new(0)));
+    let set = KeySet::new([secret_key().verifying()])?;
+    let (slow, counted) = (clock.clone(), fetches.clone());
+    let verifier = remote_of(&clock, Arc::new(DenyList::new(1)), move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let (set, slow) = (set.clone(), slow.clone());
+        async move {
+            tokio::task::yield_now().await;
+            slow.advance(Duration::from_secs(31));
+            Ok(set)
+        }
+    });
+    let _ = tokio::join!(verifier.verify::<NoMore>("a"), verifier.verify::<NoMore>("b"));
+    assert_eq!(fetches.load(Ordering::SeqCst), 1, "the second finds the first one's");
+    let (mut header, claims) = of_the_issuer();
+    header["kid"] = json!("unknown");
+    let unknown = forge::hs256(&SECRET, &forge::unsigned(&header, &claims));
+    let verify = || verifier.verify::<NoMore>(&unknown);
+    let _ = tokio::join!(verify(), verify());
+    assert_eq!(fetches.load(Ordering::SeqCst), 2, "with a key that is unknown, too");
+    clock.advance(Duration::from_secs(300 - 31));
+    let _ = verifier.verify::<NoMore>("a").await;
+    assert_eq!(fetches.load(Ordering::SeqCst), 3, "keys are as old as the question");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_bad_signature_of_a_known_key_is_no_reason_to_fetch() -> TestResult {
+    let clock = Clock::settable(NOW);
+    let set = KeySet::new([secret_key().verifying()])?;
+    let (verify, fetches) = remote(&clock, vec![Some(set)]);
+    let _ = verify("a.b.c").await;
+    clock.advance(Duration::from_secs(30));
+    let (header, claims) = of_the_issuer();
+    let unsigned = forge::unsigned(&header, &claims);
+    assert_eq!(verify(&format!("{unsigned}.!")).await, Err(Reason::Signature));
+    assert_eq!(fetches.load(Ordering::SeqCst), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn clients_that_go_away_leave_nothing_behind_but_one_fetch() {
+    let verifier = remote_of(
+        &Clock::settable(NOW),
+        Arc::new(DenyList::new(1)),
+        std::future::pending,
+    );
+    for _ in 0..20 {
+        assert!(waits(verifier.verify::<NoMore>("a")).await);
+    }
+    assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), 1);
+}
+
+/// Keys come once; every later fetch ends as `later` says.
+fn once<L, R>(
+    set: KeySet,
+    later: L,
+) -> impl Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<KeySet, ()>> + Send>>
++ Send
++ Sync
++ 'static
+where
+    L: Fn() -> R + Send + Sync + 'static,
+    R: Future<Output = Result<KeySet, ()>> + Send + 'static,
+{
+    let first = std::sync::atomic::AtomicBool::new(true);
+    move || {
+        let set = set.clone();
+        match first.swap(false, Ordering::SeqCst) {
+            true => Box::pin(async move { Ok(set) }),
+            false => Box::pin(later()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn while_an_issuer_is_slow_the_keys_that_are_there_serve() -> TestResult {
+    let (clock, key) = (Clock::settable(NOW), secret_key());
+    let fetch = once(KeySet::new([key.verifying()])?, std::future::pending);
+    let (issuer, _) = pair(key, &clock)?;
+    let verifier = remote_of(&clock, Arc::new(DenyList::new(1)), fetch);
+    let token = || issuer.issue("alice", &NoMore {});
+    verifier.verify::<NoMore>(token()?.expose()).await?;
+    clock.advance(Duration::from_secs(300));
+    assert!(waits(verifier.verify::<NoMore>(token()?.expose())).await, "it fetches");
+    let another = token()?;
+    let at_once = verifier.verify::<NoMore>(another.expose());
+    assert!(tokio::time::timeout(Duration::from_millis(10), at_once).await?.is_ok());
+    // Too old, they serve no more.
+    clock.advance(Duration::from_secs(3300));
+    assert!(waits(verifier.verify::<NoMore>(token()?.expose())).await);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_fetch_that_panics_leaves_the_keys_that_are_there() -> TestResult {
+    let (clock, key) = (Clock::settable(NOW), secret_key());
+    let fetch =
+        once(KeySet::new([key.verifying()])?, || async { panic!("in the fetch") });
+    let (issuer, _) = pair(key, &clock)?;
+    let verifier = remote_of(&clock, Arc::new(DenyList::new(1)), fetch);
+    for _ in 0..3 {
+        let token = issuer.issue("alice", &NoMore {})?;
+        assert!(verifier.verify::<NoMore>(token.expose()).await.is_ok());
+        clock.advance(Duration::from_secs(300));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_makes_no_key_young_again() -> TestResult {
+    let (clock, key) = (Clock::settable(NOW), secret_key());
+    let set = KeySet::new([key.verifying()])?;
+    let fetch = once(set, || std::future::ready(Err(())));
+    let (issuer, _) = pair(key, &clock)?;
+    let verifier = remote_of(&clock, Arc::new(DenyList::new(1)), fetch);
+    verifier.verify::<NoMore>(issuer.issue("alice", &NoMore {})?.expose()).await?;
+    clock.set(NOW - 86_400);
+    let token = issuer.issue("alice", &NoMore {})?;
+    let refused =
+        verifier.verify::<NoMore>(token.expose()).await.err().ok_or("refused")?;
+    assert_eq!(*refused.reason(), Reason::NoKeys);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_does_not_stop_the_fetches() -> TestResult {
+    let (clock, key) = (Clock::settable(NOW), secret_key());
+    let set = KeySet::new([key.verifying()])?;
+    let (issuer, _) = pair(key, &clock)?;
+    let (verify, fetches) = remote(&clock, vec![Some(set.clone()), Some(set)]);
+    assert_eq!(verify(issuer.issue("alice", &NoMore {})?.expose()).await, Ok(()));
+    clock.set(NOW - 86_400);
+    assert_eq!(verify(issuer.issue("alice", &NoMore {})?.expose()).await, Ok(()));
+    assert_eq!(fetches.load(Ordering::SeqCst), 2);
+    Ok(())
+}
+
+#[test]
+fn a_freshness_has_a_pause_and_an_order() {
+    let new = |times: [u64; 3]| {
+        let [pause, renew, forget] = times.map(Duration::from_millis);
+        Freshness::new(pause, renew, forget)
+    };
+    assert_eq!(new([30_000, 300_000, 3_600_000]), Ok(Freshness::default()));
+    assert!(new([1000, 1000, 1000]).is_ok());
+    assert_eq!(new([999, 1000, 1000]), Err(FreshnessError::NoPause));
+    assert_eq!(new([2000, 1000, 3000]), Err(FreshnessError::Order));
+    assert_eq!(new([1000, 3000, 2000]), Err(FreshnessError::Order));
+}
+
+#[tokio::test]
+async fn a_verifier_with_fetched_keys_denies_and_binds_as_the_other_does() -> TestResult {
+    let (clock, key, list) =
+        (Clock::settable(NOW), secret_key(), Arc::new(DenyList::new(2)));
+    let set = KeySet::new([key.verifying()])?;
+    let (issuer, local) = pair(key, &clock)?;
+    let local = local.with_deny_list(list.clone());
+    let remote = remote_of(&clock, list, move || std::future::ready(Ok(set.clone())));
+    let reason = |refused: Result<Claims, Refused>| {
+        refused.err().map(|refused| refused.reason().clone())
+    };
+    let (first, second) =
+        (issuer.issue("alice", &NoMore {})?, issuer.issue("alice", &NoMore {})?);
+    local.deny(&local.verify::<NoMore>(first.expose())?)?;
+    assert_eq!(reason(remote.verify(first.expose()).await), Some(Reason::Denied));
+    remote.deny(&remote.verify::<NoMore>(second.expose()).await?)?;
+    assert_eq!(reason(local.verify(second.expose())), Some(Reason::Denied));
+
+    let ca = shared::LabCa::new("Lab")?;
+    let alices = ca.leaf("alice.test").for_clients().issue()?.leaf_der();
+    let mallorys = ca.leaf("mallory.test").for_clients().issue()?.leaf_der();
+    let holder = Confirmation::of_certificate(&alices);
+    let bound = issuer.issue_bound("alice", holder, &NoMore {})?;
+    assert!(remote.verify_bound::<NoMore>(bound.expose(), &alices).await.is_ok());
+    for refused in [
+        remote.verify_bound(bound.expose(), &mallorys).await,
+        remote.verify(bound.expose()).await,
+    ] {
+        assert_eq!(reason(refused), Some(Reason::NotTheHolder));
+    }
     Ok(())
 }
 
