@@ -12,7 +12,6 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -26,29 +25,42 @@ const LENGTH: usize = (FAMILY + SECRET) / 3 * 4;
 type FamilyId = [u8; FAMILY];
 type Hash = [u8; 32];
 
-/// What refresh tokens may cost.
+/// What refresh tokens may cost. Each is remembered by a hash of 32 bytes, by which its reuse is
+/// noticed; so memory is bounded by `hashes` and `logins`.
 #[derive(Clone, Copy, Debug)]
 pub struct RefreshLimits {
     /// Unused for so long, the login is over.
     pub idle: Duration,
     /// After so long it is over, however busy.
     pub login: Duration,
-    /// Refreshes of one login. Each leaves 32 bytes, by which its reuse is noticed.
+    /// Refreshes of one login.
     pub refreshes: usize,
+    /// Logins at once, of one subject.
+    pub logins_of_one: usize,
     /// Logins at once, of all subjects.
     pub logins: usize,
+    /// Tokens that are remembered, of all logins.
+    pub hashes: usize,
 }
 
 impl Default for RefreshLimits {
-    /// A day, 30 days, 4,096 refreshes, 100,000 logins.
+    /// A day, 30 days, 5,000 refreshes (one each ten minutes are 4,320 in 30 days), 100 logins of one
+    /// subject, 100,000 in all, 5 million hashes: 160 MB, and up to 320 with what vectors reserve.
     fn default() -> Self {
         let day = Duration::from_secs(24 * 60 * 60);
-        Self { idle: day, login: 30 * day, refreshes: 4096, logins: 100_000 }
+        Self {
+            idle: day,
+            login: 30 * day,
+            refreshes: 5000,
+            logins_of_one: 100,
+            logins: 100_000,
+            hashes: 5_000_000,
+        }
     }
 }
 
 /// A refresh token. Whoever has it can use it, once; so it is not printed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct RefreshToken(Zeroizing<String>);
 
 impl RefreshToken {
@@ -98,6 +110,9 @@ pub enum RefreshReason {
     /// [`RefreshLimits::refreshes`]
     #[error("too many refreshes: log in again")]
     TooMany,
+    /// [`RefreshLimits::hashes`]: the next login makes room.
+    #[error("too many tokens are remembered: log in again")]
+    Full,
     /// The system has no random bytes.
     #[error("the system gave no random bytes")]
     NoRandom,
@@ -109,6 +124,12 @@ pub enum LoginError {
     /// [`RefreshLimits::logins`]
     #[error("expected at most {0} logins at once")]
     Full(usize),
+    /// [`RefreshLimits::hashes`]
+    #[error("expected at most {0} refresh tokens that are remembered")]
+    FullOfHashes(usize),
+    /// [`RefreshLimits::logins_of_one`]
+    #[error("expected at most {0} logins of one subject at once")]
+    TooManyOfOne(usize),
     /// The system has no random bytes.
     #[error("the system gave no random bytes")]
     NoRandom,
@@ -123,8 +144,7 @@ pub struct Refreshed {
     pub token: RefreshToken,
 }
 
-/// All tokens that descend from one login. It can be stored: it holds hashes, not tokens.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// All tokens that descend from one login. It holds hashes: no token can be read from it.
 struct Family {
     subject: String,
     /// Seconds since 1970.
@@ -135,18 +155,24 @@ struct Family {
     given: Vec<Hash>,
 }
 
+#[derive(Default)]
+struct Logins {
+    families: HashMap<FamilyId, Family>,
+    /// How many hashes they hold together.
+    hashes: usize,
+}
+
 /// The refresh tokens of a service, in memory: after a restart everybody logs in again.
-#[derive(Debug)]
 pub struct RefreshStore {
     clock: Clock,
     limits: RefreshLimits,
-    families: Mutex<HashMap<FamilyId, Family>>,
+    logins: Mutex<Logins>,
 }
 
 impl RefreshStore {
     /// An empty store.
     pub fn new(limits: RefreshLimits, clock: Clock) -> Self {
-        Self { clock, limits, families: Mutex::default() }
+        Self { clock, limits, logins: Mutex::default() }
     }
 
     /// The first token of a login, whose password or other proof you have just checked.
@@ -157,18 +183,28 @@ impl RefreshStore {
         let id: FamilyId = random().ok_or(LoginError::NoRandom)?;
         let (token, hash) = token(id).ok_or(LoginError::NoRandom)?;
         let now = self.clock.now();
-        let mut families = self.lock();
-        if families.len() >= self.limits.logins {
-            families.retain(|_, family| !self.is_over(family, now));
+        let RefreshLimits { logins: most, logins_of_one, hashes, .. } = self.limits;
+        let mut logins = self.lock();
+        if logins.families.len() >= most || logins.hashes >= hashes {
+            self.make_room(&mut logins, now);
         }
-        if families.len() >= self.limits.logins {
-            return Err(LoginError::Full(self.limits.logins));
+        if logins.families.len() >= most {
+            return Err(LoginError::Full(most));
+        }
+        if logins.hashes >= hashes {
+            return Err(LoginError::FullOfHashes(hashes));
+        }
+        let theirs =
+            |family: &&Family| family.subject == subject && self.is_alive(family, now);
+        if logins.families.values().filter(theirs).count() >= logins_of_one {
+            return Err(LoginError::TooManyOfOne(logins_of_one));
         }
         let subject = subject.to_owned();
         let (began, last_used) = (now, now);
         let family =
             Family { subject, began, last_used, ended: false, given: vec![hash] };
-        families.insert(id, family);
+        logins.families.insert(id, family);
+        logins.hashes += 1;
         Ok(token)
     }
 
@@ -182,7 +218,8 @@ impl RefreshStore {
         let (id, hash) =
             parse(presented).ok_or(RefreshRefused(RefreshReason::Malformed))?;
         // The whole decision under one lock: of two uses at once, one is the first.
-        let mut families = self.lock();
+        let mut logins = self.lock();
+        let Logins { families, hashes } = &mut *logins;
         let known = families.get_mut(&id).filter(|family| family.given.contains(&hash));
         let family = known.ok_or(RefreshRefused(RefreshReason::Unknown))?;
         let now = self.clock.now();
@@ -195,6 +232,8 @@ impl RefreshStore {
             Some(RefreshReason::Reused)
         } else if family.given.len() > self.limits.refreshes {
             Some(RefreshReason::TooMany)
+        } else if *hashes >= self.limits.hashes {
+            Some(RefreshReason::Full)
         } else {
             None
         };
@@ -203,6 +242,7 @@ impl RefreshStore {
         }
         let (token, next) = token(id).ok_or(RefreshRefused(RefreshReason::NoRandom))?;
         family.given.push(next);
+        *hashes += 1;
         family.last_used = now;
         Ok(Refreshed { subject: family.subject.clone(), token })
     }
@@ -211,29 +251,55 @@ impl RefreshStore {
     /// Ends the login that a token belongs to: logout. A token of no login changes nothing.
     pub fn log_out(&self, presented: &str) {
         if let Some((id, hash)) = parse(presented)
-            && let Some(family) = self.lock().get_mut(&id)
+            && let Some(family) = self.lock().families.get_mut(&id)
             && family.given.contains(&hash)
         {
             family.ended = true;
         }
     }
 
-    /// Ends every login of a subject: after a change of the password. Returns how many.
+    /// Ends every login of a subject: after a change of the password. Returns how many. Access tokens
+    /// that were issued before live on, for their minutes.
     pub fn log_out_everywhere(&self, subject: &str) -> usize {
-        let mut families = self.lock();
+        let mut logins = self.lock();
         let theirs = |family: &&mut Family| family.subject == subject && !family.ended;
-        families.values_mut().filter(theirs).map(|family| family.ended = true).count()
+        logins
+            .families
+            .values_mut()
+            .filter(theirs)
+            .map(|family| family.ended = true)
+            .count()
     }
 
-    /// Over by time. What is over can be forgotten: none of its tokens is accepted, ever.
+    /// Forgets the logins of which no token is accepted, ever.
+    fn make_room(&self, logins: &mut Logins, now: u64) {
+        logins.families.retain(|_, family| self.is_alive(family, now));
+        logins.hashes = logins.families.values().map(|of| of.given.len()).sum();
+    }
+
+    fn is_alive(&self, family: &Family, now: u64) -> bool {
+        !family.ended && !self.is_over(family, now)
+    }
+
+    /// Over by time.
     fn is_over(&self, family: &Family, now: u64) -> bool {
         let RefreshLimits { idle, login, .. } = self.limits;
         now >= family.last_used.saturating_add(idle.as_secs())
             || now >= family.began.saturating_add(login.as_secs())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<FamilyId, Family>> {
-        self.families.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    fn lock(&self) -> MutexGuard<'_, Logins> {
+        self.logins.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl fmt::Debug for RefreshStore {
+    /// How many logins: not whose.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RefreshStore")
+            .field("limits", &self.limits)
+            .field("logins", &self.lock().families.len())
+            .finish()
     }
 }
 

@@ -22,7 +22,9 @@ use jwt::lab::dictionary::search;
 use jwt::lab::forge;
 use jwt::lab::stage::{AUDIENCE, ISSUER, NOW, Scope, pair, profile};
 use jwt::profile::{MOST_LEEWAY, Profile, ProfileError, TokenType};
-use jwt::refresh::{LoginError, RefreshLimits, RefreshReason, RefreshStore};
+use jwt::refresh::{
+    LoginError, RefreshLimits, RefreshReason, RefreshStore, RefreshToken,
+};
 use jwt::remote::{Freshness, FreshnessError, RemoteVerifier};
 use jwt::verifier::{LONGEST_TOKEN, Reason, Refused, Verifier};
 use proptest::prelude::*;
@@ -418,7 +420,9 @@ fn tokens_and_keys_are_not_printed() -> TestResult {
         "{key:?} {:?} {issuer:?} {verifier:?} {token:?} {refresh:?} {store:?}",
         key.verifying()
     );
-    for hidden in [secret.as_str(), "[7, 7", "07, 07", token.expose(), refresh.expose()] {
+    let hidden =
+        [secret.as_str(), "[7, 7", "07, 07", token.expose(), refresh.expose(), "alice"];
+    for hidden in hidden {
         assert!(!printed.contains(hidden), "{hidden} in {printed}");
     }
     Ok(())
@@ -954,10 +958,17 @@ fn of_two_uses_of_a_refresh_token_at_once_one_succeeds() -> TestResult {
 fn a_refresh_token_is_of_its_login_alone() -> TestResult {
     let store = RefreshStore::new(RefreshLimits::default(), Clock::settable(NOW));
     let (alice, bob) = (store.log_in("alice")?, store.log_in("bob")?);
-    // Bob's family, Alice's secret.
-    let mixed = format!("{}{}", &bob.expose()[..20], &alice.expose()[20..]);
-    let refused = store.refresh(&mixed).map_err(|refused| refused.reason());
-    assert_eq!(refused.err(), Some(RefreshReason::Unknown));
+    let bytes = |token: &RefreshToken| BASE64_URL_SAFE_NO_PAD.decode(token.expose());
+    // Bob's family, which is 16 bytes, with Alice's secret, and with one of zeros.
+    for secret in [&bytes(&alice)?[16..], &[0; 32]] {
+        let mixed = [&bytes(&bob)?[..16], secret].concat();
+        let mixed = BASE64_URL_SAFE_NO_PAD.encode(mixed);
+        store.log_out(&mixed);
+        let refused = store.refresh(&mixed).map_err(|refused| refused.reason());
+        assert_eq!(refused.err(), Some(RefreshReason::Unknown));
+    }
+    let longer = store.refresh(&"a".repeat(68)).map_err(|refused| refused.reason());
+    assert_eq!(longer.err(), Some(RefreshReason::Malformed));
     assert_eq!(store.refresh(bob.expose())?.subject, "bob", "and Bob is not disturbed");
     store.log_out(alice.expose());
     let ended = store.refresh(alice.expose()).map_err(|refused| refused.reason());
@@ -971,6 +982,7 @@ fn a_new_password_ends_all_logins_of_its_owner() -> TestResult {
     let (first, second) = (store.log_in("alice")?, store.log_in("alice")?);
     let bob = store.log_in("bob")?;
     assert_eq!(store.log_out_everywhere("alice"), 2);
+    assert_eq!(store.log_out_everywhere("alice"), 0, "what is ended is not ended again");
     assert!(
         store.refresh(first.expose()).is_err() && store.refresh(second.expose()).is_err()
     );
@@ -993,6 +1005,71 @@ fn logins_and_refreshes_are_limited() -> TestResult {
     clock.advance(limits.idle);
     assert!(store.log_in("bob").is_ok(), "what is over makes room");
     Ok(())
+}
+
+#[test]
+fn a_login_that_was_ended_makes_room() -> TestResult {
+    let limits = RefreshLimits { logins: 1, ..RefreshLimits::default() };
+    let store = RefreshStore::new(limits, Clock::settable(NOW));
+    store.log_out(store.log_in("mallory")?.expose());
+    assert!(store.log_in("alice").is_ok());
+    Ok(())
+}
+
+#[test]
+fn one_subject_cannot_have_all_logins() -> TestResult {
+    let clock = Clock::settable(NOW);
+    let limits = RefreshLimits { logins_of_one: 2, ..RefreshLimits::default() };
+    let store = RefreshStore::new(limits, clock.clone());
+    let first = store.log_in("mallory")?;
+    store.log_in("mallory")?;
+    assert_eq!(store.log_in("mallory").err(), Some(LoginError::TooManyOfOne(2)));
+    assert!(store.log_in("alice").is_ok());
+    store.log_out(first.expose());
+    assert!(store.log_in("mallory").is_ok());
+    clock.advance(limits.idle);
+    assert!(store.log_in("mallory").is_ok(), "what is over does not count");
+    Ok(())
+}
+
+#[test]
+fn the_hashes_of_a_store_are_limited() -> TestResult {
+    let limits = RefreshLimits { hashes: 3, ..RefreshLimits::default() };
+    let store = RefreshStore::new(limits, Clock::settable(NOW));
+    let (alice, bob) = (store.log_in("alice")?, store.log_in("bob")?);
+    let bob = store.refresh(bob.expose())?.token;
+    assert_eq!(store.log_in("carol").err(), Some(LoginError::FullOfHashes(3)));
+    let full = store.refresh(alice.expose()).map_err(|refused| refused.reason());
+    assert_eq!(full.err(), Some(RefreshReason::Full));
+    store.log_out(bob.expose());
+    let carol = store.log_in("carol")?;
+    assert!(store.refresh(carol.expose()).is_ok(), "two are left, and one comes");
+    assert!(store.refresh(alice.expose()).is_err(), "again full");
+    Ok(())
+}
+
+#[test]
+fn a_login_is_over_when_it_is_unused_or_old_and_not_before() -> TestResult {
+    let (clock, limits) = (Clock::settable(NOW), RefreshLimits::default());
+    let store = RefreshStore::new(limits, clock.clone());
+    let (idle, mut busy) = (store.log_in("a")?, store.log_in("b")?);
+    for _ in 0..30 {
+        clock.advance(limits.idle - Duration::from_secs(1));
+        busy = store.refresh(busy.expose())?.token;
+    }
+    // 30 seconds short of 30 days.
+    clock.advance(Duration::from_secs(30));
+    for over in [&idle, &busy] {
+        let refused = store.refresh(over.expose()).map_err(|refused| refused.reason());
+        assert_eq!(refused.err(), Some(RefreshReason::Expired));
+    }
+    Ok(())
+}
+
+#[test]
+fn the_defaults_allow_a_refresh_each_ten_minutes_for_thirty_days() {
+    let limits = RefreshLimits::default();
+    assert!(limits.refreshes as u64 > limits.login.as_secs() / 600);
 }
 
 #[test]
