@@ -53,7 +53,7 @@ pub struct Claims<T = NoMore> {
 pub struct NoMore {}
 
 /// A claim that is there has a value: `null` is of the wrong type.
-fn there<'de, D, V>(deserializer: D) -> Result<Option<V>, D::Error>
+pub(crate) fn there<'de, D, V>(deserializer: D) -> Result<Option<V>, D::Error>
 where
     D: Deserializer<'de>,
     V: Deserialize<'de>,

@@ -16,9 +16,10 @@ use crate::claims::{Claims, REGISTERED};
 use crate::clock::Clock;
 use crate::keys::{SigningKey, VerifyingKey};
 use crate::profile::Profile;
+use crate::verifier::LONGEST_TOKEN;
 
 /// A signed token. Whoever has it can use it, so it is not printed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Token(Zeroizing<String>);
 
 impl Token {
@@ -46,6 +47,11 @@ pub enum IssueError {
     /// Your own claims are no JSON object.
     #[error("expected claims that are a JSON object")]
     NotAnObject,
+    /// No verifier would look at it.
+    #[error(
+        "expected a token of at most {LONGEST_TOKEN} bytes, got {0}: put less into it"
+    )]
+    TooLong(usize),
     /// The system has no random bytes for the token's id.
     #[error("the system gave no random bytes")]
     NoRandom,
@@ -130,7 +136,11 @@ impl Issuer {
         header.typ = Some(self.profile.kind.as_str().to_owned());
         header.kid = Some(self.key.id().to_string());
         let token = jsonwebtoken::encode(&header, &claims, &self.key.encoding);
-        Ok(Token(Zeroizing::new(token.map_err(IssueError::Signing)?)))
+        let token = Zeroizing::new(token.map_err(IssueError::Signing)?);
+        match token.len() {
+            0..=LONGEST_TOKEN => Ok(Token(token)),
+            longer => Err(IssueError::TooLong(longer)),
+        }
     }
     // ANCHOR_END: sign
 }

@@ -2,22 +2,24 @@
 //! 7517 section 5).
 //!
 //! The mistakes this prevents: a secret that is published, two keys of one id, a key without an
-//! algorithm of its own.
+//! algorithm of its own, a set without keys that replaces a good one.
 
 use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::keys::{Algorithm, KeyError, KeyId, P256_POINT, VerifyingKey};
+use crate::keys::{Algorithm, KeyId, VerifyingKey};
 
 /// The most keys in a set: an issuer has two while it rotates.
 pub const MOST_KEYS: usize = 16;
 /// The longest JWKS that is read, in bytes.
 pub const LONGEST_JWKS: usize = 64 * 1024;
+/// An Ed25519 key, or a coordinate of P-256, in bytes.
+const COORDINATE: usize = 32;
 
 /// Keys by their ids, each with its algorithm.
 #[derive(Clone, Debug, Default)]
@@ -46,15 +48,9 @@ pub enum KeySetError {
         /// From 1.
         column: usize,
     },
-    /// A key that is none.
-    #[error("the key {id} cannot be used")]
-    Key {
-        /// Which of them.
-        id: String,
-        /// Why.
-        #[source]
-        error: KeyError,
-    },
+    /// Every key was left out, or there was none.
+    #[error("expected a key for EdDSA or ES256 with an id, got none that can be used")]
+    NoKey,
 }
 
 /// A public key as JSON (RFC 7517 section 4; RFC 7518 section 6.2; RFC 8037 section 2).
@@ -71,26 +67,10 @@ struct PublicJwk {
     kid: String,
 }
 
-/// What is read of a key from elsewhere. Members that are not named here are ignored (RFC 7517 section
-/// 4).
-#[derive(Deserialize)]
-struct ForeignJwk {
-    kty: String,
-    crv: Option<String>,
-    x: Option<String>,
-    y: Option<String>,
-    #[serde(rename = "use")]
-    usage: Option<String>,
-    alg: Option<String>,
-    kid: Option<String>,
-    /// The secret part of a key pair, or a shared secret.
-    d: Option<IgnoredAny>,
-    k: Option<IgnoredAny>,
-}
-
+/// What an issuer published. Each key may have members that nobody here knows (RFC 7517 section 4).
 #[derive(Deserialize)]
 struct ForeignSet {
-    keys: Vec<ForeignJwk>,
+    keys: Vec<Map<String, Value>>,
 }
 
 impl KeySet {
@@ -141,8 +121,9 @@ impl KeySet {
     /// Reads what an issuer published. It decides who is believed: fetch it over HTTPS from the
     /// issuer's own address, never from one that a token names (RFC 8725 section 3.10).
     ///
-    /// Keys for encryption and of kinds that this library does not use are left out (RFC 7517 section
-    /// 5); a secret refuses the set.
+    /// Keys that cannot be used are left out: for encryption, of another kind, without an id, malformed
+    /// (RFC 7517 section 5). A secret refuses the set, two keys of one id do, and so does a set of
+    /// which nothing is left: the keys that you have are better.
     ///
     /// # Errors
     /// See [`KeySetError`].
@@ -156,8 +137,12 @@ impl KeySet {
         if set.keys.len() > MOST_KEYS {
             return Err(KeySetError::TooMany);
         }
-        let keys = set.keys.iter().filter_map(|jwk| verifying_key(jwk).transpose());
-        Self::new(keys.collect::<Result<Vec<_>, _>>()?)
+        if let Some(jwk) = set.keys.iter().find(|jwk| is_secret(jwk)) {
+            let id = member(jwk, "kid").unwrap_or("without an id");
+            return Err(KeySetError::Secret(id.escape_default().take(64).collect()));
+        }
+        let keys = Self::new(set.keys.iter().filter_map(verifying_key))?;
+        if keys.0.is_empty() { Err(KeySetError::NoKey) } else { Ok(keys) }
     }
     // ANCHOR_END: read
 }
@@ -167,7 +152,7 @@ fn public_jwk(key: &VerifyingKey, public: &[u8]) -> PublicJwk {
     let (kty, crv, x, y) = match key.algorithm {
         Algorithm::Es256 => {
             // Byte 0 says that the point is not compressed.
-            let (x, y) = public[1..].split_at((P256_POINT - 1) / 2);
+            let (x, y) = public[1..].split_at(COORDINATE);
             ("EC", "P-256", encode(x), Some(encode(y)))
         }
         _ => ("OKP", "Ed25519", encode(public), None),
@@ -176,34 +161,45 @@ fn public_jwk(key: &VerifyingKey, public: &[u8]) -> PublicJwk {
     PublicJwk { kty, crv, x, y, usage: "sig", alg, kid }
 }
 
-/// The key, if it is one for the signatures that this library verifies.
-fn verifying_key(jwk: &ForeignJwk) -> Result<Option<VerifyingKey>, KeySetError> {
-    let id = jwk.kid.as_deref().unwrap_or("without an id");
-    if jwk.kty == "oct" || jwk.d.is_some() || jwk.k.is_some() {
-        return Err(KeySetError::Secret(id.escape_default().take(64).collect()));
-    }
-    let algorithm = match (jwk.kty.as_str(), jwk.crv.as_deref(), jwk.alg.as_deref()) {
-        ("OKP", Some("Ed25519"), None | Some("EdDSA" | "Ed25519")) => Algorithm::EdDsa,
-        ("EC", Some("P-256"), None | Some("ES256")) => Algorithm::Es256,
-        _ => return Ok(None),
+fn member<'a>(jwk: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    jwk.get(name)?.as_str()
+}
+
+/// The secret part of a key pair, or a shared secret.
+fn is_secret(jwk: &Map<String, Value>) -> bool {
+    let there = |name| jwk.get(name).is_some_and(|value| !value.is_null());
+    member(jwk, "kty") == Some("oct") || there("d") || there("k")
+}
+
+/// The key, if it is one for the signatures that this library verifies. `Ed25519` as its algorithm (RFC
+/// 9864) is another name than tokens have here, so such a key is left out.
+fn verifying_key(jwk: &Map<String, Value>) -> Option<VerifyingKey> {
+    let algorithm = match (member(jwk, "kty")?, member(jwk, "crv")?) {
+        ("OKP", "Ed25519") => Algorithm::EdDsa,
+        ("EC", "P-256") => Algorithm::Es256,
+        _ => return None,
     };
-    if jwk.usage.as_deref().is_some_and(|usage| usage != "sig") {
-        return Ok(None);
+    // If it says what it is for, it says this (RFC 7517 sections 4.2 to 4.4).
+    let verify = Value::from("verify");
+    let for_this = jwk.iter().all(|(name, value)| match name.as_str() {
+        "alg" => value.is_null() || value == algorithm.name(),
+        "use" => value.is_null() || value == "sig",
+        "key_ops" => {
+            value.is_null() || value.as_array().is_some_and(|all| all.contains(&verify))
+        }
+        _ => true,
+    });
+    if !for_this {
+        return None;
     }
-    let key = || {
-        let decode = |text: &Option<String>| {
-            BASE64_URL_SAFE_NO_PAD
-                .decode(text.as_deref().unwrap_or_default())
-                .map_err(|_| KeyError::Public(algorithm.name()))
-        };
-        let public = match algorithm {
-            Algorithm::Es256 => [&[4], &*decode(&jwk.x)?, &*decode(&jwk.y)?].concat(),
-            _ => decode(&jwk.x)?,
-        };
-        VerifyingKey::from_public(KeyId::new(id)?, algorithm, &public)
+    let coordinate = |name| {
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(member(jwk, name)?).ok()?;
+        Some(bytes).filter(|bytes| bytes.len() == COORDINATE)
     };
-    key().map(Some).map_err(|error| KeySetError::Key {
-        id: id.escape_default().take(64).collect(),
-        error,
-    })
+    let public = match algorithm {
+        Algorithm::Es256 => [&[4], &*coordinate("x")?, &*coordinate("y")?].concat(),
+        _ => coordinate("x")?,
+    };
+    let id = KeyId::new(member(jwk, "kid")?).ok()?;
+    VerifyingKey::from_public(id, algorithm, &public).ok()
 }

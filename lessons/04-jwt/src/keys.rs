@@ -9,9 +9,10 @@ use std::fmt;
 
 use aws_lc_rs::rand::{self, SystemRandom};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair,
     Ed25519KeyPair, KeyPair, ParsedPublicKey,
 };
+use curve25519_dalek::edwards::CompressedEdwardsY;
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -21,7 +22,7 @@ pub const SHORTEST_SECRET: usize = 32;
 /// The longest key id, in bytes.
 const LONGEST_ID: usize = 64;
 /// An uncompressed point of P-256: 4, x, y.
-pub(crate) const P256_POINT: usize = 65;
+const P256_POINT: usize = 65;
 
 /// How a token is signed. One key has one of them, and only one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +68,8 @@ pub enum KeyError {
     #[error("expected a secret of at least 32 random bytes, got {0}: use hs256_random")]
     WeakSecret(usize),
     /// A public key, most likely, where a secret is expected: the mistake of key confusion.
-    #[error(
-        "expected 32 random bytes as a secret, got a PEM, which is public or a private key"
-    )]
-    PemAsSecret,
+    #[error("expected 32 random bytes as a secret, got another kind of key: {0}")]
+    KeyAsSecret(&'static str),
     /// Not a private key of that algorithm in PKCS#8.
     #[error("expected a private key for {0} in PKCS#8")]
     Private(&'static str),
@@ -186,14 +185,14 @@ impl SigningKey {
     /// A secret that both sides share. From your key store; to make one, [`Self::hs256_random`].
     ///
     /// # Errors
-    /// [`KeyError::WeakSecret`], [`KeyError::PemAsSecret`]: jsonwebtoken itself takes any text, even
-    /// an empty one (observed with 11.1.0).
+    /// [`KeyError::WeakSecret`], [`KeyError::KeyAsSecret`]: jsonwebtoken itself takes any text, even
+    /// an empty one (observed with 11.1.0). That the bytes are random is not checked.
     pub fn hs256(id: KeyId, secret: &[u8]) -> Result<Self, KeyError> {
         if secret.len() < SHORTEST_SECRET {
             return Err(KeyError::WeakSecret(secret.len()));
         }
-        if secret.trim_ascii_start().starts_with(b"-----BEGIN ") {
-            return Err(KeyError::PemAsSecret);
+        if let Some(kind) = another_kind_of_key(secret) {
+            return Err(KeyError::KeyAsSecret(kind));
         }
         let verifying = VerifyingKey {
             id,
@@ -240,17 +239,16 @@ impl VerifyingKey {
     /// A public key: 32 bytes for Ed25519, an uncompressed point of 65 for P-256.
     ///
     /// # Errors
-    /// [`KeyError::Public`]: no point of the curve, or HMAC, which has no public key.
+    /// [`KeyError::Public`]: another length, no point of the curve, or HMAC, which has no public key.
+    /// Of Ed25519 also bytes that are not the one encoding of a point (RFC 8032 section 5.1.2), and
+    /// the points of small order, under which signatures can be made without a private key.
     pub fn from_public(
         id: KeyId,
         algorithm: Algorithm,
         public: &[u8],
     ) -> Result<Self, KeyError> {
         let (parsed, decoding) = match algorithm {
-            Algorithm::EdDsa => (
-                ParsedPublicKey::new(&ED25519, public).is_ok(),
-                DecodingKey::from_ed_der(public),
-            ),
+            Algorithm::EdDsa => (is_ed25519(public), DecodingKey::from_ed_der(public)),
             Algorithm::Es256 => (
                 public.len() == P256_POINT
                     && ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public).is_ok(),
@@ -273,6 +271,25 @@ impl VerifyingKey {
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
+}
+
+/// Texts in which keys with a public half come: as a secret, each is one that others have. Random bytes
+/// are no text.
+fn another_kind_of_key(secret: &[u8]) -> Option<&'static str> {
+    let text = secret.trim_ascii_start();
+    let is_text =
+        text.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
+    let kinds = [("-----BEGIN ", "a PEM"), ("ssh-", "one of OpenSSH"), ("{", "a JWK")];
+    let fits = |(start, _): &(&str, _)| is_text && text.starts_with(start.as_bytes());
+    kinds.into_iter().find(fits).map(|(_, kind)| kind)
+}
+
+/// The one encoding of a point that is not of small order.
+fn is_ed25519(public: &[u8]) -> bool {
+    let Ok(encoded) = CompressedEdwardsY::from_slice(public) else { return false };
+    encoded
+        .decompress()
+        .is_some_and(|point| point.compress() == encoded && !point.is_small_order())
 }
 
 impl fmt::Debug for SigningKey {

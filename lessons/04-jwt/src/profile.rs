@@ -11,6 +11,9 @@ use thiserror::Error;
 /// The longest leeway: RFC 7519 section 4.1.4 speaks of "no more than a few minutes".
 pub const MOST_LEEWAY: Duration = Duration::from_secs(120);
 
+/// The longest lifetime: RFC 6750 section 5.3 recommends "one hour or less".
+pub const MOST_LIFETIME: Duration = Duration::from_secs(60 * 60);
+
 /// The kind of a token, in the header's `typ`: tokens of two kinds are never taken for one another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenType(&'static str);
@@ -56,6 +59,9 @@ pub enum ProfileError {
     /// No lifetime at all.
     #[error("expected a lifetime of at least a second")]
     NoLifetime,
+    /// A thief has so long.
+    #[error("expected a lifetime of at most {MOST_LIFETIME:?}, got {0:?}")]
+    Lifetime(Duration),
     /// A clock may not be that wrong.
     #[error("expected a leeway of at most {MOST_LEEWAY:?}, got {0:?}: set your clocks")]
     Leeway(Duration),
@@ -94,13 +100,17 @@ impl Profile {
     // ANCHOR_END: profile
 
     /// How long a token lives, in whole seconds: the issuer gives it that, the verifier refuses more.
-    /// RFC 6750 section 5.3 recommends an hour or less.
+    /// At most [`MOST_LIFETIME`].
     ///
     /// # Errors
-    /// [`ProfileError::NoLifetime`]
+    /// [`ProfileError::NoLifetime`], [`ProfileError::Lifetime`]
     pub fn lifetime(mut self, lifetime: Duration) -> Result<Self, ProfileError> {
         self.lifetime = lifetime.as_secs();
-        if self.lifetime == 0 { Err(ProfileError::NoLifetime) } else { Ok(self) }
+        match self.lifetime {
+            0 => Err(ProfileError::NoLifetime),
+            _ if lifetime > MOST_LIFETIME => Err(ProfileError::Lifetime(lifetime)),
+            _ => Ok(self),
+        }
     }
 
     /// How far the clocks of issuer and verifier may differ, in whole seconds.

@@ -17,11 +17,11 @@ use jwt::clock::Clock;
 use jwt::denylist::DenyList;
 use jwt::issuer::{IssueError, Issuer};
 use jwt::jwks::{KeySet, KeySetError, LONGEST_JWKS, MOST_KEYS};
-use jwt::keys::{Algorithm, KeyError, KeyId, SigningKey};
+use jwt::keys::{Algorithm, KeyError, KeyId, SigningKey, VerifyingKey};
 use jwt::lab::dictionary::search;
 use jwt::lab::forge;
 use jwt::lab::stage::{AUDIENCE, ISSUER, NOW, Scope, pair, profile};
-use jwt::profile::{MOST_LEEWAY, Profile, ProfileError, TokenType};
+use jwt::profile::{MOST_LEEWAY, MOST_LIFETIME, Profile, ProfileError, TokenType};
 use jwt::refresh::{
     LoginError, RefreshLimits, RefreshReason, RefreshStore, RefreshToken,
 };
@@ -184,8 +184,8 @@ fn only_the_expected_kind_is_accepted() {
 }
 
 #[test]
-fn crit_is_refused_even_when_it_is_empty() {
-    for value in [json!([]), json!(["exp"]), json!(["b64"])] {
+fn crit_is_refused_even_when_it_is_empty_or_null() {
+    for value in [json!(null), json!([]), json!(["exp"]), json!(["b64"])] {
         assert_eq!(header_with("crit", value), Err(Reason::Critical));
     }
 }
@@ -295,15 +295,17 @@ fn a_long_token_is_refused_before_it_is_looked_at() -> TestResult {
 #[test]
 fn nested_json_does_not_overflow_the_stack() -> TestResult {
     let (_, verifier) = pair(secret_key(), &Clock::settable(NOW))?;
-    let deep = |open: &str| open.repeat(2000);
-    let header = format!("{{\"alg\":\"HS256\",\"kid\":\"2026-11\",\"x\":{}", deep("["));
-    let token = forge::hs256(&SECRET, &forge::raw(&header, "{}"));
-    assert!(verifier.verify::<Scope>(&token).is_err());
+    let reason = |header: &str, claims: &str| {
+        let token = forge::hs256(&SECRET, &forge::raw(header, claims));
+        assert!(token.len() <= LONGEST_TOKEN, "it is looked at");
+        verifier.verify::<Scope>(&token).err().map(|refused| refused.reason().clone())
+    };
+    let header =
+        format!("{{\"alg\":\"HS256\",\"kid\":\"2026-11\",\"x\":{}", "[".repeat(2000));
+    assert!(matches!(reason(&header, "{}"), Some(Reason::Malformed(_))));
     let (header, _) = of_the_issuer();
-    let claims = format!("{{\"x\":{}", deep("{\"x\":"));
-    let token = forge::hs256(&SECRET, &forge::raw(&header.to_string(), &claims));
-    let refused = verifier.verify::<Scope>(&token).err().ok_or("refused")?;
-    assert!(matches!(refused.reason(), Reason::TooLong(_) | Reason::Claims(_)));
+    let claims = format!("{}1{}", "{\"x\":".repeat(900), "}".repeat(900));
+    assert!(matches!(reason(&header.to_string(), &claims), Some(Reason::Claims(_))));
     Ok(())
 }
 
@@ -401,11 +403,16 @@ fn a_refusal_tells_the_sender_nothing() -> TestResult {
 
 #[test]
 fn no_value_of_a_claim_stands_in_a_reason() {
-    let (header, mut claims) = of_the_issuer();
-    claims["scope"] = json!({ "password": "hunter2-hunter2" });
-    claims["exp"] = json!("hunter2-hunter2");
-    let reason = verdict(&header, &claims).expect_err("refused");
-    assert!(!format!("{reason} {reason:?}").contains("hunter2"));
+    for (name, value) in [
+        ("scope", json!({ "password": "hunter2-hunter2" })),
+        ("exp", json!("hunter2-hunter2")),
+        ("sub", json!(["hunter2-hunter2"])),
+        ("cnf", json!({ "hunter2-hunter2": 1 })),
+    ] {
+        let reason = with(name, value).expect_err(name);
+        assert!(matches!(reason, Reason::Claims(_)), "{name}");
+        assert!(!format!("{reason} {reason:?}").contains("hunter2"), "{name}");
+    }
 }
 
 #[test]
@@ -440,12 +447,16 @@ fn a_weak_secret_is_found_and_a_strong_one_is_not_made_of_it() -> TestResult {
         );
     }
     let pem = rcgen::KeyPair::generate()?.public_key_pem();
-    for text in [pem.clone(), format!("\n {pem}")] {
-        assert_eq!(
-            SigningKey::hs256(id(), text.as_bytes()).err(),
-            Some(KeyError::PemAsSecret)
-        );
+    let ssh = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA== alice".to_owned();
+    let jwk = KeySet::new([SigningKey::ed25519(id())?.verifying()])?.to_jwks()?;
+    for text in [pem.clone(), format!("\n {pem}"), ssh, jwk] {
+        let refused = SigningKey::hs256(id(), text.as_bytes()).err();
+        assert!(matches!(refused, Some(KeyError::KeyAsSecret(_))), "{text}");
     }
+    // Random bytes may begin as a JWK does.
+    let mut random = [7; 32];
+    random[0] = b'{';
+    assert!(SigningKey::hs256(id(), &random).is_ok());
     assert!(SigningKey::hs256(id(), &[7; 32]).is_ok());
     Ok(())
 }
@@ -491,6 +502,10 @@ fn a_profile_needs_names_a_lifetime_and_good_clocks() -> TestResult {
     assert_eq!(no_kind, Some(ProfileError::NoName("kind")));
     let half = Duration::from_millis(500);
     assert_eq!(new("i", "a")?.lifetime(half).err(), Some(ProfileError::NoLifetime));
+    assert!(new("i", "a")?.lifetime(MOST_LIFETIME).is_ok());
+    let longer = MOST_LIFETIME + half;
+    let too_long = new("i", "a")?.lifetime(longer).err();
+    assert_eq!(too_long, Some(ProfileError::Lifetime(longer)));
     let more = MOST_LEEWAY + half;
     assert_eq!(new("i", "a")?.leeway(more).err(), Some(ProfileError::Leeway(more)));
     assert!(new("i", "a")?.leeway(MOST_LEEWAY).is_ok());
@@ -510,6 +525,21 @@ fn claims_of_ones_own_cannot_replace_the_issuers() -> TestResult {
     }
     assert!(matches!(issuer.issue("", &NoMore {}), Err(IssueError::NoSubject)));
     assert!(matches!(issuer.issue("alice", &5), Err(IssueError::NotAnObject)));
+    let long = Scope::new(&"a".repeat(LONGEST_TOKEN));
+    assert!(matches!(issuer.issue("alice", &long), Err(IssueError::TooLong(_))));
+    Ok(())
+}
+
+#[test]
+fn the_longest_token_that_is_issued_is_the_longest_that_is_looked_at() -> TestResult {
+    let key = SigningKey::hs256(KeyId::new("11")?, &SECRET)?;
+    let (issuer, verifier) = pair(key, &Clock::settable(NOW))?;
+    let issued = (5800..6100).filter_map(|length| {
+        issuer.issue("alice", &Scope::new(&"a".repeat(length))).ok()
+    });
+    let longest = issued.max_by_key(|token| token.expose().len()).ok_or("a token")?;
+    assert_eq!(longest.expose().len(), LONGEST_TOKEN);
+    verifier.verify::<Scope>(longest.expose())?;
     Ok(())
 }
 
@@ -548,35 +578,152 @@ fn a_key_set_publishes_no_secret_and_reads_none() -> TestResult {
 
 #[test]
 fn a_key_set_from_elsewhere_is_read_strictly() -> TestResult {
-    let key = KeySet::new([SigningKey::ed25519(id())?.verifying()])?.to_jwks()?;
-    let key: Value = serde_json::from_str::<Value>(&key)?["keys"][0].clone();
-    let read = |keys: Vec<Value>| {
+    let jwk = |key: SigningKey| -> Result<Value, Box<dyn Error>> {
+        let set: Value =
+            serde_json::from_str(&KeySet::new([key.verifying()])?.to_jwks()?)?;
+        Ok(set["keys"][0].clone())
+    };
+    let ed25519 = jwk(SigningKey::ed25519(id())?)?;
+    let p256 = jwk(SigningKey::p256(KeyId::new("p256")?)?)?;
+    let read = |keys: &[Value]| {
         KeySet::from_jwks(json!({ "keys": keys }).to_string().as_bytes())
     };
-    let changed = |name: &str, value: Value| {
-        let mut key = key.clone();
-        key[name] = value;
-        key
-    };
-    assert!(matches!(read(vec![key.clone(); 2]), Err(KeySetError::Twice(_))));
-    assert!(matches!(read(vec![key.clone(); MOST_KEYS + 1]), Err(KeySetError::TooMany)));
-    for (name, value) in [("kid", json!("../x")), ("x", json!("AAAA")), ("x", json!("+"))]
-    {
-        let refused = read(vec![changed(name, value)]);
-        assert!(matches!(refused, Err(KeySetError::Key { .. })), "{name}");
-    }
-    // Left out: for encryption, of another algorithm, of another kind.
-    for (name, value) in [
-        ("use", json!("enc")),
-        ("alg", json!("ES256")),
-        ("kty", json!("RSA")),
-        ("crv", json!("X25519")),
+    assert!(matches!(
+        read(&[ed25519.clone(), ed25519.clone()]),
+        Err(KeySetError::Twice(_))
+    ));
+    assert!(matches!(
+        read(&vec![ed25519.clone(); MOST_KEYS + 1]),
+        Err(KeySetError::TooMany)
+    ));
+    // Left out, beside a good one; alone, nothing is left.
+    let short = BASE64_URL_SAFE_NO_PAD.encode([4; 31]);
+    for (of, other, name, value) in [
+        (&ed25519, &p256, "kid", json!("../x")),
+        (&ed25519, &p256, "kid", json!(null)),
+        (&ed25519, &p256, "kid", json!(5)),
+        (&ed25519, &p256, "x", json!(null)),
+        (&ed25519, &p256, "x", json!(short)),
+        (&ed25519, &p256, "x", json!("+")),
+        (&ed25519, &p256, "kty", json!("RSA")),
+        (&ed25519, &p256, "kty", json!(5)),
+        (&ed25519, &p256, "crv", json!("X25519")),
+        (&ed25519, &p256, "use", json!("enc")),
+        (&ed25519, &p256, "use", json!("other")),
+        (&ed25519, &p256, "alg", json!("ES256")),
+        (&ed25519, &p256, "alg", json!("Ed25519")),
+        (&ed25519, &p256, "key_ops", json!(["sign"])),
+        (&ed25519, &p256, "key_ops", json!("verify")),
+        (&p256, &ed25519, "alg", json!("ECDH-ES")),
+        (&p256, &ed25519, "crv", json!("secp256k1")),
+        (&p256, &ed25519, "y", json!(null)),
+        (&p256, &ed25519, "y", p256["x"].clone()),
+        (&p256, &ed25519, "x", json!(short)),
     ] {
-        assert_eq!(read(vec![changed(name, value)])?.ids().count(), 0, "{name}");
+        let mut changed = of.clone();
+        changed[name] = value.clone();
+        let left = read(&[changed.clone(), other.clone()])?;
+        let left: Vec<_> = left.ids().map(|id| id.as_str().to_owned()).collect();
+        assert_eq!(left, [other["kid"].as_str().ok_or("kid")?], "{name}: {value}");
+        assert!(matches!(read(&[changed]), Err(KeySetError::NoKey)), "{name}: {value}");
     }
-    let long = vec![b' '; LONGEST_JWKS + 1];
-    assert!(matches!(KeySet::from_jwks(&long), Err(KeySetError::TooLong(_))));
-    assert!(matches!(KeySet::from_jwks(b"{}"), Err(KeySetError::Json { .. })));
+    // The same point, cut one byte too early.
+    let coordinate = |name: &str| {
+        BASE64_URL_SAFE_NO_PAD.decode(p256[name].as_str().unwrap_or_default())
+    };
+    let point = [coordinate("x")?, coordinate("y")?].concat();
+    let mut cut = p256.clone();
+    cut["x"] = BASE64_URL_SAFE_NO_PAD.encode(&point[..31]).into();
+    cut["y"] = BASE64_URL_SAFE_NO_PAD.encode(&point[31..]).into();
+    assert!(matches!(read(&[cut]), Err(KeySetError::NoKey)));
+    // As good as before.
+    for (name, value) in [
+        ("use", json!(null)),
+        ("alg", json!(null)),
+        ("key_ops", json!(["verify", "sign"])),
+        ("d", json!(null)),
+        ("more", json!({ "x": 1 })),
+    ] {
+        let mut changed = ed25519.clone();
+        changed[name] = value;
+        assert_eq!(read(&[changed])?.ids().count(), 1, "{name}");
+    }
+    for json in ["{}", "{\"keys\":5}", "{\"keys\":[5]}", "[]"] {
+        let refused = KeySet::from_jwks(json.as_bytes());
+        assert!(matches!(refused, Err(KeySetError::Json { .. })), "{json}");
+    }
+    assert!(matches!(read(&[]), Err(KeySetError::NoKey)));
+    Ok(())
+}
+
+#[test]
+fn a_set_of_bytes_or_keys_at_the_limit_is_read_and_one_more_is_not() -> TestResult {
+    let keys = (0..=MOST_KEYS)
+        .map(|n| Ok(SigningKey::ed25519(KeyId::new(&n.to_string())?)?.verifying()));
+    let keys = keys.collect::<Result<Vec<_>, KeyError>>()?;
+    assert!(matches!(KeySet::new(keys.clone()), Err(KeySetError::TooMany)));
+    let full = KeySet::new(keys[1..].to_vec())?;
+    let mut json = full.to_jwks()?.into_bytes();
+    assert_eq!(KeySet::from_jwks(&json)?.ids().count(), MOST_KEYS);
+    json.resize(LONGEST_JWKS, b' ');
+    assert!(KeySet::from_jwks(&json).is_ok());
+    json.push(b' ');
+    assert!(matches!(KeySet::from_jwks(&json), Err(KeySetError::TooLong(_))));
+    Ok(())
+}
+
+#[test]
+fn either_sign_of_a_secret_refuses_the_set() {
+    for secret in [
+        json!({ "kty": "oct" }),
+        json!({ "kty": "OKP", "k": "AAAA" }),
+        json!({ "kty": 5, "d": "AAAA" }),
+    ] {
+        let set = json!({ "keys": [secret] }).to_string();
+        let refused = KeySet::from_jwks(set.as_bytes());
+        assert!(matches!(refused, Err(KeySetError::Secret(_))), "{set}");
+    }
+}
+
+#[test]
+fn a_public_key_has_one_form_and_is_of_no_small_order() -> TestResult {
+    let public = |algorithm, bytes: &[u8]| {
+        VerifyingKey::from_public(id(), algorithm, bytes).is_ok()
+    };
+    let set = KeySet::new([SigningKey::ed25519(id())?.verifying()])?.to_jwks()?;
+    let set: Value = serde_json::from_str(&set)?;
+    let good = BASE64_URL_SAFE_NO_PAD.decode(set["keys"][0]["x"].as_str().ok_or("x")?)?;
+    assert!(public(Algorithm::EdDsa, &good));
+    assert!(!public(Algorithm::EdDsa, &good[1..]) && !public(Algorithm::EdDsa, &[]));
+    assert!(!public(Algorithm::EdDsa, &[&good[..], &[0]].concat()));
+    let hex = |hex: &str| -> Result<Vec<u8>, std::num::ParseIntError> {
+        (0..hex.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16))
+            .collect()
+    };
+    let zeros = "00".repeat(31);
+    let ones = "ff".repeat(30);
+    for bad in [
+        // Of order 4, 1 and 2.
+        format!("00{zeros}"),
+        format!("01{zeros}"),
+        format!("ec{ones}7f"),
+        // Of order 8.
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05".to_owned(),
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a".to_owned(),
+        // y is p + 1, and p + 3, a point of the curve: there is a smaller form of both.
+        format!("ee{ones}7f"),
+        format!("f0{ones}7f"),
+        // No point has y = 2.
+        format!("02{zeros}"),
+    ] {
+        assert!(!public(Algorithm::EdDsa, &hex(&bad)?), "{bad}");
+    }
+    // RFC 7515, appendix A.3, compressed.
+    let x =
+        BASE64_URL_SAFE_NO_PAD.decode("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU")?;
+    assert!(!public(Algorithm::Es256, &[&[3][..], &x].concat()));
     Ok(())
 }
 
@@ -1208,6 +1355,22 @@ fn the_authorization_header_is_read_strictly() {
         assert_eq!(read(&[form]), Err(NoToken::Form));
     }
     assert_eq!(unauthorized().headers()["www-authenticate"], "Bearer");
+}
+
+#[test]
+fn the_longest_token_is_looked_at() -> TestResult {
+    let (_, verifier) = pair(secret_key(), &Clock::settable(NOW))?;
+    let refused = verifier.verify::<NoMore>(&"a".repeat(LONGEST_TOKEN));
+    let refused = refused.err().ok_or("refused")?;
+    assert!(matches!(refused.reason(), Reason::Malformed(_)));
+    Ok(())
+}
+
+#[test]
+fn times_are_those_of_the_verifiers_own_clock() -> TestResult {
+    let (issuer, verifier) = pair(secret_key(), &Clock::settable(1_000_000_000))?;
+    verifier.verify::<NoMore>(issuer.issue("alice", &NoMore {})?.expose())?;
+    Ok(())
 }
 
 #[test]
