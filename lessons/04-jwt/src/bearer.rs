@@ -1,5 +1,5 @@
-//! The Authorization header (RFC 6750 section 2.1), read strictly, and the one answer to all that does
-//! not suffice.
+//! The Authorization header (RFC 6750 section 2.1), read strictly, and the one answer to whatever token
+//! is refused.
 //!
 //! The mistakes this prevents: a token in the URL, where every log has it; two headers of which two
 //! programs read different ones; an answer that tells an attacker how far he came.
@@ -10,7 +10,7 @@ use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use thiserror::Error;
 
-use crate::verifier::LONGEST_TOKEN;
+use crate::verifier::{LONGEST_TOKEN, Refused};
 
 /// Why there is no token. For your log.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -52,12 +52,43 @@ pub fn bearer_token(headers: &HeaderMap) -> Result<&str, NoToken> {
         false => Err(NoToken::Form),
     }
 }
+// ANCHOR_END: bearer
 
-/// 401, whatever the reason: no body, no error code. RFC 6750 section 3 asks for the header.
-pub fn unauthorized() -> Response<Full<Bytes>> {
+// ANCHOR: unauthorized
+/// What a 401 says: whether a token came, which its receiver knows. Nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// No token came: bring one.
+    NoToken,
+    /// One came, and was refused, whatever the reason.
+    InvalidToken,
+}
+
+/// 401 and no body. After the scheme there MUST be a parameter (RFC 6750 section 3).
+pub fn unauthorized(challenge: impl Into<Challenge>) -> Response<Full<Bytes>> {
+    let says = match challenge.into() {
+        Challenge::NoToken => "Bearer realm=\"api\"",
+        Challenge::InvalidToken => "Bearer error=\"invalid_token\"",
+    };
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::UNAUTHORIZED;
-    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(says));
     response
 }
-// ANCHOR_END: bearer
+// ANCHOR_END: unauthorized
+
+impl From<NoToken> for Challenge {
+    fn from(none: NoToken) -> Self {
+        match none {
+            NoToken::Missing | NoToken::Twice | NoToken::Scheme => Self::NoToken,
+            // RFC 6750 section 3.1: "malformed" is one of the ways to be invalid.
+            NoToken::Form => Self::InvalidToken,
+        }
+    }
+}
+
+impl From<&Refused> for Challenge {
+    fn from(_whatever_the_reason: &Refused) -> Self {
+        Self::InvalidToken
+    }
+}

@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use jsonwebtoken::EncodingKey;
-use jwt::bearer::{NoToken, bearer_token, unauthorized};
+use jwt::bearer::{Challenge, NoToken, bearer_token, unauthorized};
 use jwt::binding::Confirmation;
 use jwt::claims::{Claims, NoMore};
 use jwt::clock::Clock;
@@ -1354,7 +1354,9 @@ fn the_authorization_header_is_read_strictly() {
     for form in ["Bearer ", "Bearer  a", "Bearer a ", "Bearer a,b", "Bearer a=", &long] {
         assert_eq!(read(&[form]), Err(NoToken::Form));
     }
-    assert_eq!(unauthorized().headers()["www-authenticate"], "Bearer");
+    assert_eq!(read(&["Bearer2 a"]), Err(NoToken::Scheme));
+    let longest = "a".repeat(LONGEST_TOKEN);
+    assert_eq!(read(&[&format!("Bearer {longest}")]), Ok(longest));
 }
 
 #[test]
@@ -1363,6 +1365,27 @@ fn the_longest_token_is_looked_at() -> TestResult {
     let refused = verifier.verify::<NoMore>(&"a".repeat(LONGEST_TOKEN));
     let refused = refused.err().ok_or("refused")?;
     assert!(matches!(refused.reason(), Reason::Malformed(_)));
+    Ok(())
+}
+
+#[test]
+fn an_answer_says_whether_a_token_came_and_nothing_else() -> TestResult {
+    let says = |challenge: Challenge| {
+        let answer = unauthorized(challenge);
+        assert_eq!(answer.status(), 401);
+        answer.headers()["www-authenticate"].to_str().map(str::to_owned)
+    };
+    for none in [NoToken::Missing, NoToken::Twice, NoToken::Scheme] {
+        assert_eq!(says(none.into())?, "Bearer realm=\"api\"");
+    }
+    let (issuer, verifier) = pair(secret_key(), &Clock::settable(NOW))?;
+    let holder = Confirmation::of_certificate(&b"a certificate"[..].into());
+    let bound = issuer.issue_bound("alice", holder, &NoMore {})?;
+    for token in ["", "a.b.c", bound.expose()] {
+        let refused = verifier.verify::<NoMore>(token).err().ok_or("refused")?;
+        assert_eq!(says((&refused).into())?, "Bearer error=\"invalid_token\"");
+    }
+    assert_eq!(says(NoToken::Form.into())?, "Bearer error=\"invalid_token\"");
     Ok(())
 }
 

@@ -1,6 +1,5 @@
 //! The bank's service behind HTTPS, with the log that every server has: method, path, status.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use http_body_util::Full;
@@ -8,7 +7,7 @@ use https::server::Handler;
 use hyper::body::Bytes;
 use hyper::{Request, Response};
 
-use crate::bearer::{bearer_token, unauthorized};
+use crate::bearer::{Challenge, bearer_token, unauthorized};
 use crate::lab::stage::Scope;
 use crate::verifier::Verifier;
 
@@ -16,7 +15,7 @@ use crate::verifier::Verifier;
 pub struct Service {
     verifier: Verifier,
     log: Mutex<Vec<String>>,
-    reasons: Mutex<BTreeSet<String>>,
+    reasons: Mutex<Vec<String>>,
 }
 
 impl Service {
@@ -30,9 +29,9 @@ impl Service {
         lock(&self.log).clone()
     }
 
-    /// Why it refused: what only its own log has.
+    /// Why it refused, the last reason last: what only its own log has.
     pub fn reasons(&self) -> Vec<String> {
-        lock(&self.reasons).iter().cloned().collect()
+        lock(&self.reasons).clone()
     }
 
     /// `/balance` takes the header; `/old/balance` a parameter of the URL, too.
@@ -51,19 +50,26 @@ impl Service {
     fn answer(&self, request: &Request<Bytes>) -> Response<Full<Bytes>> {
         let token = match in_url(request) {
             Some(token) => Ok(token),
-            None => bearer_token(request.headers()).map_err(|none| none.to_string()),
+            None => bearer_token(request.headers()),
         };
-        let verified = token.and_then(|token| {
-            let verified = self.verifier.verify::<Scope>(token);
-            verified.map_err(|refused| refused.reason().to_string())
-        });
-        match verified {
+        let token = match token {
+            Ok(token) => token,
+            Err(none) => return self.refuse(none.to_string(), none),
+        };
+        match self.verifier.verify::<Scope>(token) {
             Ok(claims) => Response::new(Full::from(format!("balance of {}", claims.sub))),
-            Err(reason) => {
-                lock(&self.reasons).insert(reason);
-                unauthorized()
-            }
+            Err(refused) => self.refuse(refused.reason().to_string(), &refused),
         }
+    }
+
+    /// The reason to its own log, the challenge to the sender.
+    fn refuse(
+        &self,
+        reason: String,
+        challenge: impl Into<Challenge>,
+    ) -> Response<Full<Bytes>> {
+        lock(&self.reasons).push(reason);
+        unauthorized(challenge)
     }
     // ANCHOR_END: answer
 }
