@@ -66,7 +66,9 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         "the signature does not fit",
     )?;
 
-    t.step("A third verifier only reads: insecure_decode_claims, because it compiled.");
+    t.step("A third verifier calls insecure_decode_claims, which reads the claims and checks \
+         no signature.",
+    );
     let read = careless::reads_only(&forged("HS256"))?;
     t.attack_works("it serves admin", read["sub"] == "admin")?;
     t.note("In this course clippy refuses that function: it stands in clippy.toml.");

@@ -91,7 +91,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.note("One look in 30 seconds, whatever comes. The login does not notice Mallory.");
     // ANCHOR_END: storm
 
-    t.step("Its last token has expired; the first key is retired.");
+    t.step("The last token of the first key has expired; that key is taken out.");
     clock.advance(Duration::from_secs(600));
     page.publish(&KeySet::new([new_public])?)?;
     let third = issuer.issue("alice", &Scope::new("read"))?;

@@ -78,7 +78,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: kind
     let defaults = careless::by_defaults(receipt.expose(), &public, Algorithm::EdDSA);
     t.attack_works(
-        "the defaults take the receipt for a token of access",
+        "the defaults take the receipt for an access token",
         defaults.is_ok(),
     )?;
     t.refused(
