@@ -292,3 +292,31 @@ fn the_justfile_names_every_lesson_by_its_title() {
     expect("the recipe lesson", &justfile, format!("'^[{numbers}]$'"));
     assert!(missing.is_empty(), "{missing:#?}");
 }
+
+/// A page that names a test as proof names one that exists.
+#[test]
+fn the_tests_that_the_threat_model_names_exist() -> std::io::Result<()> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut tests = String::new();
+    for lesson in std::fs::read_dir(root.join("lessons"))? {
+        let folder = lesson?.path().join("tests");
+        for file in std::fs::read_dir(folder)? {
+            let file = file?.path();
+            if file.extension().is_some_and(|ending| ending == "rs") {
+                tests += &std::fs::read_to_string(file)?;
+            }
+        }
+    }
+    let page = std::fs::read_to_string(root.join("book/src/threat-model.md"))?;
+    let named: Vec<&str> = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|code| code.matches('_').count() >= 3)
+        .collect();
+    assert!(named.len() > 5, "the page names its tests: {named:?}");
+    for name in named {
+        assert!(tests.contains(&format!("fn {name}(")), "there is no test {name}");
+    }
+    Ok(())
+}

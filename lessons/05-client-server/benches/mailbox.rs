@@ -379,7 +379,7 @@ async fn memory() -> anyhow::Result<()> {
         let full = resident(server.id()).context("memory")?;
         drop(open);
         while descriptors(server.id()).context("descriptors")? > 40 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(80)).await;
         }
         let after = resident(server.id()).context("memory")?;
         println!(
@@ -436,7 +436,7 @@ async fn soak(time: Duration) -> anyhow::Result<()> {
                 sender.send("reader", &format!("letter {}", sent + 1)).await?;
                 sent += 1;
                 // Below the quota of 10,000 for one sender, in the usual ten minutes.
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(80)).await;
             }
             anyhow::Ok((sender.account.name().clone(), sent))
         });

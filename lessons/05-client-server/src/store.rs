@@ -39,7 +39,7 @@ const EXPIRY: TableDefinition<(u64, &str, [u8; 16]), ()> = TableDefinition::new(
 /// What one frame may hold of messages, in bytes of JSON, with room for the rest.
 const PAGE: usize = MAX_FRAME - 1024;
 /// What the database may keep in memory of its file, in bytes.
-const CACHE: usize = 64 * 1024 * 1024;
+const CACHE: usize = 16 * 1024 * 1024;
 /// Jobs in one transaction, and expired messages that one takes away.
 const BATCH: usize = 256;
 
