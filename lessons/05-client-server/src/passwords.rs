@@ -46,6 +46,7 @@ pub struct Passwords {
     most: usize,
     /// A hash of no password, to be checked where there is no account.
     nobodys: Arc<str>,
+    computed: Arc<AtomicUsize>,
 }
 
 impl Passwords {
@@ -61,7 +62,13 @@ impl Passwords {
         let nobodys = hash(cost, b"the password of nobody")?.into();
         let most = at_once.saturating_add(waiting);
         let at_once = Arc::new(Semaphore::new(at_once.clamp(1, 1024)));
-        Ok(Self { cost, at_once, in_line: Arc::default(), most, nobodys })
+        let (in_line, computed) = Default::default();
+        Ok(Self { cost, at_once, in_line, most, nobodys, computed })
+    }
+
+    /// How many were computed, for a counter of your own.
+    pub fn computed(&self) -> usize {
+        self.computed.load(Ordering::Relaxed)
     }
 
     /// The hash of a new password.
@@ -73,8 +80,12 @@ impl Passwords {
         if text.chars().count() < SHORTEST || text.len() > LONGEST {
             return Err(PasswordError::Length);
         }
-        let cost = self.cost;
-        self.run(move || hash(cost, password.expose().as_bytes())).await
+        let (cost, computed) = (self.cost, self.computed.clone());
+        let hashing = move || {
+            computed.fetch_add(1, Ordering::Relaxed);
+            hash(cost, password.expose().as_bytes())
+        };
+        self.run(hashing).await
     }
 
     // ANCHOR: check
@@ -91,13 +102,14 @@ impl Passwords {
         if password.expose().len() > LONGEST {
             return Err(PasswordError::Length);
         }
-        let nobodys = self.nobodys.clone();
+        let (nobodys, computed) = (self.nobodys.clone(), self.computed.clone());
         self.run(move || {
             let text = hash.as_deref().unwrap_or(&nobodys);
             let parsed = PasswordHash::new(text).map_err(|_| PasswordError::System)?;
             let password = password.expose().as_bytes();
             // The hash says its own cost, so older ones are checked, too.
             let fits = Argon2::default().verify_password(password, &parsed).is_ok();
+            computed.fetch_add(1, Ordering::Relaxed);
             Ok(fits && hash.is_some())
         })
         .await

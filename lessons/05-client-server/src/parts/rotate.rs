@@ -37,7 +37,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.must_show("next client", differ, "another certificate")?;
     kept.send(&Request::Ping {}).await?;
     let pong = kept.receive::<Response>().await?;
-    t.must_show("open one", &format!("{pong:?}"), "Pong")?;
+    t.must_show("open one", &serde_json::to_string(&pong)?, "pong")?;
     t.works("Alice goes on", alice.read().await)?;
     // ANCHOR_END: certificate
 
