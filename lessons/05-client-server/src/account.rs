@@ -50,7 +50,7 @@ pub enum AccountError {
     #[error(
         "THE KEY OF {name} HAS CHANGED, so nothing was sent to or read from {name}. Pinned: {pinned}. \
          Offered: {offered}. Ask {name}, but not by this mailbox, which is right. If it is the \
-         offered one: trust it"
+         offered one: mailbox trust {name}"
     )]
     KeyChanged {
         /// Whose.
@@ -184,9 +184,16 @@ struct State {
 struct Peer {
     /// Pinned.
     key: Bytes,
-    /// The number of the last letter to them.
+    /// The number of the last letter to them. It only grows, whatever key they have.
     sent: u64,
-    /// The largest number of a letter from them.
+    /// What came from them under each key that was ever pinned, by its hexadecimal digits: whoever has
+    /// another key counts anew, and an earlier key does not make old letters new.
+    received: BTreeMap<String, Received>,
+}
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+struct Received {
+    /// The largest number of a letter.
     seen: u64,
     /// Smaller numbers that have not come.
     missing: BTreeSet<u64>,
@@ -494,8 +501,8 @@ impl Account {
         Ok((fingerprint(name, &key), known))
     }
 
-    /// Pins what the server says now, after people have compared: returns its fingerprint. Counts begin
-    /// anew, since the other one does.
+    /// Pins what the server says now, after people have compared: returns its fingerprint. If it is the
+    /// key that is pinned already, nothing changes.
     ///
     /// # Errors
     /// See [`AccountError`].
@@ -505,7 +512,8 @@ impl Account {
         name: &Name,
     ) -> Result<String, AccountError> {
         let key = offered_key(client, name).await?;
-        self.state.peers.insert(name.clone(), Peer::new(&key));
+        let peer = self.state.peers.entry(name.clone()).or_insert(Peer::new(&key));
+        peer.key = Bytes(key.to_bytes());
         self.save()?;
         Ok(fingerprint(name, &key))
     }
@@ -521,8 +529,8 @@ const IDENTITY: &str = "account.json";
 const STATE: &str = "state.json";
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, AccountError> {
-    let json =
-        files::read(path).map_err(|error| AccountError::File(path.to_owned(), error))?;
+    let json = files::read_private(path)
+        .map_err(|error| AccountError::File(path.to_owned(), error))?;
     let parse = |json: zeroize::Zeroizing<Vec<u8>>| serde_json::from_slice(&json);
     let parsed = json.map(parse).transpose();
     parsed.map_err(|_| AccountError::Broken(path.to_owned()))
@@ -562,9 +570,17 @@ enum Arrived {
 
 impl Peer {
     fn new(key: &PublicKey) -> Self {
-        Self { key: Bytes(key.to_bytes()), sent: 0, seen: 0, missing: BTreeSet::new() }
+        Self { key: Bytes(key.to_bytes()), sent: 0, received: BTreeMap::new() }
     }
 
+    /// A letter of this number, under the pinned key.
+    fn arrived(&mut self, number: u64) -> Arrived {
+        let key = self.key.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        self.received.entry(key).or_default().arrived(number)
+    }
+}
+
+impl Received {
     // ANCHOR: arrived
     fn arrived(&mut self, number: u64) -> Arrived {
         if number > self.seen {

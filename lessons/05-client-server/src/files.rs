@@ -35,16 +35,45 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// It cannot be read, or is larger than [`MAX_FILE`].
 pub fn read(path: &Path) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
-    let file = match std::fs::File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    open(path)?.map(read_open).transpose()
+}
+
+/// Reads a file that only its owner may read; none if it is not there.
+///
+/// # Errors
+/// As [`read`]; and on Unix, when others have a right to it.
+pub fn read_private(path: &Path) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let Some(file) = open(path)? else { return Ok(None) };
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // The rights of the open file, not of the path, which may lead elsewhere by now.
+        let mode = file.metadata()?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(io::Error::other(format!(
+                "expected that only the owner can read {}, but its mode is {mode:03o}: run \
+                 chmod 600 on it",
+                path.display()
+            )));
+        }
+    }
+    read_open(file).map(Some)
+}
+
+fn open(path: &Path) -> io::Result<Option<std::fs::File>> {
+    match std::fs::File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn read_open(file: std::fs::File) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
     file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     match bytes.len() as u64 > MAX_FILE {
         true => Err(io::Error::other(format!("expected at most {MAX_FILE} bytes"))),
-        false => Ok(Some(bytes)),
+        false => Ok(bytes),
     }
 }
 

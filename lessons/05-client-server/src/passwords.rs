@@ -76,8 +76,7 @@ impl Passwords {
     /// # Errors
     /// See [`PasswordError`].
     pub async fn hash(&self, password: Secret) -> Result<String, PasswordError> {
-        let text = password.expose();
-        if text.chars().count() < SHORTEST || text.len() > LONGEST {
+        if !fits(password.expose()) {
             return Err(PasswordError::Length);
         }
         let (cost, computed) = (self.cost, self.computed.clone());
@@ -131,6 +130,11 @@ impl Passwords {
         done.await.map_err(|_panicked| PasswordError::System)?
     }
     // ANCHOR_END: check
+}
+
+/// Whether a new password has a length that is accepted.
+pub fn fits(password: &str) -> bool {
+    password.chars().count() >= SHORTEST && password.len() <= LONGEST
 }
 
 /// A place in the line; dropping it gives it back.

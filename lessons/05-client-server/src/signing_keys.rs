@@ -67,7 +67,7 @@ pub fn rotate(path: &Path) -> Result<Vec<SigningKey>, SigningKeysError> {
 // ANCHOR_END: rotate
 
 fn read(path: &Path) -> Result<Vec<Stored>, SigningKeysError> {
-    match files::read(path).map_err(SigningKeysError::File)? {
+    match files::read_private(path).map_err(SigningKeysError::File)? {
         Some(json) => serde_json::from_slice(&json).map_err(|_| SigningKeysError::Broken),
         None => Ok(Vec::new()),
     }

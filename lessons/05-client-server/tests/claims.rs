@@ -800,6 +800,40 @@ async fn a_letter_to_nobody_does_not_stand_in_the_way() -> TestResult {
 }
 
 #[tokio::test]
+async fn to_trust_the_pinned_key_again_loses_no_letter() -> TestResult {
+    let stage = Stage::new(Setting::default()).await?;
+    let (mut alice, mut bob) = (stage.person("alice").await?, stage.person("bob").await?);
+    alice.send("bob", "one").await?;
+    alice.send("bob", "two").await?;
+    assert_eq!(bob.read().await?.len(), 2);
+    for (trusting, of) in [(&mut alice, "bob"), (&mut bob, "alice")] {
+        trusting.account.trust(&mut trusting.client, &name(of)).await?;
+    }
+    alice.send("bob", "three").await?;
+    let found = bob.read().await?;
+    assert!(matches!(&found[..], [Found::Letter { number: 3, late: false, .. }]));
+    Ok(())
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_private_file_that_others_can_read_is_refused() -> TestResult {
+    use std::os::unix::fs::PermissionsExt;
+    let stage = Stage::new(Setting::default()).await?;
+    let alice = stage.person("alice").await?;
+    let open = |path: &std::path::Path| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
+    };
+    open(&alice.folder.join("account.json"))?;
+    let error = Account::load(&alice.folder).err().ok_or("refused")?;
+    let said = shared::ErrorChain(&error).to_string();
+    assert!(said.contains("chmod 600") && said.contains("account.json"), "{said}");
+    open(&stage.signing_keys())?;
+    assert!(signing_keys::load_or_make(&stage.signing_keys()).is_err());
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_steering_text_is_shown_escaped() {
     let text = "\u{1b}[2J\u{202e}\n".to_owned();
     let found = Found::Letter { from: name("alice"), number: 1, text, late: false };

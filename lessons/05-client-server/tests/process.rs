@@ -177,13 +177,16 @@ fn a_full_disk_is_told_and_loses_nothing_that_was_acknowledged() -> TestResult {
 #[test]
 fn a_second_server_on_the_same_files_is_refused() -> TestResult {
     let folder = tempfile::tempdir()?;
-    let _first = start(folder.path())?;
+    let first = start(folder.path())?;
     let second = Command::new(SERVER)
         .args(["--listen", "127.0.0.1:0", "--log", "off", "--data"])
         .arg(folder.path())
         .output()?;
     assert_eq!(second.status.code(), Some(1));
     assert!(said(&second).contains("does another server use it?"), "{}", said(&second));
+    signal(&first, "-HUP")?;
+    let pinged = client(folder.path(), &first, &["ping"]);
+    assert!(pinged.status.success(), "the first one is not disturbed: {}", said(&pinged));
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use shared::wiretap::{Action, Framing};
-use shared::{Direction, Transcript, Wiretap};
+use shared::{Direction, ErrorChain, Transcript, Wiretap};
 use tokio::task::JoinSet;
 
 const SENDERS: usize = 4;
@@ -66,8 +66,12 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let lost = tokio::time::timeout(Duration::from_secs(5), sending).await?;
     held.notified().await;
     server.kill()?;
-    t.refused("to Alice", lost, "connection")?;
-    t.note("Was it stored? She cannot know. It waits in her outbox, with its id.");
+    let error = lost.err().context("an answer, although the server was killed")?;
+    t.must_show("no answer", &ErrorChain(&error).to_string(), "no connection")?;
+    t.note(
+        "Her program tried three times; each was cut. Was the letter stored? She cannot know. It \
+         waits in her outbox, with its id.",
+    );
 
     t.step("The server starts again, on the same files. She sends what waits.");
     let server = start()?;

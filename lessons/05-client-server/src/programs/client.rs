@@ -15,10 +15,12 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
+use shared::ErrorChain;
 
 use crate::account::Account;
 use crate::client::{Client, Settings};
 use crate::files;
+use crate::passwords::{self, PasswordError};
 use crate::protocol::{Name, Request, Response, Secret};
 
 /// Runs the program.
@@ -48,8 +50,8 @@ fn command() -> Command {
         .after_help(
             "The first words, with `mailbox-server` running in another terminal:\n  \
              mailbox register alice\n  mailbox send bob \"lunch at one?\"\n  mailbox read\n\n\
-             Accounts are kept in FOLDER/clients. The last one that was registered, or used by \
-             --as, is the one that sends; read reads all of them.\n\n\
+             Accounts are kept in FOLDER/clients. The last one that was registered sends, or that \
+             of --as; read reads all of them.\n\n\
              Exit codes: 0 done, 1 failed, 2 wrong command line.",
         )
         .arg(super::data())
@@ -169,6 +171,9 @@ async fn register(
     out: &mut String,
 ) -> anyhow::Result<()> {
     let password = match std::env::var("MAILBOX_PASSWORD") {
+        Ok(password) if !passwords::fits(&password) => {
+            bail!("MAILBOX_PASSWORD: {}", PasswordError::Length)
+        }
         Ok(password) => Secret::new(password),
         Err(_) => random_password()?,
     };
@@ -205,7 +210,19 @@ async fn send(
             "First letter to {to}. Its key is pinned now; compare it: {fingerprint}"
         );
     }
-    let count = account.send(client, to, text).await?.letters;
+    let before = account.waiting();
+    let count = match account.send(client, to, text).await {
+        Ok(sent) => sent.letters,
+        Err(error) => {
+            out.push_str(match account.waiting() > before {
+                true => {
+                    "It waits, and goes with the next letter: do not write it again.\n"
+                }
+                false => "Nothing was kept: send it again.\n",
+            });
+            return Err(error.into());
+        }
+    };
     let _ = writeln!(
         out,
         "Stored for {to}{}.",
@@ -227,29 +244,49 @@ async fn read_all(
         Some(_) => vec![chosen(data, matches)?],
         None => all(data)?,
     };
+    let (mut failed, all) = (0, accounts.len());
     for mut account in accounts {
-        let mut client = client(settings, &account);
         let name = account.name().clone();
-        let mut nothing = true;
-        loop {
-            let mut reading = account.read(&mut client).await?;
-            for found in &reading.found {
-                nothing = false;
-                let _ = writeln!(out, "{name}: {found}");
-            }
-            let (stopped, more) = (reading.stopped.take(), reading.more);
-            account.finish(&mut client, reading).await?;
-            if let Some(error) = stopped {
-                return Err(error.into());
-            }
-            if !more {
-                break;
-            }
-        }
-        if nothing {
-            let _ = writeln!(out, "{name}: nothing new");
-        }
+        let mut client = client(settings, &account);
+        let read = read_one(&mut account, &mut client, out).await;
         client.close().await;
+        if let Err(error) = read {
+            // The others are read all the same.
+            failed += 1;
+            let error = ErrorChain(error.as_ref()).to_string();
+            let _ = writeln!(out, "{name}: {error}");
+        }
+    }
+    match failed {
+        0 => Ok(()),
+        _ => bail!("{failed} of {all} accounts could not be read"),
+    }
+}
+
+async fn read_one(
+    account: &mut Account,
+    client: &mut Client,
+    out: &mut String,
+) -> anyhow::Result<()> {
+    let name = account.name().clone();
+    let mut nothing = true;
+    loop {
+        let mut reading = account.read(client).await?;
+        for found in &reading.found {
+            nothing = false;
+            let _ = writeln!(out, "{name}: {found}");
+        }
+        let (stopped, more) = (reading.stopped.take(), reading.more);
+        account.finish(client, reading).await?;
+        if let Some(error) = stopped {
+            return Err(error.into());
+        }
+        if !more {
+            break;
+        }
+    }
+    if nothing {
+        let _ = writeln!(out, "{name}: nothing new");
     }
     Ok(())
 }
@@ -306,8 +343,11 @@ fn chosen(data: &Path, matches: &ArgMatches) -> anyhow::Result<Account> {
         Some(name) => name.clone(),
         None => current()?,
     };
-    let account = Account::load(&folder(data, &name));
-    account.with_context(|| format!("{name} has no account on this machine"))
+    let folder = folder(data, &name);
+    if !folder.exists() {
+        bail!("{name} has no account in {}: mailbox register {name}", data.display());
+    }
+    Ok(Account::load(&folder)?)
 }
 
 fn all(data: &Path) -> anyhow::Result<Vec<Account>> {

@@ -169,9 +169,6 @@ async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
     log_to_stderr(super::text(&matches, "log"));
     let name = super::text(&matches, "name").to_owned();
     let lab = matches.get_one::<PathBuf>("chain").is_none();
-    if lab {
-        make_certificates(&data, &name)?;
-    }
     let or = |given: &str, ours: &str| {
         super::path(&matches, given).unwrap_or_else(|| data.join(ours))
     };
@@ -196,6 +193,10 @@ async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
     let address = address.context("an address to listen on")?;
     let listener = TcpListener::bind(address).await;
     let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
+    if lab {
+        // After the database and the port are ours: a second server must not replace the first one's.
+        make_certificates(&data, &name)?;
+    }
     let many = |name| matches.get_one::<u32>(name).map_or(64, |&number| number as usize);
     let connections = Limits {
         connections: many("connections"),
