@@ -113,6 +113,7 @@ impl Passwords {
         })
         .await
     }
+    // ANCHOR_END: check
 
     async fn run<T: Send + 'static>(
         &self,
@@ -129,7 +130,6 @@ impl Passwords {
         });
         done.await.map_err(|_panicked| PasswordError::System)?
     }
-    // ANCHOR_END: check
 }
 
 /// Whether a new password has a length that is accepted.

@@ -69,6 +69,7 @@ pub fn seal(
     let context = context(sender.0, recipient.0, id);
     sender.1.seal_for(recipient.1, &context, &json).map_err(SealError::Key)
 }
+// ANCHOR_END: seal
 
 /// Opens one.
 ///
@@ -87,7 +88,6 @@ pub fn open(
     let letter = opened.and_then(|json| serde_json::from_slice(&json).ok());
     letter.ok_or(NotALetter)
 }
-// ANCHOR_END: seal
 
 // ANCHOR: fingerprint
 /// What two people compare, by telephone or on paper: of a name and its key, 128 bits of SHA-256.

@@ -35,6 +35,7 @@ pub struct ServerLimits {
     pub close: Duration,
 }
 
+// ANCHOR: limits
 impl Default for ServerLimits {
     /// Lesson 2's; 5 seconds for the first frame to begin, a minute for each after it; 10 seconds for
     /// a frame to end, and for an answer to be read; 30 for a request; 1 to close.
@@ -53,6 +54,7 @@ impl Default for ServerLimits {
         }
     }
 }
+// ANCHOR_END: limits
 
 /// A running server.
 pub struct MailboxServer {

@@ -359,6 +359,7 @@ fn write_all(
         }
     }
 }
+// ANCHOR_END: write_all
 
 fn write_batch(
     database: &Database,
@@ -402,7 +403,6 @@ fn write_batch(
         None => Ok(transaction.commit()?),
     }
 }
-// ANCHOR_END: write_all
 
 /// A job's outcome, to be told after the commit, if that succeeds.
 fn after_commit<T: 'static>(
@@ -481,13 +481,13 @@ impl<'t> Tables<'t> {
         Ok(Ok(()))
     }
 
-    // ANCHOR: put
     fn put(
         &mut self,
         message: &NewMessage,
         quotas: Quotas,
         now: u64,
     ) -> Result<Result<bool, StoreError>, redb::Error> {
+        // ANCHOR: put
         let NewMessage { from, to, id, sealed } = message;
         let (sender, recipient) = (from.as_str(), to.as_str());
         let hash = Bytes(digest(&SHA256, sealed).as_ref().to_vec());
@@ -498,6 +498,7 @@ impl<'t> Tables<'t> {
             let same = known.to == *to && known.hash == hash;
             return Ok(if same { Ok(true) } else { Err(StoreError::Conflict) });
         }
+        // ANCHOR_END: put
         if self.accounts.get(recipient)?.is_none() {
             return Ok(Err(StoreError::NoAccount));
         }
@@ -526,7 +527,6 @@ impl<'t> Tables<'t> {
         self.expiry.insert((now.saturating_add(quotas.keep), sender, id.0), ())?;
         Ok(Ok(false))
     }
-    // ANCHOR_END: put
 
     fn delete(
         &mut self,

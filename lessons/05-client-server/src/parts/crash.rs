@@ -37,7 +37,6 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let alice = t.works("alice", person("alice").await)?;
     let carol = t.works("carol", person("carol").await)?;
 
-    // ANCHOR: kill
     t.step("Alice sends. The answer is held up on the way; then the server is killed.");
     let answers = Arc::new(AtomicUsize::new(usize::MAX));
     let held = Arc::new(tokio::sync::Notify::new());
@@ -62,6 +61,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // answer to the letter.
     alice.account.fingerprint_of(&mut alice.client, &Name::new("carol")?).await?;
     answers.store(1, Ordering::SeqCst);
+    // ANCHOR: kill
     let sending = alice.send("carol", "a letter, sent in a bad moment");
     let lost = tokio::time::timeout(Duration::from_secs(5), sending).await?;
     held.notified().await;
@@ -80,7 +80,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let count = alice.account.send_waiting(&mut alice.client).await;
     let sent = t.works("sent again", count)?;
     let there = format!("{} of {} letters was there already", sent.again, sent.letters);
-    t.must_show("the server", &there, "1 of 1")?;
+    t.must_show("server", &there, "1 of 1")?;
     let found = carol.read().await?;
     t.must_show("Carol reads", &found.len().to_string(), "1")?;
     for found in found {

@@ -23,7 +23,6 @@ const SHORT: Duration = Duration::from_millis(200);
 const PER_ADDRESS: usize = 20;
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
-    // ANCHOR: limits
     let limits = ServerLimits {
         connections: Limits {
             connections: 100,
@@ -35,7 +34,6 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         frames: Patience { idle: SHORT * 10, frame: SHORT, write: SHORT },
         ..ServerLimits::default()
     };
-    // ANCHOR_END: limits
     let attempts = AttemptLimits { account: 3, ..AttemptLimits::default() };
     let setting = Setting { limits, attempts, hashes: (1, 2), ..Setting::default() };
     let stage = Stage::new(setting).await?;
@@ -45,11 +43,11 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 
     t.step("A client that connects and says nothing: no handshake.");
     let mut silent = TcpStream::connect(address).await?;
-    t.must_show("the server", &closed(&mut silent).await?, "closed")?;
+    t.must_show("server", &closed(&mut silent).await?, "closed")?;
 
     t.step("One that shakes hands and says nothing: no first frame.");
     let mut quiet = raw::connection(address, roots()).await?;
-    t.must_show("the server", &closed(&mut quiet).await?, "closed")?;
+    t.must_show("server", &closed(&mut quiet).await?, "closed")?;
 
     t.step("One that sends a byte of a frame, and another one, and another one.");
     let mut slow = raw::connection(address, roots()).await?;
@@ -69,17 +67,13 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         }
     }
     let within = started.elapsed() < SHORT * 3 && sent > 1;
-    t.must_show(
-        "the server",
-        if within { "closed, mid-frame" } else { "waited" },
-        "closed",
-    )?;
+    t.must_show("server", if within { "closed, mid-frame" } else { "waited" }, "closed")?;
 
     // ANCHOR: giant
     t.step("One that announces a frame of 4 GiB.");
     let mut giant = raw::connection(address, roots()).await?;
     let answer = raw::say(&mut giant, &u32::MAX.to_be_bytes()).await?;
-    t.must_show("the server", &text(&answer), "bad_request")?;
+    t.must_show("server", &text(&answer), "bad_request")?;
     // ANCHOR_END: giant
 
     t.step(
@@ -89,7 +83,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         let mut stream = raw::connection(address, roots()).await?;
         let length = (frame.len() as u32).to_be_bytes();
         let answer = raw::say(&mut stream, &[&length, frame].concat()).await?;
-        t.must_show("the server", &text(&answer), "bad_request")?;
+        t.must_show("server", &text(&answer), "bad_request")?;
     }
 
     t.step("One that vanishes in the middle of a frame.");
@@ -102,7 +96,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     while dropped() == before {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    t.shows("the server", "counts a connection that ended early");
+    t.shows("server", "counts a connection that ended early");
 
     t.step("A flood: 200 connections from one address, of which 20 may be open.");
     let mut flood = Vec::new();

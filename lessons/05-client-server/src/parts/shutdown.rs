@@ -40,12 +40,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let stopping = tokio::spawn(server.shut_down());
     let answer: Option<Response> = busy.receive().await?;
     let answered = matches!(answer, Some(Response::Tokens { .. }));
-    t.must_show(
-        "the busy one",
-        if answered { "gets its tokens" } else { "none" },
-        "tokens",
-    )?;
-    for (who, frames) in [("the busy one", &mut busy), ("the idle one", &mut idle)] {
+    t.must_show("busy one", if answered { "gets its tokens" } else { "none" }, "tokens")?;
+    for (who, frames) in [("busy one", &mut busy), ("idle one", &mut idle)] {
         let end = frames.receive::<Response>().await;
         // An end without close_notify would be an error.
         let goodbye = if matches!(end, Ok(None)) { "a goodbye" } else { "a cut" };
