@@ -351,7 +351,8 @@ def register(args):
         with connected(args) as sock:
             request(sock, "registered", do="register", **members)
     except Refused as refused:
-        if new:
+        # Unavailable: perhaps it was stored. This is the only copy of its key.
+        if new and refused.because != "unavailable":
             os.remove(path_of(args))
         if new or refused.because != "taken":
             raise

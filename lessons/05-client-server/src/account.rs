@@ -20,8 +20,8 @@ use crate::protocol::{
 };
 use crate::sealed::{self, Letter, SealError, fingerprint};
 
-/// Missing numbers of one sender that are remembered, so that late letters are told from repeated ones.
-const MAX_MISSING: u64 = 1000;
+/// Gaps in the numbers of one sender that are remembered, so that late letters are told from repeated ones.
+const MAX_GAPS: usize = 32;
 /// Letters that wait to be sent.
 const MAX_OUTBOX: usize = 100;
 
@@ -50,7 +50,7 @@ pub enum AccountError {
     #[error(
         "THE KEY OF {name} HAS CHANGED, so nothing was sent to or read from {name}. Pinned: {pinned}. \
          Offered: {offered}. Ask {name}, but not by this mailbox, which is right. If it is the \
-         offered one: mailbox trust {name}"
+         offered one: mailbox trust {name}, and that fingerprint"
     )]
     KeyChanged {
         /// Whose.
@@ -58,6 +58,16 @@ pub enum AccountError {
         /// The fingerprint of the pinned key.
         pinned: String,
         /// The fingerprint of the other one.
+        offered: String,
+    },
+    /// The key that the server gives is not the one that was compared.
+    #[error(
+        "the server gives another key for {name} than the one you compared: {offered}"
+    )]
+    NotCompared {
+        /// Whose.
+        name: Name,
+        /// The fingerprint of what the server gives.
         offered: String,
     },
     /// Too many letters wait to be sent.
@@ -141,10 +151,10 @@ impl fmt::Display for Found {
 }
 
 fn printable(c: char) -> String {
-    // Control characters, and those that turn the direction of a text.
+    // Control characters, those that turn the direction of a text, and those that end a line.
     let turns = matches!(
         c,
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
     );
     if c.is_control() || turns { c.escape_default().to_string() } else { c.to_string() }
 }
@@ -174,7 +184,9 @@ struct Identity {
 /// The part that does.
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct State {
-    /// The number in the mailbox up to which everything was read.
+    /// The number in the mailbox up to which everything was read, of this run: a server that was
+    /// restored from a backup counts from a smaller one, and what was not deleted is deleted then.
+    #[serde(skip)]
     read: u64,
     peers: BTreeMap<Name, Peer>,
     outbox: Vec<Outgoing>,
@@ -195,8 +207,8 @@ struct Peer {
 struct Received {
     /// The largest number of a letter.
     seen: u64,
-    /// Smaller numbers that have not come.
-    missing: BTreeSet<u64>,
+    /// Smaller numbers that have not come: from the first to the last of each gap.
+    missing: Vec<(u64, u64)>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -311,7 +323,14 @@ impl Account {
         // On the disk before it is sent: the same id and the same box, however often it is tried.
         self.state.outbox.push(Outgoing { to: to.clone(), id, sealed });
         self.save()?;
-        self.send_waiting(client).await
+        let (sent, full) = self.send_all(client).await?;
+        match full {
+            Some(error) if self.state.outbox.iter().any(|waits| waits.id == id) => {
+                Err(error.into())
+            }
+            // Others may wait for room. This one is there.
+            _ => Ok(sent),
+        }
     }
     // ANCHOR_END: send
 
@@ -328,9 +347,25 @@ impl Account {
         &mut self,
         client: &mut Client,
     ) -> Result<Sent, AccountError> {
+        match self.send_all(client).await? {
+            (sent, None) => Ok(sent),
+            (_, Some(full)) => Err(full.into()),
+        }
+    }
+
+    /// A full mailbox of one does not stand in the way of letters to another one.
+    async fn send_all(
+        &mut self,
+        client: &mut Client,
+    ) -> Result<(Sent, Option<ClientError>), AccountError> {
         let mut sent = Sent::default();
-        while let Some(next) = self.state.outbox.first().cloned() {
+        let (mut at, mut full, mut refused) = (0, BTreeSet::new(), None);
+        while let Some(next) = self.state.outbox.get(at).cloned() {
             let Outgoing { to, id, sealed } = next;
+            if full.contains(&to) {
+                at += 1;
+                continue;
+            }
             let request = |token| Request::Send {
                 token,
                 to: to.clone(),
@@ -343,19 +378,25 @@ impl Account {
                     sent.again += usize::from(again);
                 }
                 Ok(_) => return Err(ClientError::Unexpected("send").into()),
+                Err(error @ ClientError::Refused { because: Refusal::Full, .. }) => {
+                    refused.get_or_insert(error);
+                    full.insert(to);
+                    at += 1;
+                    continue;
+                }
                 Err(error) => {
                     // What will never be accepted does not stand in the way of the next one.
                     if is_final(&error) {
-                        self.state.outbox.remove(0);
+                        self.state.outbox.remove(at);
                         self.save()?;
                     }
                     return Err(error.into());
                 }
             }
-            self.state.outbox.remove(0);
+            self.state.outbox.remove(at);
             self.save()?;
         }
-        Ok(sent)
+        Ok((sent, refused))
     }
 
     // ANCHOR: read
@@ -501,8 +542,8 @@ impl Account {
         Ok((fingerprint(name, &key), known))
     }
 
-    /// Pins what the server says now, after people have compared: returns its fingerprint. If it is the
-    /// key that is pinned already, nothing changes.
+    /// Pins the key of this fingerprint, which people have compared. If it is the key that is pinned
+    /// already, nothing changes.
     ///
     /// # Errors
     /// See [`AccountError`].
@@ -510,12 +551,17 @@ impl Account {
         &mut self,
         client: &mut Client,
         name: &Name,
-    ) -> Result<String, AccountError> {
+        compared: &str,
+    ) -> Result<(), AccountError> {
         let key = offered_key(client, name).await?;
+        let offered = fingerprint(name, &key);
+        // Between the comparing and now the server may have changed its mind.
+        if !offered.split(' ').eq(compared.split_whitespace()) {
+            return Err(AccountError::NotCompared { name: name.clone(), offered });
+        }
         let peer = self.state.peers.entry(name.clone()).or_insert(Peer::new(&key));
         peer.key = Bytes(key.to_bytes());
-        self.save()?;
-        Ok(fingerprint(name, &key))
+        self.save()
     }
 
     fn save(&self) -> Result<(), AccountError> {
@@ -585,16 +631,29 @@ impl Received {
     fn arrived(&mut self, number: u64) -> Arrived {
         if number > self.seen {
             let missing = number - self.seen - 1;
-            let room = MAX_MISSING.saturating_sub(self.missing.len() as u64);
-            // A number far ahead is its sender's own doing: what is between is not awaited.
-            self.missing.extend((self.seen + 1..number).rev().take(room as usize));
+            if missing > 0 {
+                self.missing.push((self.seen + 1, number - 1));
+            }
             self.seen = number;
+            self.forget_gaps();
             return Arrived::Next { missing };
         }
-        match self.missing.remove(&number) {
-            true => Arrived::Late,
-            false => Arrived::Again,
-        }
+        let in_gap = |(first, last): &(u64, u64)| (*first..=*last).contains(&number);
+        let Some(at) = self.missing.iter().position(in_gap) else {
+            return Arrived::Again;
+        };
+        let (first, last) = self.missing[at];
+        // No number is 0, and the last one of a gap is smaller than `seen`.
+        let rest = [(first, number - 1), (number + 1, last)];
+        self.missing.splice(at..=at, rest.into_iter().filter(|(from, to)| from <= to));
+        self.forget_gaps();
+        Arrived::Late
+    }
+
+    /// The oldest ones: what a sender or a server leaves out must not fill the file.
+    fn forget_gaps(&mut self) {
+        let old = self.missing.len().saturating_sub(MAX_GAPS);
+        self.missing.drain(..old);
     }
     // ANCHOR_END: arrived
 }

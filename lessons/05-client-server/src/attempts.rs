@@ -96,7 +96,7 @@ impl Attempts {
         }
     }
 
-    /// The attempt succeeded: it does not count.
+    /// The attempt succeeded, or was not made: it does not count.
     pub fn succeeded(&self, account: &Name, address: IpAddr) {
         let mut counts = self.lock();
         let address = tls_sockets::server::network(address);

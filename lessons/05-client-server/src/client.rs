@@ -146,6 +146,9 @@ impl Client {
                 if because != Refusal::BadRequest {
                     self.frames = Some(frames);
                 }
+                // Another one's text, on its way to a terminal: an id has letters and digits.
+                let fits = |c: &char| c.is_ascii_alphanumeric();
+                let request = request.chars().filter(fits).take(32).collect();
                 Err(ClientError::Refused { because, request })
             }
             answer => {

@@ -8,27 +8,41 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-/// The largest file that is read, in bytes.
-pub const MAX_FILE: u64 = 4 * 1024 * 1024;
+/// The largest file that is read, or written, in bytes.
+pub const MAX_FILE: u64 = 64 * 1024 * 1024;
 
 // ANCHOR: write
 /// Writes a file in the place of the old one: into another file beside it, on to the disk, and renamed.
 /// On Unix, its mode is 600 from the start.
 ///
 /// # Errors
-/// The folder is not there, or cannot be written to. Then the old file is as it was.
+/// The folder is not there, or cannot be written to; or it is more than [`MAX_FILE`]. Then the old file is as it was.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
+    // What could not be read again is not written.
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(io::Error::other(format!("expected at most {MAX_FILE} bytes")));
+    }
+    let folder = folder_of(path);
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
-    #[cfg(unix)]
-    std::fs::File::open(folder)?.sync_all()?;
-    Ok(())
+    sync_folder_of(path)
 }
 // ANCHOR_END: write
+
+/// That there is such a file is on the disk, too. Windows has no such call.
+///
+/// # Errors
+/// The folder cannot be opened.
+pub fn sync_folder_of(path: &Path) -> io::Result<()> {
+    if cfg!(unix) { std::fs::File::open(folder_of(path))?.sync_all() } else { Ok(()) }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
 
 /// Reads a file; none if it is not there.
 ///

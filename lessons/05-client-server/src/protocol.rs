@@ -127,7 +127,8 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
-/// A password or a token: wiped when it is dropped, and not printed.
+/// A password or a token: not printed, and wiped when it is dropped. The copies that a frame and the
+/// parser made of it are not.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 

@@ -233,7 +233,11 @@ async fn one(
             None => tracing::info!(request = name, micros, "answered"),
             Some(why) => tracing::info!(request = name, micros, why, "refused"),
         }
-        (response, false)
+        // Not within its limits is no request, either.
+        let bad = Refusal::BadRequest;
+        let last =
+            matches!(response, Response::Refused { because, .. } if because == bad);
+        (response, last)
     }
     .instrument(span)
     .await

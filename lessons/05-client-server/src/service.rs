@@ -259,7 +259,12 @@ impl Service {
         }
         let account = self.store.account(name.clone()).await?;
         let hash = account.map(|account| account.password);
-        if !self.passwords.check(password, hash).await? {
+        let checked = self.passwords.check(password, hash).await;
+        if checked == Err(PasswordError::Busy) {
+            // Nothing was guessed: a flood of logins must not use up the attempts of others.
+            self.attempts.succeeded(&name, peer);
+        }
+        if !checked? {
             self.counters.failed_logins.fetch_add(1, Ordering::Relaxed);
             return Err(No(Refusal::Unauthorized, "a wrong name or password"));
         }

@@ -33,6 +33,20 @@ struct Stored {
     pkcs8: Bytes,
 }
 
+/// Reads the keys, the newest last. For a server that runs: keys that are gone by accident must not be
+/// replaced by others.
+///
+/// # Errors
+/// See [`SigningKeysError`]. There are none, or no file.
+pub fn load(path: &Path) -> Result<Vec<SigningKey>, SigningKeysError> {
+    match read(path)? {
+        stored if stored.is_empty() => {
+            Err(SigningKeysError::File(io::ErrorKind::NotFound.into()))
+        }
+        stored => stored.iter().map(key).collect(),
+    }
+}
+
 /// Reads the keys, the newest last; makes the file with one key if it is not there.
 ///
 /// # Errors

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::files;
 use crate::protocol::{Bytes, Delivery, MAX_FRAME, MessageId, Name};
 
 const ACCOUNTS: TableDefinition<&str, &[u8]> = TableDefinition::new("accounts");
@@ -170,6 +171,10 @@ enum Job {
     Register(Name, Account, oneshot::Sender<Result<(), StoreError>>),
     Put(NewMessage, oneshot::Sender<Result<bool, StoreError>>),
     Delete(Name, Vec<u64>, oneshot::Sender<Result<usize, StoreError>>),
+    /// Messages whose time is over.
+    Forget,
+    /// The last one.
+    Close,
 }
 
 /// The store. Clones share it; the last one ends the writing thread.
@@ -207,6 +212,8 @@ impl Store {
             .create_with_backend(backend)
             .map_err(|error| failed(error.into()))?;
         make_tables(&database).map_err(OpenStoreError::Database)?;
+        // A commit does not tell that there is such a file.
+        files::sync_folder_of(path).map_err(OpenStoreError::File)?;
         let database = Arc::new(database);
         let (jobs, waiting) = mpsc::channel(quotas.waiting.max(1));
         let for_thread = database.clone();
@@ -309,10 +316,19 @@ impl Store {
         answered.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Waits until all that was accepted is written, and closes the file. Other clones see
-    /// [`StoreError::Closed`]. For the end of the program; it blocks.
+    /// Takes away messages whose time is over. Every write does it, too; a server calls this now and
+    /// then, for the time when nobody writes.
+    pub fn forget_expired(&self) {
+        // A full line of jobs does it anyway.
+        let _ = self.jobs.try_send(Job::Forget);
+    }
+
+    /// Waits until all that was accepted is written. Other clones see [`StoreError::Closed`] when they
+    /// write; the file is free when the last of them is gone. For the end of the program; it blocks.
     pub fn close(self) {
         let Self { database, jobs, writer } = self;
+        // If it fails, the thread has ended.
+        let _ = jobs.blocking_send(Job::Close);
         drop((database, jobs));
         let thread =
             writer.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
@@ -349,6 +365,12 @@ fn write_all(
             && let Ok(next) = jobs.try_recv()
         {
             batch.push(next);
+        }
+        let all = batch.len();
+        batch.retain(|job| !matches!(job, Job::Close));
+        if batch.len() < all {
+            // Nothing is accepted any more; what was accepted is still written.
+            jobs.close();
         }
         let mut answers: Vec<Answer> = Vec::new();
         let committed = write_batch(database, quotas, clock.now(), batch, &mut answers);
@@ -394,6 +416,8 @@ fn write_batch(
                     let done = tables.delete(&of, &numbers);
                     after_commit(done, answer, answers, &mut failed);
                 }
+                // Done already, before the batch.
+                Job::Forget | Job::Close => {}
             }
         }
     }
@@ -441,6 +465,7 @@ fn refuse_all(batch: Vec<Job>, answers: &mut Vec<Answer>) {
             Job::Delete(_, _, answer) => {
                 after_commit(Ok(Ok(0)), answer, answers, &mut failed);
             }
+            Job::Forget | Job::Close => {}
         }
     }
 }

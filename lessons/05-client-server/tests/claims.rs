@@ -806,8 +806,11 @@ async fn to_trust_the_pinned_key_again_loses_no_letter() -> TestResult {
     alice.send("bob", "one").await?;
     alice.send("bob", "two").await?;
     assert_eq!(bob.read().await?.len(), 2);
-    for (trusting, of) in [(&mut alice, "bob"), (&mut bob, "alice")] {
-        trusting.account.trust(&mut trusting.client, &name(of)).await?;
+    let (hers, his) = (alice.account.own_fingerprint(), bob.account.own_fingerprint());
+    for (trusting, of, print) in [(&mut alice, "bob", &his), (&mut bob, "alice", &hers)] {
+        let other = trusting.account.trust(&mut trusting.client, &name(of), "0000").await;
+        assert!(matches!(other, Err(AccountError::NotCompared { .. })));
+        trusting.account.trust(&mut trusting.client, &name(of), print).await?;
     }
     alice.send("bob", "three").await?;
     let found = bob.read().await?;

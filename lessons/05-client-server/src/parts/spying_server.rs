@@ -65,7 +65,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         "Alice compared, and trusts Bob's own key now. She writes four letters to him.",
     );
     let mut alice = alice.at(stage.settings()?)?;
-    alice.account.trust(&mut alice.client, &bob_name).await?;
+    let compared = bob.account.own_fingerprint();
+    alice.account.trust(&mut alice.client, &bob_name, &compared).await?;
     // Letter 1 was sealed for the server's key.
     let mut bob = bob;
     let found = bob.read().await?;

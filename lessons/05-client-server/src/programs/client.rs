@@ -17,11 +17,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use shared::ErrorChain;
 
-use crate::account::Account;
-use crate::client::{Client, Settings};
+use crate::account::{Account, AccountError};
+use crate::client::{Client, ClientError, Settings};
 use crate::files;
 use crate::passwords::{self, PasswordError};
-use crate::protocol::{Name, Request, Response, Secret};
+use crate::protocol::{Name, Refusal, Request, Response, Secret};
 
 /// Runs the program.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -32,10 +32,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Ok(text) => (text, Ok(())),
             Err((text, error)) => (text, Err(error)),
         };
-        let mut stdout = std::io::stdout();
-        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())?;
+        say(text)?;
         result
     })
+}
+
+fn say(text: String) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
 }
 
 fn command() -> Command {
@@ -108,7 +112,14 @@ fn command() -> Command {
         .subcommand(
             Command::new("trust")
                 .about("Trust a changed key, after you have compared it with its owner")
-                .arg(name()),
+                .arg(name())
+                .arg(
+                    Arg::new("fingerprint")
+                        .value_name("FINGERPRINT")
+                        .required(true)
+                        .num_args(1..)
+                        .help("As its owner says it"),
+                ),
         )
         .subcommand(Command::new("status").about("Show the server's counters (operators)"))
         .subcommand(Command::new("ping").about("Ask whether the server is there"))
@@ -130,6 +141,7 @@ async fn carry_out(matches: &ArgMatches, out: &mut String) -> anyhow::Result<()>
     let address = matches.get_one::<SocketAddr>("server").copied();
     let address = address.context("an address")?;
     let settings = Settings::new(address, name, roots(&ca)?)?;
+    let _one_at_a_time = lock(&data)?;
     let (what, arguments) = matches.subcommand().context("a command")?;
     let who = || arguments.get_one::<Name>("who").cloned().context("a name");
     match what {
@@ -153,7 +165,12 @@ async fn carry_out(matches: &ArgMatches, out: &mut String) -> anyhow::Result<()>
                 "fingerprint" => {
                     fingerprint(&mut account, &mut client, &who()?, out).await
                 }
-                "trust" => trust(&mut account, &mut client, &who()?, out).await,
+                "trust" => {
+                    let groups = arguments.get_many::<String>("fingerprint");
+                    let compared = groups.unwrap_or_default().cloned();
+                    let compared = compared.collect::<Vec<_>>().join(" ");
+                    trust(&mut account, &mut client, &who()?, &compared, out).await
+                }
                 "status" => status(&mut client, out).await,
                 other => bail!("expected a command, got {other}"),
             };
@@ -178,12 +195,33 @@ async fn register(
         Err(_) => random_password()?,
     };
     let folder = folder(data, &name);
-    let account = Account::create(&folder, name.clone(), password)?;
-    let mut client = Client::new(settings);
+    let new = Account::create(&folder, name.clone(), password);
+    let (account, new) = match new {
+        // An answer was lost, perhaps: the same command finishes the work.
+        Err(AccountError::Exists(_)) => (Account::load(&folder)?, false),
+        new => (new?, true),
+    };
+    let mut client = client(&settings, &account);
     if let Err(error) = account.register(&mut client).await {
-        // Nobody knows this key yet.
-        let _ = std::fs::remove_dir_all(&folder);
-        return Err(error.into());
+        let because = match &error {
+            AccountError::Client(ClientError::Refused { because, .. }) => Some(*because),
+            _ => None,
+        };
+        match because {
+            // By this very account: then its password fits.
+            Some(Refusal::Taken) if !new => {
+                let name = name.clone();
+                let own = move |token| Request::Key { token, name: name.clone() };
+                client.call_with_token(own).await?;
+            }
+            Some(because) if new && because != Refusal::Unavailable => {
+                // It was certainly not registered: nobody knows this key.
+                let _ = std::fs::remove_dir_all(&folder);
+                return Err(error.into());
+            }
+            // Perhaps it was. This is the only copy of its key.
+            _ => return Err(error.into()),
+        }
     }
     client.close().await;
     files::write(&data.join("clients/current"), name.as_str().as_bytes())?;
@@ -277,6 +315,8 @@ async fn read_one(
             let _ = writeln!(out, "{name}: {found}");
         }
         let (stopped, more) = (reading.stopped.take(), reading.more);
+        // Shown first: if that fails, it is still there.
+        say(std::mem::take(out))?;
         account.finish(client, reading).await?;
         if let Some(error) = stopped {
             return Err(error.into());
@@ -310,10 +350,11 @@ async fn trust(
     account: &mut Account,
     client: &mut Client,
     name: &Name,
+    compared: &str,
     out: &mut String,
 ) -> anyhow::Result<()> {
-    let fingerprint = account.trust(client, name).await?;
-    let _ = writeln!(out, "Pinned for {name}: {fingerprint}");
+    account.trust(client, name, compared).await?;
+    let _ = writeln!(out, "Pinned for {name}: {compared}");
     Ok(())
 }
 
@@ -330,6 +371,15 @@ async fn status(client: &mut Client, out: &mut String) -> anyhow::Result<()> {
 fn client(settings: &Settings, account: &Account) -> Client {
     let (name, password) = (account.name().clone(), account.password());
     Client::with_login(settings.clone(), name, password)
+}
+
+/// Two that send at once would number their letters alike. Until it is dropped.
+fn lock(data: &Path) -> anyhow::Result<std::fs::File> {
+    let folder = data.join("clients");
+    let locked = files::folder(&folder)
+        .and_then(|()| std::fs::File::create(folder.join("lock")))
+        .and_then(|file| file.lock().map(|()| file));
+    locked.with_context(|| format!("cannot lock {}", folder.display()))
 }
 
 /// The account of `--as`, or the current one.

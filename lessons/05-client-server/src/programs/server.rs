@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use encryption::password::Cost;
 use jwt::clock::Clock;
@@ -29,6 +29,18 @@ use crate::server::{MailboxServer, ServerLimits};
 use crate::service::{Parts, Service};
 use crate::signing_keys;
 use crate::store::{Quotas, Store};
+
+/// Less than lesson 4's: with those, ten accounts could fill the memory for tokens, and nobody could
+/// log in any more.
+fn refresh_limits() -> RefreshLimits {
+    let day = Duration::from_secs(24 * 60 * 60);
+    RefreshLimits {
+        login: 3 * day,
+        refreshes: 500,
+        logins_of_one: 10,
+        ..Default::default()
+    }
+}
 
 /// Password hashes at once, each 19 MiB, and those that may wait.
 const HASHES: (usize, usize) = (2, 32);
@@ -148,8 +160,7 @@ impl Files {
     // ANCHOR: reload
     fn reload(&self, server: &MailboxServer) -> anyhow::Result<()> {
         // Both are read before either is replaced.
-        let (identity, keys) =
-            (self.identity()?, signing_keys::load_or_make(&self.signing)?);
+        let (identity, keys) = (self.identity()?, signing_keys::load(&self.signing)?);
         server.replace_identity(identity).context("the new certificate")?;
         server.replace_keys(keys).context("the new signing keys")
     }
@@ -184,7 +195,7 @@ async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
         store: store.clone(),
         passwords: Passwords::new(Cost::LEAST, HASHES.0, HASHES.1)?,
         attempts: AttemptLimits::default(),
-        refresh: RefreshLimits::default(),
+        refresh: refresh_limits(),
         operators: operators.cloned().collect::<BTreeSet<_>>(),
         clock,
     };
@@ -216,7 +227,9 @@ async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
     }
     say(&format!("{name} listens on {address}\n"))?;
     let every = matches.get_one::<u64>("reload-every").copied().unwrap_or(0);
+    let housekeeping = tokio::spawn(forget_expired(store.clone()));
     until_stopped(&server, &files, Duration::from_secs(every)).await?;
+    housekeeping.abort();
     let drained = server.shut_down().await?;
     tokio::task::spawn_blocking(move || store.close()).await?;
     say(&format!("Stopped; {} connections had to be cut.\n", drained.cut))
@@ -257,6 +270,15 @@ async fn until_stopped(
     }
 }
 
+/// Every minute, what is over goes, even when nobody writes.
+async fn forget_expired(store: Store) {
+    let mut minute = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        minute.tick().await;
+        store.forget_expired();
+    }
+}
+
 async fn wait(every: Duration) {
     match every.is_zero() {
         true => std::future::pending().await,
@@ -289,6 +311,13 @@ fn log_to_stderr(form: &str) {
 
 /// The lab's certificates, by a CA whose key is nowhere but in memory, and gone when this returns.
 fn make_certificates(data: &Path, name: &str) -> anyhow::Result<()> {
+    // A key that is not the lab's own is somebody's only copy.
+    if data.join("key.pem").exists() && !data.join("ca.pem").exists() {
+        bail!(
+            "{} is not of a lab: give --chain and --key to use it, or another --data",
+            data.join("key.pem").display()
+        );
+    }
     let ca = LabCa::new("Mailbox Lab")?;
     let identity = ca.leaf(name).also_for("localhost").also_for("127.0.0.1").issue()?;
     files::write(&data.join("ca.pem"), ca.root_pem().as_bytes())?;
