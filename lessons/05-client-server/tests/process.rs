@@ -191,6 +191,40 @@ fn a_second_server_on_the_same_files_is_refused() -> TestResult {
 }
 
 #[test]
+fn the_log_is_json_with_ids_and_without_secrets() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let log = folder.path().join("log");
+    let mut command = Command::new(SERVER);
+    command.stderr(std::fs::File::create(&log)?);
+    let server =
+        ServerProcess::start_command(command, folder.path(), &["--log", "json"])?;
+    client(folder.path(), &server, &["register", "alice"]);
+    client(folder.path(), &server, &["send", "bob", "an unmistakable text"]);
+    client(folder.path(), &server, &["send", "nobody", "hello"]);
+    server.kill()?;
+    let log = std::fs::read_to_string(log)?;
+    let mut requests = 0;
+    let mut refused = 0;
+    for line in log.lines() {
+        let line: serde_json::Value = serde_json::from_str(line)?;
+        if line["fields"]["request"].is_string() {
+            requests += 1;
+            refused += usize::from(line["fields"]["why"] == "no such account");
+            assert_eq!(line["span"]["id"].as_str().map(str::len), Some(8), "{line}");
+        }
+    }
+    assert!(requests > 5 && refused == 1, "{requests} requests, {refused} refused");
+    let account =
+        std::fs::read_to_string(folder.path().join("clients/alice/account.json"))?;
+    let account: serde_json::Value = serde_json::from_str(&account)?;
+    for secret in ["an unmistakable text", account["password"].as_str().ok_or("a text")?]
+    {
+        assert!(!log.contains(secret), "{secret}");
+    }
+    Ok(())
+}
+
+#[test]
 fn wrong_words_are_refused_with_what_was_expected() -> TestResult {
     let folder = tempfile::tempdir()?;
     let data = folder.path().display().to_string();

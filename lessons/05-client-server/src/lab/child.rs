@@ -41,13 +41,13 @@ impl ServerProcess {
         more: &[&str],
     ) -> anyhow::Result<Self> {
         command
+            .env("MAILBOX_LOG", "off")
             .arg("--data")
             .arg(data)
-            .args(["--listen", "127.0.0.1:0", "--log", "off"])
+            .args(["--listen", "127.0.0.1:0"])
             .args(more)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit());
+            .stdout(Stdio::piped());
         let mut child = command.spawn().context("cannot start the server")?;
         let output = child.stdout.take().context("no output")?;
         let mut server = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
