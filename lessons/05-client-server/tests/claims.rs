@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use encryption::password::Cost;
 use encryption::public_key::KeyPair;
 use jwt::clock::Clock;
@@ -494,6 +495,12 @@ async fn a_password_is_checked_and_never_stored() -> TestResult {
     let hash = passwords.hash(secret()).await?;
     assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
     assert_ne!(hash, passwords.hash(secret()).await?, "each has a salt of its own");
+    // What the library itself makes and takes is the same.
+    let library = argon2::Argon2::default();
+    let password = secret();
+    library.verify_password(password.expose().as_bytes(), hash.as_str())?;
+    let made = library.hash_password_with_salt(password.expose().as_bytes(), &[7; 16])?;
+    assert!(passwords.check(secret(), Some(made.to_string())).await?);
     assert!(passwords.check(secret(), Some(hash.clone())).await?);
     assert!(!passwords.check(Secret::new("correct horse batterz"), Some(hash)).await?);
     assert!(!passwords.check(Secret::new("the password of nobody"), None).await?);
