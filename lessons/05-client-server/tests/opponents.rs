@@ -187,12 +187,12 @@ async fn registrations_and_failed_logins_are_counted_and_good_logins_are_not()
 #[tokio::test]
 async fn after_the_first_frame_a_client_may_be_quiet_for_longer() -> TestResult {
     let limits =
-        ServerLimits { first: Duration::from_millis(200), ..ServerLimits::default() };
+        ServerLimits { first: Duration::from_millis(100), ..ServerLimits::default() };
     let stage = Stage::new(Setting { limits, ..Setting::default() }).await?;
     let mut client = Client::new(stage.settings()?);
     for _ in 0..2 {
         assert_eq!(client.call(&Request::Ping {}).await?, Response::Pong {});
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_millis(250)).await;
     }
     Ok(())
 }
@@ -220,8 +220,8 @@ async fn a_password_is_measured_in_characters_and_bytes() -> TestResult {
 
 #[tokio::test]
 async fn a_hash_that_nobody_waits_for_still_has_its_place() -> TestResult {
-    // A hash says its own cost: 256 MiB is long enough to be overtaken by 19.
-    let costly = Passwords::new(Cost { memory: 256 * 1024, ..Cost::LEAST }, 1, 8)?;
+    // A hash says its own cost: 96 MiB is long enough to be overtaken by 19.
+    let costly = Passwords::new(Cost { memory: 96 * 1024, ..Cost::LEAST }, 1, 8)?;
     let passwords = Passwords::new(Cost::LEAST, 1, 8)?;
     let guess = || Secret::new("correct horse battery");
     let started = std::time::Instant::now();
