@@ -169,8 +169,11 @@ pub struct Reading {
     pub more: bool,
     /// To be deleted from the server.
     numbers: Vec<u64>,
-    /// The account's state when all this has been shown.
-    state: State,
+    /// The last of them.
+    read: u64,
+    /// The counts of each sender when all this has been shown. Nothing else of the account is in
+    /// here: what is sent or trusted in between stays.
+    received: BTreeMap<Name, BTreeMap<String, Received>>,
 }
 
 /// The part that does not change.
@@ -418,11 +421,12 @@ impl Account {
             stopped: None,
             more,
             numbers: Vec::new(),
-            state: self.state.clone(),
+            read: after,
+            received: BTreeMap::new(),
         };
         for delivery in messages {
             // A server that answers with older ones is not followed.
-            if delivery.number <= reading.state.read {
+            if delivery.number <= reading.read {
                 continue;
             }
             if let Err(error) = self.open(client, &delivery, &mut reading).await {
@@ -430,7 +434,7 @@ impl Account {
                 reading.more = false;
                 break;
             }
-            reading.state.read = delivery.number;
+            reading.read = delivery.number;
             reading.numbers.push(delivery.number);
         }
         // One that says "more" and gives nothing new is not asked for ever.
@@ -447,7 +451,12 @@ impl Account {
         client: &mut Client,
         reading: Reading,
     ) -> Result<(), AccountError> {
-        self.state = reading.state;
+        for (name, received) in reading.received {
+            if let Some(peer) = self.state.peers.get_mut(&name) {
+                peer.received = received;
+            }
+        }
+        self.state.read = reading.read;
         self.save()?;
         for numbers in reading.numbers.chunks(MAX_DELETE) {
             let request = |token| Request::Delete { token, numbers: numbers.to_vec() };
@@ -481,8 +490,11 @@ impl Account {
             reading.found.push(Found::NotAuthentic { from });
             return Ok(());
         };
-        let peer = reading.state.peers.entry(from.clone()).or_insert(Peer::new(&key));
-        match peer.arrived(number) {
+        let known = self.state.peers.get(&from).map(|peer| peer.received.clone());
+        let counts =
+            reading.received.entry(from.clone()).or_insert(known.unwrap_or_default());
+        // Under another key than before, another count.
+        match counts.entry(hex(&key.to_bytes())).or_default().arrived(number) {
             Arrived::Next { missing } => {
                 if missing > 0 {
                     let from = from.clone();
@@ -606,6 +618,10 @@ fn is_final(error: &ClientError) -> bool {
     )
 }
 
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// How a letter's number stands to those before it.
 #[derive(Debug, PartialEq, Eq)]
 enum Arrived {
@@ -617,12 +633,6 @@ enum Arrived {
 impl Peer {
     fn new(key: &PublicKey) -> Self {
         Self { key: Bytes(key.to_bytes()), sent: 0, received: BTreeMap::new() }
-    }
-
-    /// A letter of this number, under the pinned key.
-    fn arrived(&mut self, number: u64) -> Arrived {
-        let key = self.key.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.received.entry(key).or_default().arrived(number)
     }
 }
 

@@ -63,7 +63,7 @@ pub struct Quotas {
 
 impl Default for Quotas {
     /// 10,000 accounts; 1,000 messages or 16 MiB in a mailbox; 10,000 messages of one sender; 30 days;
-    /// 1,024 jobs.
+    /// 1,024 jobs. All mailboxes full are 160 GiB: choose what your disk holds.
     fn default() -> Self {
         Self {
             accounts: 10_000,
@@ -99,7 +99,7 @@ pub struct NewMessage {
 }
 
 /// Why something was not stored, or not found.
-#[derive(Debug, Error)]
+#[derive(Clone, Debug, Error)]
 pub enum StoreError {
     /// An account of that name is there.
     #[error("the name is in use")]
@@ -123,9 +123,46 @@ pub enum StoreError {
     /// The writing thread has ended.
     #[error("the store is closed")]
     Closed,
-    /// What the database holds is not what this program wrote.
+    /// What the database holds is not what this program wrote. It is left as it is.
     #[error("the database holds something else")]
     Broken,
+}
+
+impl StoreError {
+    /// Whether the database is to blame, and not what was asked of it.
+    fn is_a_fault(&self) -> bool {
+        matches!(self, Self::Database(_) | Self::Broken)
+    }
+}
+
+impl From<redb::Error> for StoreError {
+    fn from(error: redb::Error) -> Self {
+        Self::Database(Arc::new(error))
+    }
+}
+
+impl From<redb::StorageError> for StoreError {
+    fn from(error: redb::StorageError) -> Self {
+        redb::Error::from(error).into()
+    }
+}
+
+impl From<redb::TableError> for StoreError {
+    fn from(error: redb::TableError) -> Self {
+        redb::Error::from(error).into()
+    }
+}
+
+impl From<redb::TransactionError> for StoreError {
+    fn from(error: redb::TransactionError) -> Self {
+        redb::Error::from(error).into()
+    }
+}
+
+impl From<redb::CommitError> for StoreError {
+    fn from(error: redb::CommitError) -> Self {
+        redb::Error::from(error).into()
+    }
 }
 
 /// Why there is no store.
@@ -167,12 +204,31 @@ struct Mailbox {
     sent: u64,
 }
 
-enum Job {
-    Register(Name, Account, oneshot::Sender<Result<(), StoreError>>),
-    Put(NewMessage, oneshot::Sender<Result<bool, StoreError>>),
-    Delete(Name, Vec<u64>, oneshot::Sender<Result<usize, StoreError>>),
-    /// Messages whose time is over.
+/// A change, and who waits for it.
+struct Job {
+    change: Change,
+    answer: oneshot::Sender<Result<Done, StoreError>>,
+}
+
+enum Change {
+    Register(Name, Account),
+    Put(NewMessage),
+    Delete(Name, Vec<u64>),
+    /// Nothing but what every batch does first: it forgets what has expired.
     Forget,
+}
+
+/// What a change came to.
+#[derive(Clone, Copy)]
+enum Done {
+    Registered,
+    Stored { again: bool },
+    Deleted(usize),
+    Forgotten,
+}
+
+enum Order {
+    Do(Job),
     /// The last one.
     Close,
 }
@@ -181,7 +237,7 @@ enum Job {
 #[derive(Clone)]
 pub struct Store {
     database: Arc<Database>,
-    jobs: mpsc::Sender<Job>,
+    orders: mpsc::Sender<Order>,
     writer: Arc<Writer>,
 }
 
@@ -215,14 +271,14 @@ impl Store {
         // A commit does not tell that there is such a file.
         files::sync_folder_of(path).map_err(OpenStoreError::File)?;
         let database = Arc::new(database);
-        let (jobs, waiting) = mpsc::channel(quotas.waiting.max(1));
+        let (orders, waiting) = mpsc::channel(quotas.waiting.max(1));
         let for_thread = database.clone();
         let writer = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || write_all(&for_thread, quotas, &clock, waiting))
             .map_err(OpenStoreError::Thread)?;
         let writer = Arc::new(Writer(std::sync::Mutex::new(Some(writer))));
-        Ok(Self { database, jobs, writer })
+        Ok(Self { database, orders, writer })
     }
 
     /// A new account.
@@ -230,7 +286,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn register(&self, name: Name, account: Account) -> Result<(), StoreError> {
-        self.ask(|answer| Job::Register(name, account, answer)).await
+        self.change(Change::Register(name, account)).await.map(drop)
     }
 
     /// Stores a message. When this returns, it is on the disk; `true` if it was there already.
@@ -238,7 +294,8 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn put(&self, message: NewMessage) -> Result<bool, StoreError> {
-        self.ask(|answer| Job::Put(message, answer)).await
+        let done = self.change(Change::Put(message)).await?;
+        Ok(matches!(done, Done::Stored { again: true }))
     }
 
     /// Deletes messages of a mailbox; how many were there. Their ids are remembered until they
@@ -247,7 +304,10 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn delete(&self, of: Name, numbers: Vec<u64>) -> Result<usize, StoreError> {
-        self.ask(|answer| Job::Delete(of, numbers, answer)).await
+        match self.change(Change::Delete(of, numbers)).await? {
+            Done::Deleted(count) => Ok(count),
+            _ => Ok(0),
+        }
     }
 
     /// An account.
@@ -257,7 +317,7 @@ impl Store {
     pub async fn account(&self, name: Name) -> Result<Option<Account>, StoreError> {
         self.read(move |database| {
             let accounts = database.begin_read()?.open_table(ACCOUNTS)?;
-            Ok(accounts.get(name.as_str())?.and_then(|json| from_json(json.value())))
+            accounts.get(name.as_str())?.map(|json| from_json(json.value())).transpose()
         })
         .await
     }
@@ -283,11 +343,9 @@ impl Store {
                 if size > PAGE && !page.is_empty() {
                     return Ok((page, true));
                 }
-                if let Some(StoredMessage { from, id, sealed }) = from_json(json.value())
-                {
-                    let (_, number) = key.value();
-                    page.push(Delivery { number, from, id, sealed });
-                }
+                let StoredMessage { from, id, sealed } = from_json(json.value())?;
+                let (_, number) = key.value();
+                page.push(Delivery { number, from, id, sealed });
             }
             Ok((page, false))
         })
@@ -296,20 +354,17 @@ impl Store {
 
     async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Database) -> Result<T, redb::Error> + Send + 'static,
+        read: impl FnOnce(&Database) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let database = self.database.clone();
         let done = tokio::task::spawn_blocking(move || read(&database)).await;
-        let done = done.map_err(|_panicked| StoreError::Closed)?;
-        done.map_err(|error| StoreError::Database(Arc::new(error)))
+        done.map_err(|_panicked| StoreError::Closed)?
     }
 
-    async fn ask<T>(
-        &self,
-        job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job,
-    ) -> Result<T, StoreError> {
+    async fn change(&self, change: Change) -> Result<Done, StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.jobs.try_send(job(answer)).map_err(|error| match error {
+        let order = Order::Do(Job { change, answer });
+        self.orders.try_send(order).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
             mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
         })?;
@@ -318,18 +373,20 @@ impl Store {
 
     /// Takes away messages whose time is over. Every write does it, too; a server calls this now and
     /// then, for the time when nobody writes.
-    pub fn forget_expired(&self) {
-        // A full line of jobs does it anyway.
-        let _ = self.jobs.try_send(Job::Forget);
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn forget_expired(&self) -> Result<(), StoreError> {
+        self.change(Change::Forget).await.map(drop)
     }
 
     /// Waits until all that was accepted is written. Other clones see [`StoreError::Closed`] when they
     /// write; the file is free when the last of them is gone. For the end of the program; it blocks.
     pub fn close(self) {
-        let Self { database, jobs, writer } = self;
+        let Self { database, orders, writer } = self;
         // If it fails, the thread has ended.
-        let _ = jobs.blocking_send(Job::Close);
-        drop((database, jobs));
+        let _ = orders.blocking_send(Order::Close);
+        drop((database, orders));
         let thread =
             writer.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         if let Some(thread) = thread {
@@ -349,125 +406,78 @@ fn make_tables(database: &Database) -> Result<(), redb::Error> {
     Ok(transaction.commit()?)
 }
 
-/// An outcome that waits for the commit.
-type Answer = Box<dyn FnOnce(Result<(), Arc<redb::Error>>)>;
-
 // ANCHOR: write_all
 fn write_all(
     database: &Database,
     quotas: Quotas,
     clock: &Clock,
-    mut jobs: mpsc::Receiver<Job>,
+    mut orders: mpsc::Receiver<Order>,
 ) {
-    while let Some(first) = jobs.blocking_recv() {
-        let mut batch = vec![first];
-        while batch.len() < BATCH
-            && let Ok(next) = jobs.try_recv()
-        {
-            batch.push(next);
+    while let Some(first) = orders.blocking_recv() {
+        let mut batch = Vec::new();
+        let mut next = Some(first);
+        while let Some(order) = next {
+            match order {
+                Order::Do(job) => batch.push(job),
+                // Nothing is accepted any more; what was accepted is still written.
+                Order::Close => orders.close(),
+            }
+            next = if batch.len() < BATCH { orders.try_recv().ok() } else { None };
         }
-        let all = batch.len();
-        batch.retain(|job| !matches!(job, Job::Close));
-        if batch.len() < all {
-            // Nothing is accepted any more; what was accepted is still written.
-            jobs.close();
-        }
-        let mut answers: Vec<Answer> = Vec::new();
-        let committed = write_batch(database, quotas, clock.now(), batch, &mut answers);
-        let committed = committed.map_err(Arc::new);
-        // Nobody is told anything before the commit is on the disk.
-        for answer in answers {
-            answer(committed.clone());
+        let (changes, answers): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|Job { change, answer }| (change, answer)).unzip();
+        let outcomes = write_batch(database, quotas, clock.now(), &changes);
+        // Nobody is told anything before the commit is on the disk. A client may have gone by then:
+        // what is stored is stored.
+        match outcomes {
+            Ok(outcomes) => {
+                answers.into_iter().zip(outcomes).for_each(|(answer, outcome)| {
+                    let _ = answer.send(outcome);
+                });
+            }
+            Err(fault) => answers.into_iter().for_each(|answer| {
+                let _ = answer.send(Err(fault.clone()));
+            }),
         }
     }
 }
 // ANCHOR_END: write_all
 
+/// All changes in one transaction, and what each came to, in their order. After a fault there is
+/// nothing of any of them: a transaction that is dropped without a commit leaves nothing.
 fn write_batch(
     database: &Database,
     quotas: Quotas,
     now: u64,
-    batch: Vec<Job>,
-    answers: &mut Vec<Answer>,
-) -> Result<(), redb::Error> {
-    // Dropped without a commit, a transaction leaves nothing.
-    let transaction = match database.begin_write() {
-        Ok(transaction) => transaction,
-        Err(error) => {
-            refuse_all(batch, answers);
-            return Err(error.into());
-        }
-    };
-    let mut failed = None;
+    changes: &[Change],
+) -> Result<Vec<Result<Done, StoreError>>, StoreError> {
+    let transaction = database.begin_write()?;
+    let mut outcomes = Vec::with_capacity(changes.len());
     {
         let mut tables = Tables::open(&transaction)?;
         tables.forget_expired(now)?;
-        for job in batch {
-            match job {
-                Job::Register(name, account, answer) => {
-                    let done = tables.register(&name, &account, quotas);
-                    after_commit(done, answer, answers, &mut failed);
+        for change in changes {
+            let outcome = match change {
+                Change::Register(name, account) => {
+                    tables.register(name, account, quotas).map(|()| Done::Registered)
                 }
-                Job::Put(message, answer) => {
-                    let done = tables.put(&message, quotas, now);
-                    after_commit(done, answer, answers, &mut failed);
+                Change::Put(message) => {
+                    let stored = tables.put(message, quotas, now);
+                    stored.map(|again| Done::Stored { again })
                 }
-                Job::Delete(of, numbers, answer) => {
-                    let done = tables.delete(&of, &numbers);
-                    after_commit(done, answer, answers, &mut failed);
+                Change::Delete(of, numbers) => {
+                    tables.delete(of, numbers).map(Done::Deleted)
                 }
-                // Done already, before the batch.
-                Job::Forget | Job::Close => {}
+                Change::Forget => Ok(Done::Forgotten),
+            };
+            match outcome {
+                Err(fault) if fault.is_a_fault() => return Err(fault),
+                outcome => outcomes.push(outcome),
             }
         }
     }
-    match failed {
-        // Half a batch is not committed.
-        Some(error) => Err(error),
-        None => Ok(transaction.commit()?),
-    }
-}
-
-/// A job's outcome, to be told after the commit, if that succeeds.
-fn after_commit<T: 'static>(
-    done: Result<Result<T, StoreError>, redb::Error>,
-    answer: oneshot::Sender<Result<T, StoreError>>,
-    answers: &mut Vec<Answer>,
-    failed: &mut Option<redb::Error>,
-) {
-    let outcome = match done {
-        Ok(outcome) => outcome,
-        Err(error) => {
-            *failed = Some(error);
-            Err(StoreError::Broken)
-        }
-    };
-    answers.push(Box::new(move |committed| {
-        let told = match committed {
-            Ok(()) => outcome,
-            Err(error) => Err(StoreError::Database(error)),
-        };
-        // The client may have gone: what is stored is stored.
-        let _ = answer.send(told);
-    }));
-}
-
-fn refuse_all(batch: Vec<Job>, answers: &mut Vec<Answer>) {
-    let mut failed = None;
-    for job in batch {
-        match job {
-            Job::Register(_, _, answer) => {
-                after_commit(Ok(Ok(())), answer, answers, &mut failed);
-            }
-            Job::Put(_, answer) => {
-                after_commit(Ok(Ok(false)), answer, answers, &mut failed);
-            }
-            Job::Delete(_, _, answer) => {
-                after_commit(Ok(Ok(0)), answer, answers, &mut failed);
-            }
-            Job::Forget | Job::Close => {}
-        }
-    }
+    transaction.commit()?;
+    Ok(outcomes)
 }
 
 struct Tables<'t> {
@@ -479,7 +489,7 @@ struct Tables<'t> {
 }
 
 impl<'t> Tables<'t> {
-    fn open(transaction: &'t WriteTransaction) -> Result<Self, redb::Error> {
+    fn open(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
         Ok(Self {
             accounts: transaction.open_table(ACCOUNTS)?,
             boxes: transaction.open_table(BOXES)?,
@@ -494,16 +504,16 @@ impl<'t> Tables<'t> {
         name: &Name,
         account: &Account,
         quotas: Quotas,
-    ) -> Result<Result<(), StoreError>, redb::Error> {
+    ) -> Result<(), StoreError> {
         use redb::ReadableTableMetadata;
         if self.accounts.get(name.as_str())?.is_some() {
-            return Ok(Err(StoreError::Taken));
+            return Err(StoreError::Taken);
         }
         if self.accounts.len()? >= quotas.accounts {
-            return Ok(Err(StoreError::Full("the accounts of this server")));
+            return Err(StoreError::Full("the accounts of this server"));
         }
         self.accounts.insert(name.as_str(), to_json(account).as_slice())?;
-        Ok(Ok(()))
+        Ok(())
     }
 
     fn put(
@@ -511,29 +521,28 @@ impl<'t> Tables<'t> {
         message: &NewMessage,
         quotas: Quotas,
         now: u64,
-    ) -> Result<Result<bool, StoreError>, redb::Error> {
+    ) -> Result<bool, StoreError> {
         // ANCHOR: put
         let NewMessage { from, to, id, sealed } = message;
         let (sender, recipient) = (from.as_str(), to.as_str());
         let hash = Bytes(digest(&SHA256, sealed).as_ref().to_vec());
-        let known = self.ids.get((sender, id.0))?;
-        let known = known.and_then(|json| from_json::<StoredId>(json.value()));
-        if let Some(known) = known {
+        if let Some(json) = self.ids.get((sender, id.0))? {
+            let known: StoredId = from_json(json.value())?;
             // The same one again: an answer was lost on the way.
             let same = known.to == *to && known.hash == hash;
-            return Ok(if same { Ok(true) } else { Err(StoreError::Conflict) });
+            return if same { Ok(true) } else { Err(StoreError::Conflict) };
         }
         // ANCHOR_END: put
         if self.accounts.get(recipient)?.is_none() {
-            return Ok(Err(StoreError::NoAccount));
+            return Err(StoreError::NoAccount);
         }
         let (mut mailbox, size) = (self.mailbox(recipient)?, sealed.len() as u64);
         if mailbox.messages >= quotas.messages || mailbox.bytes + size > quotas.bytes {
-            return Ok(Err(StoreError::Full("the recipient's mailbox holds")));
+            return Err(StoreError::Full("the recipient's mailbox holds"));
         }
         let sent = self.mailbox(sender)?.sent;
         if sent >= quotas.sent {
-            return Ok(Err(StoreError::Full("one sender may have on this server")));
+            return Err(StoreError::Full("one sender may have on this server"));
         }
         mailbox.last += 1;
         mailbox.messages += 1;
@@ -550,27 +559,23 @@ impl<'t> Tables<'t> {
         let stored = StoredId { to: to.clone(), number, hash };
         self.ids.insert((sender, id.0), to_json(&stored).as_slice())?;
         self.expiry.insert((now.saturating_add(quotas.keep), sender, id.0), ())?;
-        Ok(Ok(false))
+        Ok(false)
     }
 
-    fn delete(
-        &mut self,
-        of: &Name,
-        numbers: &[u64],
-    ) -> Result<Result<usize, StoreError>, redb::Error> {
+    fn delete(&mut self, of: &Name, numbers: &[u64]) -> Result<usize, StoreError> {
         let mut count = 0;
         for &number in numbers {
             count += usize::from(self.take(of.as_str(), number)?);
         }
-        Ok(Ok(count))
+        Ok(count)
     }
 
     /// Takes a message out of a mailbox, if it is there.
-    fn take(&mut self, of: &str, number: u64) -> Result<bool, redb::Error> {
+    fn take(&mut self, of: &str, number: u64) -> Result<bool, StoreError> {
         let removed = self.messages.remove((of, number))?;
         let removed = removed.map(|json| from_json::<StoredMessage>(json.value()));
-        let Some(message) = removed else { return Ok(false) };
-        let size = message.map_or(0, |message| message.sealed.0.len() as u64);
+        let Some(message) = removed.transpose()? else { return Ok(false) };
+        let size = message.sealed.0.len() as u64;
         let mut mailbox = self.mailbox(of)?;
         mailbox.messages = mailbox.messages.saturating_sub(1);
         mailbox.bytes = mailbox.bytes.saturating_sub(size);
@@ -579,7 +584,7 @@ impl<'t> Tables<'t> {
     }
 
     /// Messages and ids whose time is over, some of them at a time.
-    fn forget_expired(&mut self, now: u64) -> Result<(), redb::Error> {
+    fn forget_expired(&mut self, now: u64) -> Result<(), StoreError> {
         for _ in 0..BATCH {
             let first = self.expiry.first()?.map(|(key, _)| {
                 let (end, sender, id) = key.value();
@@ -589,8 +594,8 @@ impl<'t> Tables<'t> {
             let Some((end, sender, id)) = first else { return Ok(()) };
             self.expiry.remove((end, sender.as_str(), id))?;
             let stored = self.ids.remove((sender.as_str(), id))?;
-            let stored = stored.and_then(|json| from_json::<StoredId>(json.value()));
-            if let Some(StoredId { to, number, .. }) = stored {
+            let stored = stored.map(|json| from_json::<StoredId>(json.value()));
+            if let Some(StoredId { to, number, .. }) = stored.transpose()? {
                 self.take(to.as_str(), number)?;
                 let mut own = self.mailbox(&sender)?;
                 own.sent = own.sent.saturating_sub(1);
@@ -600,9 +605,11 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    fn mailbox(&self, of: &str) -> Result<Mailbox, redb::Error> {
-        let json = self.boxes.get(of)?;
-        Ok(json.and_then(|json| from_json(json.value())).unwrap_or_default())
+    /// A new one if there is none; never in the place of one that cannot be read: its numbers would
+    /// begin anew, and new messages take the place of old ones.
+    fn mailbox(&self, of: &str) -> Result<Mailbox, StoreError> {
+        let mailbox = self.boxes.get(of)?.map(|json| from_json(json.value())).transpose();
+        Ok(mailbox?.unwrap_or_default())
     }
 }
 
@@ -611,6 +618,6 @@ fn to_json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
-fn from_json<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
-    serde_json::from_slice(json).ok()
+fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(json).map_err(|_| StoreError::Broken)
 }

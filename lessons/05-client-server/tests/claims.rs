@@ -794,6 +794,30 @@ async fn what_was_read_and_not_finished_is_read_again() -> TestResult {
 }
 
 #[tokio::test]
+async fn what_is_sent_while_a_page_is_shown_is_not_forgotten() -> TestResult {
+    let stage = Stage::new(Setting::default()).await?;
+    let (mut alice, mut bob) = (stage.person("alice").await?, stage.person("bob").await?);
+    alice.send("bob", "one").await?;
+    let reading = bob.account.read(&mut bob.client).await?;
+    bob.send("alice", "an answer").await?;
+    bob.account.finish(&mut bob.client, reading).await?;
+    bob.send("alice", "another one").await?;
+    let found = alice.read().await?;
+    let numbers: Vec<_> = found
+        .iter()
+        .filter_map(|found| match found {
+            Found::Letter { number, late: false, .. } => Some(*number),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(numbers, [1, 2]);
+    alice.send("bob", "two").await?;
+    let found = bob.read().await?;
+    assert!(matches!(&found[..], [Found::Letter { number: 2, late: false, .. }]));
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_letter_to_nobody_does_not_stand_in_the_way() -> TestResult {
     let stage = Stage::new(Setting::default()).await?;
     let mut alice = stage.person("alice").await?;

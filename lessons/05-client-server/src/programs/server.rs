@@ -275,7 +275,9 @@ async fn forget_expired(store: Store) {
     let mut minute = tokio::time::interval(Duration::from_secs(60));
     loop {
         minute.tick().await;
-        store.forget_expired();
+        if let Err(error) = store.forget_expired().await {
+            tracing::error!(error = %ErrorChain(&error), "what has expired is still there");
+        }
     }
 }
 
