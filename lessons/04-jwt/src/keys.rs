@@ -247,19 +247,12 @@ impl VerifyingKey {
         algorithm: Algorithm,
         public: &[u8],
     ) -> Result<Self, KeyError> {
-        let (parsed, decoding) = match algorithm {
-            Algorithm::EdDsa => (is_ed25519(public), DecodingKey::from_ed_der(public)),
-            Algorithm::Es256 => (
-                public.len() == P256_POINT
-                    && ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public).is_ok(),
-                DecodingKey::from_ec_der(public),
-            ),
-            Algorithm::Hs256 => (false, DecodingKey::from_secret(&[])),
+        let decoding = match algorithm {
+            Algorithm::EdDsa if is_ed25519(public) => DecodingKey::from_ed_der(public),
+            Algorithm::Es256 if is_p256(public) => DecodingKey::from_ec_der(public),
+            _ => return Err(KeyError::Public(algorithm.name())),
         };
-        match parsed {
-            true => Ok(Self { id, algorithm, decoding, public: Some(public.to_vec()) }),
-            false => Err(KeyError::Public(algorithm.name())),
-        }
+        Ok(Self { id, algorithm, decoding, public: Some(public.to_vec()) })
     }
 
     /// Its name.
@@ -282,6 +275,12 @@ fn another_kind_of_key(secret: &[u8]) -> Option<&'static str> {
     let kinds = [("-----BEGIN ", "a PEM"), ("ssh-", "one of OpenSSH"), ("{", "a JWK")];
     let fits = |(start, _): &(&str, _)| is_text && text.starts_with(start.as_bytes());
     kinds.into_iter().find(fits).map(|(_, kind)| kind)
+}
+
+/// An uncompressed point of the curve.
+fn is_p256(public: &[u8]) -> bool {
+    public.len() == P256_POINT
+        && ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public).is_ok()
 }
 
 /// The one encoding of a point that is not of small order.

@@ -35,7 +35,8 @@ pub struct RefreshLimits {
     pub login: Duration,
     /// Refreshes of one login.
     pub refreshes: usize,
-    /// Logins at once, of one subject.
+    /// Logins at once, of one subject. One more ends the one that was unused the longest: so a client
+    /// that forgets to log out locks nobody out.
     pub logins_of_one: usize,
     /// Logins at once, of all subjects.
     pub logins: usize,
@@ -127,9 +128,6 @@ pub enum LoginError {
     /// [`RefreshLimits::hashes`]
     #[error("expected at most {0} refresh tokens that are remembered")]
     FullOfHashes(usize),
-    /// [`RefreshLimits::logins_of_one`]
-    #[error("expected at most {0} logins of one subject at once")]
-    TooManyOfOne(usize),
     /// The system has no random bytes.
     #[error("the system gave no random bytes")]
     NoRandom,
@@ -185,6 +183,16 @@ impl RefreshStore {
         let now = self.clock.now();
         let RefreshLimits { logins: most, logins_of_one, hashes, .. } = self.limits;
         let mut logins = self.lock();
+        let mut theirs: Vec<&mut Family> = logins
+            .families
+            .values_mut()
+            .filter(|family| family.subject == subject && self.is_alive(family, now))
+            .collect();
+        if theirs.len() >= logins_of_one
+            && let Some(idle) = theirs.iter_mut().min_by_key(|family| family.last_used)
+        {
+            idle.ended = true;
+        }
         if logins.families.len() >= most || logins.hashes >= hashes {
             self.make_room(&mut logins, now);
         }
@@ -193,11 +201,6 @@ impl RefreshStore {
         }
         if logins.hashes >= hashes {
             return Err(LoginError::FullOfHashes(hashes));
-        }
-        let theirs =
-            |family: &&Family| family.subject == subject && self.is_alive(family, now);
-        if logins.families.values().filter(theirs).count() >= logins_of_one {
-            return Err(LoginError::TooManyOfOne(logins_of_one));
         }
         let subject = subject.to_owned();
         let (began, last_used) = (now, now);

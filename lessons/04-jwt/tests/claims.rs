@@ -1164,18 +1164,31 @@ fn a_login_that_was_ended_makes_room() -> TestResult {
 }
 
 #[test]
-fn one_subject_cannot_have_all_logins() -> TestResult {
+fn one_subject_cannot_have_all_logins_and_its_idlest_one_ends() -> TestResult {
     let clock = Clock::settable(NOW);
-    let limits = RefreshLimits { logins_of_one: 2, ..RefreshLimits::default() };
+    let limits =
+        RefreshLimits { logins_of_one: 2, logins: 5, ..RefreshLimits::default() };
     let store = RefreshStore::new(limits, clock.clone());
+    let (alice, bob) = (store.log_in("alice")?, store.log_in("bob")?);
     let first = store.log_in("mallory")?;
-    store.log_in("mallory")?;
-    assert_eq!(store.log_in("mallory").err(), Some(LoginError::TooManyOfOne(2)));
-    assert!(store.log_in("alice").is_ok());
-    store.log_out(first.expose());
-    assert!(store.log_in("mallory").is_ok());
-    clock.advance(limits.idle);
-    assert!(store.log_in("mallory").is_ok(), "what is over does not count");
+    clock.advance(Duration::from_secs(1));
+    let second = store.log_in("mallory")?;
+    clock.advance(Duration::from_secs(1));
+    let first = store.refresh(first.expose())?.token;
+    clock.advance(Duration::from_secs(1));
+    // Each ends the one that was unused the longest: the second, then the first, then the third.
+    let third = store.log_in("mallory")?;
+    let ended = store.refresh(second.expose()).map_err(|refused| refused.reason());
+    assert_eq!(ended.err(), Some(RefreshReason::Ended));
+    let first = store.refresh(first.expose())?.token;
+    for _ in 0..100 {
+        clock.advance(Duration::from_secs(1));
+        store.log_in("mallory")?;
+    }
+    assert!(
+        store.refresh(first.expose()).is_err() && store.refresh(third.expose()).is_err()
+    );
+    assert!(store.refresh(alice.expose()).is_ok() && store.refresh(bob.expose()).is_ok());
     Ok(())
 }
 

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use jwt::keys::SigningKey;
-use rustls::ServerConfig;
 use shared::ErrorChain;
+use tls_sockets::config::server_config_asking;
 use tls_sockets::identity::ServerIdentity;
 use tls_sockets::server::{Connection, Drained, Event, Limits, TlsServer};
 use tls_sockets::stream::close;
@@ -16,9 +16,9 @@ use tokio::task::JoinError;
 use tracing::Instrument;
 
 use crate::frames::{FrameError, Frames, Patience, parse};
-use crate::protocol::{Refusal, Response};
+use crate::protocol::{ALPN, Refusal, Request, Response};
 use crate::service::{Service, ServiceError};
-use crate::tls::{CurrentIdentity, server_config};
+use crate::tls::CurrentIdentity;
 
 /// What one client may do, and how long it may take.
 #[derive(Clone, Copy, Debug)]
@@ -75,8 +75,8 @@ impl MailboxServer {
         limits: ServerLimits,
     ) -> io::Result<Self> {
         let identity = CurrentIdentity::new(identity).map_err(io::Error::other)?;
-        let config: Arc<ServerConfig> =
-            server_config(identity.clone()).map_err(io::Error::other)?;
+        let config = server_config_asking(identity.clone(), ALPN);
+        let config = config.map_err(io::Error::other)?;
         let counted = service.clone();
         let observe = move |event| {
             counted.counters().dropped.fetch_add(1, Ordering::Relaxed);
@@ -172,7 +172,8 @@ async fn serve(connection: Connection, service: Arc<Service>, limits: ServerLimi
                 drop_client(service, peer, &error);
                 if matches!(error, FrameError::TooLong) {
                     // It sent no whole request: it is told so, once, and the connection ends.
-                    let _told = frames.send(&bad_request()).await;
+                    let answer = refused(Refusal::BadRequest, &request_id());
+                    let _told = frames.send(&answer).await;
                 }
                 break;
             }
@@ -197,8 +198,8 @@ fn drop_client(service: &Service, peer: std::net::SocketAddr, why: &FrameError) 
     tracing::info!(%peer, why = %ErrorChain(why), "connection ended");
 }
 
-fn bad_request() -> Response {
-    Response::Refused { because: Refusal::BadRequest, request: request_id() }
+fn refused(because: Refusal, id: &str) -> Response {
+    Response::Refused { because, request: id.to_owned() }
 }
 
 /// Answers one frame; and whether it was the last, because it was no request.
@@ -212,24 +213,19 @@ async fn one(
     let span = tracing::info_span!("request", id, %peer);
     async {
         let started = Instant::now();
-        let Ok(request) = parse(frame) else {
+        let Ok(request) = parse::<Request>(frame) else {
             tracing::info!(bytes = frame.len(), "not a request");
-            let because = Refusal::BadRequest;
-            return (Response::Refused { because, request: id.clone() }, true);
+            return (refused(Refusal::BadRequest, &id), true);
         };
-        let request: crate::protocol::Request = request;
         let name = request.name();
         let answer = service.answer(peer, request, &id);
-        let (response, refused) = match tokio::time::timeout(deadline, answer).await {
-            Ok(answered) => answered,
-            Err(_elapsed) => {
-                let because = Refusal::Unavailable;
-                let response = Response::Refused { because, request: id.clone() };
-                (response, Some("the request took too long"))
-            }
+        let late = |_elapsed| {
+            (refused(Refusal::Unavailable, &id), Some("the request took too long"))
         };
+        let answered = tokio::time::timeout(deadline, answer).await;
+        let (response, why) = answered.unwrap_or_else(late);
         let micros = started.elapsed().as_micros() as u64;
-        match refused {
+        match why {
             None => tracing::info!(request = name, micros, "answered"),
             Some(why) => tracing::info!(request = name, micros, why, "refused"),
         }

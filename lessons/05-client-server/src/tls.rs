@@ -5,14 +5,10 @@
 use std::fmt;
 use std::sync::{Arc, RwLock};
 
-use rustls::ServerConfig;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::version::TLS13;
 use shared::crypto_provider;
 use tls_sockets::identity::ServerIdentity;
-
-use crate::protocol::ALPN;
 
 /// The chain and key that the next handshake uses.
 pub struct CurrentIdentity(RwLock<Arc<CertifiedKey>>);
@@ -50,25 +46,6 @@ fn certified(identity: ServerIdentity) -> Result<Arc<CertifiedKey>, rustls::Erro
     let ServerIdentity { chain, key } = identity;
     CertifiedKey::from_der(chain, key, &crypto_provider()).map(Arc::new)
 }
-
-// ANCHOR: config
-/// TLS 1.3 with the mailbox's protocol and whatever identity is current. As in lesson 2, no early
-/// data; the key exchange is the post-quantum hybrid first, X25519MLKEM768.
-///
-/// # Errors
-/// None for the provider of this course.
-pub fn server_config(
-    identity: Arc<CurrentIdentity>,
-) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let mut config = ServerConfig::builder_with_provider(crypto_provider())
-        .with_protocol_versions(&[&TLS13])?
-        .with_no_client_auth()
-        .with_cert_resolver(identity);
-    config.alpn_protocols = vec![ALPN.to_vec()];
-    config.max_early_data_size = 0;
-    Ok(Arc::new(config))
-}
-// ANCHOR_END: config
 
 impl fmt::Debug for CurrentIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,18 +1,21 @@
 //! What the lesson claims of its server and client, each as a test.
 
 use std::collections::BTreeSet;
+mod common;
+
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use common::{TestResult, name, refusal, tokens};
 use encryption::password::Cost;
 use encryption::public_key::KeyPair;
 use jwt::clock::Clock;
 use mailbox::account::{Account, AccountError, Found};
 use mailbox::attempts::{AttemptLimits, Attempts};
-use mailbox::client::{Client, ClientError};
+use mailbox::client::Client;
 use mailbox::files;
 use mailbox::frames::{FrameError, Frames, Patience, parse};
 use mailbox::lab::log::Log;
@@ -32,27 +35,14 @@ use tls_sockets::server::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::task::JoinSet;
 
-type TestResult = Result<(), Box<dyn Error>>;
-
 const PATIENCE: Patience = Patience {
     idle: Duration::from_secs(5),
     frame: Duration::from_secs(5),
     write: Duration::from_secs(5),
 };
 
-fn name(name: &str) -> Name {
-    Name::new(name).expect("a name")
-}
-
 fn pair() -> KeyPair {
     KeyPair::random()
-}
-
-fn refusal<T>(answer: Result<T, ClientError>) -> Option<Refusal> {
-    match answer {
-        Err(ClientError::Refused { because, .. }) => Some(because),
-        _ => None,
-    }
 }
 
 // Frames.
@@ -647,18 +637,16 @@ async fn a_used_refresh_token_ends_its_login() -> TestResult {
     let stage = Stage::new(Setting::default()).await?;
     let alice = stage.person("alice").await?;
     let mut client = Client::new(stage.settings()?);
-    let request =
-        Request::LogIn { name: name("alice"), password: alice.account.password() };
-    let Response::Tokens { refresh, .. } = client.call(&request).await? else {
-        return Err("tokens".into());
-    };
+    let (_, refresh) = tokens(&mut client, &alice).await?;
     let first = Request::Refresh { refresh };
     let Response::Tokens { refresh, .. } = client.call(&first).await? else {
         return Err("tokens".into());
     };
-    assert_eq!(refusal(client.call(&first).await), Some(Refusal::Unauthorized));
     let second = Request::Refresh { refresh };
-    assert_eq!(refusal(client.call(&second).await), Some(Refusal::Unauthorized));
+    for used_or_ended in [first, second] {
+        let refused = refusal(client.call(&used_or_ended).await);
+        assert_eq!(refused, Some(Refusal::Unauthorized));
+    }
     Ok(())
 }
 

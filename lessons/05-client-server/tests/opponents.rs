@@ -1,9 +1,12 @@
 //! What a hostile server, a stranger or a neighbor may try, and every limit at its edge.
 
+mod common;
+
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::{TestResult, name, refusal, tokens};
 use encryption::password::Cost;
 use encryption::public_key::{KeyPair, PublicKey};
 use jwt::clock::Clock;
@@ -16,26 +19,13 @@ use mailbox::lab::spy::{Spy, Tamper};
 use mailbox::lab::stage::{NOW, Person, Setting, Stage, settings};
 use mailbox::passwords::{PasswordError, Passwords};
 use mailbox::protocol::{
-    Bytes, Delivery, MAX_DELETE, MAX_FRAME, MAX_SEALED, MessageId, Name, Refusal,
-    Request, Response, Secret,
+    Bytes, Delivery, MAX_DELETE, MAX_FRAME, MAX_SEALED, MessageId, Refusal, Request,
+    Response, Secret,
 };
 use mailbox::sealed::{self, Letter, NotALetter};
 use mailbox::server::ServerLimits;
 use mailbox::store::{Account as Stored, NewMessage, Quotas, Store, StoreError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-
-type TestResult = Result<(), Box<dyn Error>>;
-
-fn name(name: &str) -> Name {
-    Name::new(name).expect("a name")
-}
-
-fn refusal<T>(answer: Result<T, ClientError>) -> Option<Refusal> {
-    match answer {
-        Err(ClientError::Refused { because, .. }) => Some(because),
-        _ => None,
-    }
-}
 
 async fn spied(
     stage: &Stage,
@@ -46,17 +36,6 @@ async fn spied(
     let spy = Spy::before(stage, tamper).await?;
     let person = person.at(settings(&stage.ca, spy.address())?)?;
     Ok((spy, person))
-}
-
-async fn tokens(
-    client: &mut Client,
-    of: &Person,
-) -> Result<(Secret, Secret), Box<dyn Error>> {
-    let (name, password) = (of.account.name().clone(), of.account.password());
-    match client.call(&Request::LogIn { name, password }).await? {
-        Response::Tokens { access, refresh, .. } => Ok((access, refresh)),
-        _ => Err("tokens".into()),
-    }
 }
 
 fn message(to: &str, id: u8, sealed: Vec<u8>) -> NewMessage {

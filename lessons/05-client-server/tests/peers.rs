@@ -10,7 +10,7 @@ use mailbox::account::Account;
 use mailbox::client::Client;
 use mailbox::lab::child::ServerProcess;
 use mailbox::protocol::{Name, Secret};
-use shared::testing::peers::{Finished, Peer};
+use shared::testing::peers::{Finished, ForeignServer, Peer};
 use tempfile::TempDir;
 
 type TestResult = Result<(), Box<dyn Error>>;
@@ -175,15 +175,57 @@ fn openssl_speaks_in_frames() -> TestResult {
     Ok(())
 }
 
+/// What the chapter says of it: while it waits for one client's handshake, it accepts nobody.
 #[test]
-fn the_usual_server_runs() -> TestResult {
+fn a_client_that_says_nothing_stops_the_usual_server() -> TestResult {
     let Some(python) = Peer::python("ssl") else { return Ok(()) };
+    let (ca, folder, server) = usual_server(&python)?;
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], server.port));
+    let runtime = tokio::runtime::Runtime::new()?;
+    let config = tls_sockets::config::client_config(ca.roots(), b"any")?;
+    let connect = |patience| {
+        let (config, name) =
+            (config.clone(), rustls::pki_types::ServerName::try_from(LAB));
+        async move {
+            let tcp = tokio::net::TcpStream::connect(address).await?;
+            let connector = tokio_rustls::TlsConnector::from(config);
+            let handshake = connector.connect(name.map_err(std::io::Error::other)?, tcp);
+            match tokio::time::timeout(patience, handshake).await {
+                Ok(done) => done.map(|_stream| true),
+                Err(_elapsed) => Ok(false),
+            }
+        }
+    };
+    runtime.block_on(async {
+        assert!(connect(Duration::from_secs(10)).await?, "it answers");
+        let silent = tokio::net::TcpStream::connect(address).await?;
+        assert!(!connect(Duration::from_millis(300)).await?, "and then it does not");
+        drop(silent);
+        assert!(connect(Duration::from_secs(10)).await?, "until the silent one has gone");
+        Ok::<_, Box<dyn Error>>(())
+    })?;
+    drop(folder);
+    Ok(())
+}
+
+const LAB: &str = "mailbox.test";
+
+fn usual_server(
+    python: &Peer,
+) -> Result<(shared::LabCa, TempDir, ForeignServer), Box<dyn Error>> {
     let ca = shared::LabCa::new("Lab")?;
     let folder = tempfile::tempdir()?;
-    ca.leaf("mailbox.test").issue()?.write_to(folder.path())?;
+    ca.leaf(LAB).issue()?.write_to(folder.path())?;
     let file = |name: &str| folder.path().join(name).display().to_string();
     let script = format!("{FOLDER}threaded_server.py");
     let server = python.serve([script, file("chain.pem"), file("key.pem")]);
+    Ok((ca, folder, server))
+}
+
+#[test]
+fn the_usual_server_runs() -> TestResult {
+    let Some(python) = Peer::python("ssl") else { return Ok(()) };
+    let (ca, folder, server) = usual_server(&python)?;
     let runtime = tokio::runtime::Runtime::new()?;
     // It answers a frame with itself, whatever it is, and knows no protocol: the mailbox's client
     // goes away before it says anything.

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::Error;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::Value;
@@ -111,8 +109,3 @@ pub fn any_audience(token: &str, key: &DecodingKey) -> Result<Value, Error> {
     Ok(decode::<Value>(token, key, &validation)?.claims)
 }
 // ANCHOR_END: any_audience
-
-/// A part of a token as it travels.
-pub fn encode(json: &Value) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(json.to_string())
-}

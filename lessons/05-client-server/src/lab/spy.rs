@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tls_sockets::config::server_config;
 use tls_sockets::server::{Connection, Limits, TlsServer};
 use tokio::net::TcpListener;
 
 use crate::client::{Client, ClientError, Settings};
 use crate::frames::{Frames, Patience};
 use crate::lab::stage::{Stage, identity};
-use crate::protocol::{Request, Response};
-use crate::tls::{CurrentIdentity, server_config};
+use crate::protocol::{ALPN, Request, Response};
 
 /// What it does to an answer.
 pub type Tamper = Arc<dyn Fn(&Request, Response) -> Response + Send + Sync>;
@@ -29,7 +29,7 @@ impl Spy {
     /// No port.
     pub async fn before(stage: &Stage, tamper: Tamper) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let config = server_config(CurrentIdentity::new(identity(&stage.ca)?)?)?;
+        let config = server_config(identity(&stage.ca)?, ALPN)?;
         let honest = stage.settings()?;
         let handler = move |connection| relay(connection, honest.clone(), tamper.clone());
         let server =

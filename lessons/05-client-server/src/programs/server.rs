@@ -99,7 +99,10 @@ fn command() -> Command {
                 .value_delimiter(',')
                 .action(ArgAction::Append)
                 .value_parser(|name: &str| Name::new(name))
-                .help("An account that may ask for the status; may come more than once"),
+                .help(
+                    "An account that may ask for the status; may come more than once. Register \
+                     it first",
+                ),
         )
         .arg(
             Arg::new("connections")
@@ -224,6 +227,13 @@ async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
             data.display()
         ))?;
         register_bob(&data, &name, address).await?;
+    }
+    for operator in matches.get_many::<Name>("operator").unwrap_or_default() {
+        if store.account(operator.clone()).await?.is_none() {
+            say(&format!(
+                "{operator} has no account yet: whoever registers that name is an operator\n"
+            ))?;
+        }
     }
     say(&format!("{name} listens on {address}\n"))?;
     let every = matches.get_one::<u64>("reload-every").copied().unwrap_or(0);

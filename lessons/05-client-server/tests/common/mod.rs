@@ -1,0 +1,32 @@
+//! What the tests of this lesson have in common.
+
+use std::error::Error;
+
+use mailbox::client::{Client, ClientError};
+use mailbox::lab::stage::Person;
+use mailbox::protocol::{Name, Refusal, Request, Response, Secret};
+
+pub type TestResult = Result<(), Box<dyn Error>>;
+
+pub fn name(name: &str) -> Name {
+    Name::new(name).expect("a name")
+}
+
+pub fn refusal<T>(answer: Result<T, ClientError>) -> Option<Refusal> {
+    match answer {
+        Err(ClientError::Refused { because, .. }) => Some(because),
+        _ => None,
+    }
+}
+
+/// The tokens of a login: to use, and to refresh.
+pub async fn tokens(
+    client: &mut Client,
+    of: &Person,
+) -> Result<(Secret, Secret), Box<dyn Error>> {
+    let (name, password) = (of.account.name().clone(), of.account.password());
+    match client.call(&Request::LogIn { name, password }).await? {
+        Response::Tokens { access, refresh, .. } => Ok((access, refresh)),
+        _ => Err("tokens".into()),
+    }
+}
