@@ -50,10 +50,7 @@ impl SmallCourse {
     fn new() -> Self {
         let course = Self { folder: tempfile::tempdir().expect("a folder") };
         for (file, text) in [
-            (
-                "justfile",
-                "default:\n    @just --list\n\nlesson N *PART:\n    cargo run\n",
-            ),
+            ("justfile", "default:\n    @just --list\n\nlesson N *PART:\n    cargo run\n"),
             ("README.md", README),
             ("book/book.toml", "[book]\ntitle = \"Small\"\n"),
             (
@@ -71,10 +68,7 @@ impl SmallCourse {
                 "lessons/00-small/src/parts/look.rs",
                 "// ANCHOR: run\nfn run() {}\n// ANCHOR_END: run\n",
             ),
-            (
-                "lessons/00-small/tests/snapshots/look.snap",
-                "---\nsource: x\n---\nLook.\n",
-            ),
+            ("lessons/00-small/tests/snapshots/look.snap", "---\nsource: x\n---\nLook.\n"),
         ] {
             course.write(file, text);
         }
@@ -97,8 +91,7 @@ impl SmallCourse {
 
     fn problems(&self) -> Vec<String> {
         let pages = tempfile::tempdir().expect("a folder");
-        let problems =
-            book::check(self.folder.path(), pages.path()).expect("the book builds");
+        let problems = book::check(self.folder.path(), pages.path()).expect("the book builds");
         problems.iter().map(ToString::to_string).collect()
     }
 
@@ -142,9 +135,7 @@ fn an_anchor_without_an_end_is_found() {
 #[test]
 fn an_include_of_nothing_is_found() {
     let course = SmallCourse::chapter("look.snap:4:", "look.snap:40:");
-    course.has_one_problem(&[
-        "includes nothing of lessons/00-small/tests/snapshots/look.snap",
-    ]);
+    course.has_one_problem(&["includes nothing of lessons/00-small/tests/snapshots/look.snap"]);
 }
 
 #[test]
@@ -153,9 +144,7 @@ fn a_dead_link_is_found() {
     let problems = course.problems();
     assert!(
         !problems.is_empty()
-            && problems
-                .iter()
-                .all(|p| p.contains("prefaec") && p.contains("leads to no file"))
+            && problems.iter().all(|p| p.contains("prefaec") && p.contains("leads to no file"))
     );
 }
 
@@ -165,9 +154,7 @@ fn a_dead_fragment_is_found_on_its_own_page_and_on_another() {
     let problems = course.problems();
     assert!(
         !problems.is_empty()
-            && problems
-                .iter()
-                .all(|p| p.contains("without the id") && p.contains("whence"))
+            && problems.iter().all(|p| p.contains("without the id") && p.contains("whence"))
     );
     let course = SmallCourse::chapter("(#look)", "(#lok)");
     let problems = course.problems();
@@ -186,21 +173,14 @@ fn a_part_without_a_section_is_found() {
 
 #[test]
 fn a_section_without_a_part_is_found() {
-    let course =
-        SmallCourse::chapter("See [above]", "## More {#more .part}\n\nSee [above]");
-    course.has_one_problem(&[
-        "book/src/00-small.md:15",
-        "the section #more stands for no part",
-    ]);
+    let course = SmallCourse::chapter("See [above]", "## More {#more .part}\n\nSee [above]");
+    course.has_one_problem(&["book/src/00-small.md:15", "the section #more stands for no part"]);
 }
 
 #[test]
 fn a_snapshot_that_no_chapter_shows_is_found() {
     let course = SmallCourse::new();
-    course.write(
-        "lessons/00-small/tests/snapshots/other.snap",
-        "---\nsource: x\n---\nOther.\n",
-    );
+    course.write("lessons/00-small/tests/snapshots/other.snap", "---\nsource: x\n---\nOther.\n");
     course.has_one_problem(&["other.snap", "no chapter shows this snapshot"]);
 }
 
@@ -240,20 +220,15 @@ fn commands_that_do_not_exist_are_found() {
         let course = SmallCourse::chapter("just lesson 0`", &format!("{command}`"));
         course.has_one_problem(&["book/src/00-small.md:3", says]);
         let course = SmallCourse::new();
-        course.write(
-            "CONTRIBUTING.md",
-            &format!("# Small\n\n```sh\n{command}   # a comment\n```\n"),
-        );
+        course
+            .write("CONTRIBUTING.md", &format!("# Small\n\n```sh\n{command}   # a comment\n```\n"));
         course.has_one_problem(&["CONTRIBUTING.md:4", says]);
     }
 }
 
 #[test]
 fn placeholders_in_capital_letters_stand_for_any_name() {
-    assert_eq!(
-        SmallCourse::chapter("just lesson 0`", "just lesson N PART`").problems(),
-        [""; 0]
-    );
+    assert_eq!(SmallCourse::chapter("just lesson 0`", "just lesson N PART`").problems(), [""; 0]);
 }
 
 #[test]
@@ -270,9 +245,8 @@ fn the_justfile_names_every_lesson_by_its_title() {
     for lesson in &course.lessons {
         let number = lesson.number;
         let chapter = course.texts.iter().find(|text| text.file == lesson.chapter);
-        let heading = chapter
-            .and_then(|chapter| chapter.markdown.lines().next())
-            .unwrap_or_default();
+        let heading =
+            chapter.and_then(|chapter| chapter.markdown.lines().next()).unwrap_or_default();
         let Some(title) = heading.strip_prefix(&format!("# Lesson {number}: ")) else {
             expect("the chapter's first line", "", format!("# Lesson {number}: TITLE"));
             continue;
@@ -287,8 +261,7 @@ fn the_justfile_names_every_lesson_by_its_title() {
         expect("the recipe default", &justfile, format!("{number}  {title}\""));
         expect("the recipe lesson", &justfile, format!("{number}, {title}"));
     }
-    let numbers: String =
-        course.lessons.iter().map(|lesson| lesson.number.to_string()).collect();
+    let numbers: String = course.lessons.iter().map(|lesson| lesson.number.to_string()).collect();
     expect("the recipe lesson", &justfile, format!("'^[{numbers}]$'"));
     assert!(missing.is_empty(), "{missing:#?}");
 }
@@ -308,12 +281,8 @@ fn the_tests_that_the_threat_model_names_exist() -> std::io::Result<()> {
         }
     }
     let page = std::fs::read_to_string(root.join("book/src/threat-model.md"))?;
-    let named: Vec<&str> = page
-        .split('`')
-        .skip(1)
-        .step_by(2)
-        .filter(|code| code.matches('_').count() >= 3)
-        .collect();
+    let named: Vec<&str> =
+        page.split('`').skip(1).step_by(2).filter(|code| code.matches('_').count() >= 3).collect();
     assert!(named.len() > 5, "the page names its tests: {named:?}");
     for name in named {
         assert!(tests.contains(&format!("fn {name}(")), "there is no test {name}");

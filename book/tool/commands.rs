@@ -44,9 +44,7 @@ fn commands(text: &Text) -> Vec<(usize, String)> {
             Event::Code(code) => found.push((first, code.to_string())),
             Event::Text(code) if in_sh => {
                 found.extend(
-                    code.lines()
-                        .enumerate()
-                        .map(|(index, line)| (first + index, line.to_owned())),
+                    code.lines().enumerate().map(|(index, line)| (first + index, line.to_owned())),
                 );
             }
             _ => {}
@@ -60,9 +58,7 @@ fn commands(text: &Text) -> Vec<(usize, String)> {
         words.collect::<Vec<_>>().join(" ")
     };
     let found = found.into_iter().map(|(line, code)| (line, command(&code)));
-    found
-        .filter(|(_, code)| code.starts_with("just ") || code.starts_with("cargo "))
-        .collect()
+    found.filter(|(_, code)| code.starts_with("just ") || code.starts_with("cargo ")).collect()
 }
 
 type Verdict = Result<(), (String, String)>;
@@ -73,10 +69,9 @@ fn verdict(course: &Course, command: &str) -> Verdict {
         ["just", "lesson", number, ref rest @ ..] => lesson(course, number, rest),
         ["just", flag, ..] if flag.starts_with('-') => Ok(()),
         ["just", recipe, ..] => known("recipe", recipe, &course.recipes),
-        ["cargo", "install", ..] => Err((
-            "nothing has to be installed with cargo".to_owned(),
-            "use a recipe".to_owned(),
-        )),
+        ["cargo", "install", ..] => {
+            Err(("nothing has to be installed with cargo".to_owned(), "use a recipe".to_owned()))
+        }
         ["cargo", subcommand, ref rest @ ..] => {
             known("cargo command", subcommand, &CARGO.map(str::to_owned))?;
             let (cargo, program) = match rest.iter().position(|word| *word == "--") {
@@ -105,8 +100,7 @@ fn lesson(course: &Course, number: &str, rest: &[&str]) -> Verdict {
     if is_placeholder(number) {
         return Ok(());
     }
-    let Some(lesson) =
-        course.lessons.iter().find(|lesson| lesson.number.to_string() == number)
+    let Some(lesson) = course.lessons.iter().find(|lesson| lesson.number.to_string() == number)
     else {
         let numbers: Vec<String> =
             course.lessons.iter().map(|lesson| lesson.number.to_string()).collect();

@@ -54,31 +54,25 @@ impl Course {
     pub fn read(root: &Path) -> anyhow::Result<Self> {
         let root = root.canonicalize().with_context(|| root.display().to_string())?;
         let mut texts = Vec::new();
-        for file in
-            files(&root.join("book/src"), "md")?.into_iter().chain(files(&root, "md")?)
-        {
-            let markdown =
-                fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        for file in files(&root.join("book/src"), "md")?.into_iter().chain(files(&root, "md")?) {
+            let markdown = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
             texts.push(Text { file: relative(&root, &file), markdown });
         }
         let mut lessons = Vec::new();
-        let mut manifests =
-            vec![root.join("shared/Cargo.toml"), root.join("book/Cargo.toml")];
+        let mut manifests = vec![root.join("shared/Cargo.toml"), root.join("book/Cargo.toml")];
         for folder in children(&root.join("lessons"))? {
             manifests.push(folder.join("Cargo.toml"));
             lessons.push(Lesson::read(&root, &folder)?);
         }
         let justfile = fs::read_to_string(root.join("justfile")).context("justfile")?;
-        let recipes =
-            justfile.lines().filter_map(recipe_name).map(str::to_owned).collect();
+        let recipes = justfile.lines().filter_map(recipe_name).map(str::to_owned).collect();
         let (mut packages, mut binaries) = (Vec::new(), Vec::new());
         for manifest in manifests.iter().filter(|manifest| manifest.exists()) {
-            let text = fs::read_to_string(manifest)
-                .with_context(|| manifest.display().to_string())?;
+            let text =
+                fs::read_to_string(manifest).with_context(|| manifest.display().to_string())?;
             let table: toml::Table =
                 text.parse().with_context(|| manifest.display().to_string())?;
-            let name =
-                |value: &toml::Value| Some(value.get("name")?.as_str()?.to_owned());
+            let name = |value: &toml::Value| Some(value.get("name")?.as_str()?.to_owned());
             packages.extend(table.get("package").and_then(name));
             let bins = table.get("bin").and_then(toml::Value::as_array);
             binaries.extend(bins.into_iter().flatten().filter_map(name));
@@ -91,9 +85,8 @@ impl Lesson {
     fn read(root: &Path, folder: &Path) -> anyhow::Result<Self> {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let number = name.split('-').next().and_then(|digits| digits.parse().ok());
-        let number = number.with_context(|| {
-            format!("lessons/{name}: expected a folder named NN-name")
-        })?;
+        let number =
+            number.with_context(|| format!("lessons/{name}: expected a folder named NN-name"))?;
         let stem = |file: &PathBuf| {
             file.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-")
         };
@@ -128,8 +121,7 @@ fn recipe_name(line: &str) -> Option<&str> {
 
 fn children(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
-    let mut paths =
-        entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
     paths.sort();
     Ok(paths)
 }

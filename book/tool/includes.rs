@@ -26,22 +26,18 @@ pub fn all(course: &Course) -> Vec<Include> {
         .expect("a valid expression");
     let mut includes = Vec::new();
     for text in &course.texts {
-        let folder =
-            course.root.join(&text.file).parent().map(Path::to_owned).unwrap_or_default();
+        let folder = course.root.join(&text.file).parent().map(Path::to_owned).unwrap_or_default();
         for (index, line) in text.markdown.lines().enumerate() {
             // A backslash before it shows the directive as text.
-            for found in directive.captures_iter(line).filter(|found| {
-                !line[..found.get(0).map_or(0, |m| m.start())].ends_with('\\')
-            }) {
+            for found in directive
+                .captures_iter(line)
+                .filter(|found| !line[..found.get(0).map_or(0, |m| m.start())].ends_with('\\'))
+            {
                 includes.push(Include {
                     text: text.file.clone(),
                     line: index + 1,
                     file: folder.join(found[1].trim()),
-                    selection: found
-                        .get(2)
-                        .map_or("", |group| group.as_str())
-                        .trim()
-                        .to_owned(),
+                    selection: found.get(2).map_or("", |group| group.as_str()).trim().to_owned(),
                 });
             }
         }
@@ -56,16 +52,11 @@ pub fn check(course: &Course) -> Vec<Problem> {
 
 fn problem(course: &Course, include: &Include) -> Option<Problem> {
     let shown = include.file.canonicalize().ok();
-    let name = shown.as_deref().map_or(include.file.as_path(), |path| {
-        path.strip_prefix(&course.root).unwrap_or(path)
-    });
+    let name = shown
+        .as_deref()
+        .map_or(include.file.as_path(), |path| path.strip_prefix(&course.root).unwrap_or(path));
     let report = |what: String, fix: &str| {
-        Some(Problem {
-            file: include.text.clone(),
-            line: include.line,
-            what,
-            fix: fix.to_owned(),
-        })
+        Some(Problem { file: include.text.clone(), line: include.line, what, fix: fix.to_owned() })
     };
     let Ok(content) = fs::read_to_string(&include.file) else {
         return report(
@@ -82,8 +73,7 @@ fn problem(course: &Course, include: &Include) -> Option<Problem> {
         anchor => match by_anchor(&lines, anchor) {
             Some(lines) => lines,
             None => {
-                let what =
-                    format!("includes the missing anchor {anchor} of {}", name.display());
+                let what = format!("includes the missing anchor {anchor} of {}", name.display());
                 return report(what, "mark it with ANCHOR: and ANCHOR_END: there");
             }
         },

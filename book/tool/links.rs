@@ -28,8 +28,7 @@ struct Page {
 pub fn check(pages: &Path) -> anyhow::Result<Vec<Problem>> {
     let mut found = BTreeMap::new();
     for file in html_files(pages)? {
-        let html =
-            fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        let html = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         found.insert(normal(&file), read(&html));
     }
     let mut problems = Vec::new();
@@ -72,8 +71,7 @@ fn broken(file: &Path, link: &str, pages: &BTreeMap<PathBuf, Page>) -> Option<St
     }
     let page = pages.get(&target)?;
     let exists = fragment.is_empty() || page.ids.contains(fragment);
-    (!exists)
-        .then(|| format!("the link {link} leads to a page without the id {fragment}"))
+    (!exists).then(|| format!("the link {link} leads to a page without the id {fragment}"))
 }
 
 /// Collects ids and links from the start tags of a page.

@@ -22,12 +22,7 @@ pub fn check(course: &Course) -> Vec<Problem> {
         .filter_map(|include| include.file.canonicalize().ok())
         .collect();
     for snapshot in course.lessons.iter().flat_map(|lesson| &lesson.snapshots) {
-        if course
-            .root
-            .join(snapshot)
-            .canonicalize()
-            .is_ok_and(|path| !shown.contains(&path))
-        {
+        if course.root.join(snapshot).canonicalize().is_ok_and(|path| !shown.contains(&path)) {
             problems.push(Problem {
                 file: snapshot.clone(),
                 line: 0,
@@ -54,29 +49,21 @@ fn sections(course: &Course, lesson: &Lesson) -> Vec<Problem> {
     let name = lesson.chapter.file_name().unwrap_or_default().to_string_lossy();
     let row = format!("just lesson {}", lesson.number);
     for (file, wanted, fix) in [
-        (
-            "book/src/SUMMARY.md",
-            format!("({name})"),
-            "without a line there, mdBook leaves it out",
-        ),
-        (
-            "README.md",
-            format!("| {} |", lesson.number),
-            "add a row to the table of lessons",
-        ),
+        ("book/src/SUMMARY.md", format!("({name})"), "without a line there, mdBook leaves it out"),
+        ("README.md", format!("| {} |", lesson.number), "add a row to the table of lessons"),
         ("README.md", row, "add a row to the table of lessons"),
     ] {
-        let named = course.texts.iter().any(|text| {
-            text.file.as_path() == Path::new(file) && text.markdown.contains(&wanted)
-        });
+        let named = course
+            .texts
+            .iter()
+            .any(|text| text.file.as_path() == Path::new(file) && text.markdown.contains(&wanted));
         if !named {
             problems.push(report(0, format!("{file} does not say \"{wanted}\""), fix));
         }
     }
     let mut found = BTreeSet::new();
     for (event, range) in
-        Parser::new_ext(&text.markdown, Options::ENABLE_HEADING_ATTRIBUTES)
-            .into_offset_iter()
+        Parser::new_ext(&text.markdown, Options::ENABLE_HEADING_ATTRIBUTES).into_offset_iter()
     {
         let Event::Start(Tag::Heading { id, classes, .. }) = event else { continue };
         if !classes.iter().any(|class| &**class == "part") {
@@ -95,11 +82,7 @@ fn sections(course: &Course, lesson: &Lesson) -> Vec<Problem> {
     }
     for part in lesson.parts.iter().filter(|part| !found.contains(*part)) {
         let what = format!("the part {part} has no section");
-        problems.push(report(
-            0,
-            what,
-            &format!("add a heading that ends in {{#{part} .part}}"),
-        ));
+        problems.push(report(0, what, &format!("add a heading that ends in {{#{part} .part}}")));
     }
     problems
 }

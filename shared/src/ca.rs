@@ -16,8 +16,7 @@ use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertificateRevocationList,
     CertificateRevocationListParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose,
     GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, NameConstraints,
-    PKCS_ECDSA_P256_SHA256, PKCS_ED25519, RevokedCertParams, SerialNumber,
-    SignatureAlgorithm,
+    PKCS_ECDSA_P256_SHA256, PKCS_ED25519, RevokedCertParams, SerialNumber, SignatureAlgorithm,
 };
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -76,8 +75,7 @@ impl LabCa {
         not_before: OffsetDateTime,
         lifetime: Duration,
     ) -> Result<Self, rcgen::Error> {
-        let mut root =
-            ca_params(&format!("{name} Root"), BasicConstraints::Unconstrained);
+        let mut root = ca_params(&format!("{name} Root"), BasicConstraints::Unconstrained);
         root.not_before = not_before;
         root.not_after = not_before + lifetime;
         let key = KeyPair::generate_for(algorithm)?;
@@ -129,22 +127,14 @@ impl LabCa {
     /// A mistake: a second intermediate below the first, whose path length of 0 forbids
     /// it.
     pub fn intermediate_too_deep(&self) -> Result<IssuingCa, rcgen::Error> {
-        self.below_intermediate(ca_params(
-            "Second Intermediate",
-            BasicConstraints::Constrained(0),
-        ))
+        self.below_intermediate(ca_params("Second Intermediate", BasicConstraints::Constrained(0)))
     }
 
     /// An intermediate that may issue only for names below `domain` (RFC 5280 section
     /// 4.2.1.10).
-    pub fn intermediate_constrained_to(
-        &self,
-        domain: &str,
-    ) -> Result<IssuingCa, rcgen::Error> {
-        let mut params = ca_params(
-            &format!("Intermediate for {domain}"),
-            BasicConstraints::Constrained(0),
-        );
+    pub fn intermediate_constrained_to(&self, domain: &str) -> Result<IssuingCa, rcgen::Error> {
+        let mut params =
+            ca_params(&format!("Intermediate for {domain}"), BasicConstraints::Constrained(0));
         params.name_constraints = Some(NameConstraints {
             permitted_subtrees: vec![GeneralSubtree::DnsName(domain.to_owned())],
             excluded_subtrees: Vec::new(),
@@ -156,10 +146,7 @@ impl LabCa {
     /// day.
     ///
     /// A client that checks the whole chain needs [`root_crl`](Self::root_crl), too.
-    pub fn crl(
-        &self,
-        revoked: &[&Identity],
-    ) -> Result<CertificateRevocationList, rcgen::Error> {
+    pub fn crl(&self, revoked: &[&Identity]) -> Result<CertificateRevocationList, rcgen::Error> {
         crl(&self.intermediate.issuer, revoked, OffsetDateTime::now_utc() - BACKDATED)
     }
 
@@ -168,11 +155,7 @@ impl LabCa {
         &self,
         revoked: &[&Identity],
     ) -> Result<CertificateRevocationList, rcgen::Error> {
-        crl(
-            &self.intermediate.issuer,
-            revoked,
-            OffsetDateTime::now_utc() - Duration::days(7),
-        )
+        crl(&self.intermediate.issuer, revoked, OffsetDateTime::now_utc() - Duration::days(7))
     }
 
     /// The root's revocation list: empty, current for a day. It speaks of the
@@ -181,10 +164,7 @@ impl LabCa {
         crl(&self.root, &[], OffsetDateTime::now_utc() - BACKDATED)
     }
 
-    fn below_intermediate(
-        &self,
-        params: CertificateParams,
-    ) -> Result<IssuingCa, rcgen::Error> {
+    fn below_intermediate(&self, params: CertificateParams) -> Result<IssuingCa, rcgen::Error> {
         let parent = &self.intermediate;
         IssuingCa::below(&parent.issuer, params, parent.algorithm, parent.chain())
     }
@@ -200,11 +180,7 @@ impl IssuingCa {
     ) -> Result<Self, rcgen::Error> {
         let key = KeyPair::generate_for(algorithm)?;
         params.serial_number = Some(serial_number(&params, &key));
-        Ok(Self {
-            issuer: CertifiedIssuer::signed_by(params, key, parent)?,
-            above,
-            algorithm,
-        })
+        Ok(Self { issuer: CertifiedIssuer::signed_by(params, key, parent)?, above, algorithm })
     }
 
     /// Starts a leaf certificate for a host name or an IP address.
@@ -388,9 +364,7 @@ impl Identity {
 /// Without the key.
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity")
-            .field("certificates", &self.chain.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Identity").field("certificates", &self.chain.len()).finish_non_exhaustive()
     }
 }
 

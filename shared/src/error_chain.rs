@@ -48,8 +48,7 @@ impl<'a> ErrorChain<'a> {
             if let Some(found) = error.downcast_ref::<E>() {
                 return Some(found);
             }
-            let wrapped =
-                error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
+            let wrapped = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
             next = match wrapped {
                 Some(inner) => Some(inner),
                 None => error.source(),

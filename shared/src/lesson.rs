@@ -17,9 +17,7 @@ use crate::transcript::{OutputFailed, Transcript};
 const PART_DEADLINE: Duration = Duration::from_secs(60);
 
 type Run = Box<
-    dyn for<'a> Fn(
-        &'a mut Transcript,
-    ) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>,
+    dyn for<'a> Fn(&'a mut Transcript) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>,
 >;
 
 /// The smallest thing that a learner can run: one section of the chapter, one snapshot.
@@ -51,8 +49,7 @@ pub struct Lesson {
 }
 
 /// What `--serve` runs.
-type Server =
-    Box<dyn Fn(ServeOptions) -> Pin<Box<dyn Future<Output = anyhow::Result<()>>>>>;
+type Server = Box<dyn Fn(ServeOptions) -> Pin<Box<dyn Future<Output = anyhow::Result<()>>>>>;
 
 /// How `--serve` was asked to run.
 #[derive(Clone, Copy, Debug)]
@@ -75,8 +72,7 @@ impl Lesson {
     where
         F: for<'a> AsyncFn(&'a mut Transcript) -> anyhow::Result<()> + Copy + 'static,
     {
-        let run: Run =
-            Box::new(move |transcript| Box::pin(async move { run(transcript).await }));
+        let run: Run = Box::new(move |transcript| Box::pin(async move { run(transcript).await }));
         self.parts.push(Part { name, about, run });
         self
     }
@@ -86,8 +82,7 @@ impl Lesson {
     where
         F: AsyncFn(ServeOptions) -> anyhow::Result<()> + Copy + 'static,
     {
-        self.server =
-            Some(Box::new(move |options| Box::pin(async move { run(options).await })));
+        self.server = Some(Box::new(move |options| Box::pin(async move { run(options).await })));
         self
     }
 
@@ -99,8 +94,7 @@ impl Lesson {
         if arguments.get_flag("list") {
             return self.list();
         }
-        if let Some(server) = self.server.as_ref().filter(|_| arguments.get_flag("serve"))
-        {
+        if let Some(server) = self.server.as_ref().filter(|_| arguments.get_flag("serve")) {
             let port = arguments.get_one::<u16>("port").copied().unwrap_or(0);
             let options = ServeOptions { port, key_log: arguments.get_flag("key-log") };
             return match tokio::runtime::Runtime::new() {
@@ -108,14 +102,11 @@ impl Lesson {
                 Err(error) => exit_code(self.number, Err(error.into())),
             };
         }
-        let wanted: Vec<&String> =
-            arguments.get_many("part").unwrap_or_default().collect();
-        let is_wanted = |part: &Part| {
-            wanted.is_empty() || wanted.iter().any(|name| *name == part.name)
-        };
-        let parts: Vec<usize> = (0..self.parts.len())
-            .filter(|&index| is_wanted(&self.parts[index]))
-            .collect();
+        let wanted: Vec<&String> = arguments.get_many("part").unwrap_or_default().collect();
+        let is_wanted =
+            |part: &Part| wanted.is_empty() || wanted.iter().any(|name| *name == part.name);
+        let parts: Vec<usize> =
+            (0..self.parts.len()).filter(|&index| is_wanted(&self.parts[index])).collect();
         let transcript = match arguments.get_flag("pause") {
             true => Transcript::paused(),
             false => Transcript::to_stdout(),
@@ -126,8 +117,7 @@ impl Lesson {
     fn command(&self) -> Command {
         let names: Vec<&'static str> = self.parts.iter().map(|part| part.name).collect();
         let parts: String = self.parts.iter().map(|part| self.list_line(part)).collect();
-        let flag =
-            |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
+        let flag = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
         let command = Command::new(format!("lesson-{}", self.number))
             .about(format!("Lesson {}: {}", self.number, self.title))
             .after_help(format!("Parts:\n{}", parts.trim_end()))
@@ -135,9 +125,7 @@ impl Lesson {
                 Arg::new("part")
                     .value_name("PART")
                     .num_args(0..)
-                    .help(
-                        "Run these parts alone (all of them, in order, if none is named)",
-                    )
+                    .help("Run these parts alone (all of them, in order, if none is named)")
                     .hide_possible_values(true)
                     .value_parser(PossibleValuesParser::new(names)),
             )
@@ -194,30 +182,19 @@ impl Lesson {
         exit_code(self.number, result)
     }
 
-    async fn run_parts(
-        &self,
-        parts: &[usize],
-        transcript: &mut Transcript,
-    ) -> anyhow::Result<()> {
+    async fn run_parts(&self, parts: &[usize], transcript: &mut Transcript) -> anyhow::Result<()> {
         if parts.len() == self.parts.len() {
             transcript.title(&format!("Lesson {}: {}", self.number, self.title));
         }
         for &index in parts {
             let part = &self.parts[index];
-            transcript.begin_part(&format!(
-                "Part {}, {}: {}",
-                index + 1,
-                part.name,
-                part.about
-            ));
-            let outcome =
-                tokio::time::timeout(PART_DEADLINE, (part.run)(transcript)).await;
+            transcript.begin_part(&format!("Part {}, {}: {}", index + 1, part.name, part.about));
+            let outcome = tokio::time::timeout(PART_DEADLINE, (part.run)(transcript)).await;
             transcript.end_part()?;
             match outcome {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    let place =
-                        format!("part {}, step {}", part.name, transcript.current_step());
+                    let place = format!("part {}, step {}", part.name, transcript.current_step());
                     return Err(error.context(place));
                 }
                 Err(_elapsed) => anyhow::bail!(

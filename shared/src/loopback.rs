@@ -40,10 +40,7 @@ impl LoopbackServer {
     {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        Ok(Self {
-            address,
-            accepting: tokio::spawn(accept(listener, serve)).abort_handle(),
-        })
+        Ok(Self { address, accepting: tokio::spawn(accept(listener, serve)).abort_handle() })
     }
 
     /// Where clients connect.

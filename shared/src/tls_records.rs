@@ -26,9 +26,8 @@ pub const TLS_1_2: u16 = 0x0303;
 
 /// The random of a ServerHello that asks for another key share (RFC 8446 section 4.1.3).
 const HELLO_RETRY_REQUEST: [u8; 32] = [
-    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65,
-    0xb8, 0x91, 0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2,
-    0xc8, 0xa8, 0x33, 0x9c,
+    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91,
+    0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 ];
 
 /// Both directions of one TLS connection, as an eavesdropper reads them.
@@ -155,8 +154,7 @@ fn messages(records: &[TlsRecord]) -> impl Iterator<Item = &Message> {
 pub fn record_length(bytes: &[u8]) -> Option<usize> {
     let header = bytes.get(..HEADER)?;
     let fragment = usize::from(u16::from_be_bytes([header[3], header[4]]));
-    let is_tls =
-        (CHANGE_CIPHER_SPEC..=APPLICATION_DATA).contains(&header[0]) && header[1] == 3;
+    let is_tls = (CHANGE_CIPHER_SPEC..=APPLICATION_DATA).contains(&header[0]) && header[1] == 3;
     (is_tls && fragment <= MAX_FRAGMENT).then_some(HEADER + fragment)
 }
 
@@ -167,10 +165,7 @@ pub fn view(to_server: &[u8], to_client: &[u8]) -> TlsView {
     // first.
     let chosen = server_hello(&records(to_client, true)).map(|hello| hello.version);
     let is_1_3 = chosen == Some(TLS_1_3);
-    TlsView {
-        to_server: records(to_server, is_1_3),
-        to_client: records(to_client, is_1_3),
-    }
+    TlsView { to_server: records(to_server, is_1_3), to_client: records(to_client, is_1_3) }
 }
 
 fn records(mut bytes: &[u8], is_1_3: bool) -> Vec<TlsRecord> {
@@ -220,13 +215,8 @@ fn records(mut bytes: &[u8], is_1_3: bool) -> Vec<TlsRecord> {
 
 fn alert(fragment: &[u8]) -> Content {
     match fragment {
-        [_level, description] => {
-            Content::Alert(TlsAlertDescription(*description).to_string())
-        }
-        _ => Content::Malformed(format!(
-            "expected an alert of 2 bytes, got {}",
-            fragment.len()
-        )),
+        [_level, description] => Content::Alert(TlsAlertDescription(*description).to_string()),
+        _ => Content::Malformed(format!("expected an alert of 2 bytes, got {}", fragment.len())),
     }
 }
 
@@ -252,9 +242,7 @@ fn whole_messages(pending: &mut Vec<u8>) -> Content {
 }
 
 fn message(bytes: &[u8]) -> Option<Message> {
-    let (_rest, TlsMessage::Handshake(parsed)) =
-        parse_tls_message_handshake(bytes).ok()?
-    else {
+    let (_rest, TlsMessage::Handshake(parsed)) = parse_tls_message_handshake(bytes).ok()? else {
         return None;
     };
     let (name, fields) = match parsed {
@@ -271,20 +259,10 @@ fn message(bytes: &[u8]) -> Option<Message> {
             let random = hello.random.to_vec();
             let is_retry = random == HELLO_RETRY_REQUEST;
             let name = if is_retry { "HelloRetryRequest" } else { "ServerHello" };
-            (
-                name,
-                Fields::ServerHello(ServerHello {
-                    version,
-                    cipher_suite,
-                    key_share,
-                    random,
-                }),
-            )
+            (name, Fields::ServerHello(ServerHello { version, cipher_suite, key_share, random }))
         }
         TlsMessageHandshake::Certificate(_) => ("Certificate", Fields::Other),
-        TlsMessageHandshake::CertificateRequest(_) => {
-            ("CertificateRequest", Fields::Other)
-        }
+        TlsMessageHandshake::CertificateRequest(_) => ("CertificateRequest", Fields::Other),
         TlsMessageHandshake::CertificateStatus(_) => ("CertificateStatus", Fields::Other),
         TlsMessageHandshake::CertificateVerify(_) => ("CertificateVerify", Fields::Other),
         TlsMessageHandshake::ClientKeyExchange(_) => ("ClientKeyExchange", Fields::Other),
@@ -298,8 +276,7 @@ fn message(bytes: &[u8]) -> Option<Message> {
 }
 
 fn client_hello(legacy_version: u16, extensions: &[u8]) -> Option<Fields> {
-    let mut hello =
-        ClientHello { versions: vec![legacy_version], ..ClientHello::default() };
+    let mut hello = ClientHello { versions: vec![legacy_version], ..ClientHello::default() };
     let extensions = all_extensions(extensions)?;
     for extension in extensions {
         match extension {
@@ -335,12 +312,8 @@ fn server_extensions(extensions: &[u8]) -> Option<ServerExtensions> {
     let mut key_share = None;
     for extension in extensions {
         match extension {
-            TlsExtension::SupportedVersions(versions) => {
-                version = versions.first().map(|v| v.0)
-            }
-            TlsExtension::KeyShare(share) => {
-                key_share = key_shares(share).first().copied()
-            }
+            TlsExtension::SupportedVersions(versions) => version = versions.first().map(|v| v.0),
+            TlsExtension::KeyShare(share) => key_share = key_shares(share).first().copied(),
             _ => {}
         }
     }
@@ -392,8 +365,7 @@ impl fmt::Display for TlsRecord {
                 f.write_str("handshake, continued")
             }
             Content::Handshake(messages) => {
-                let names: Vec<&str> =
-                    messages.iter().map(|message| message.name).collect();
+                let names: Vec<&str> = messages.iter().map(|message| message.name).collect();
                 write!(f, "readable: {}", names.join(", "))
             }
             Content::ChangeCipherSpec => f.write_str("readable: ChangeCipherSpec"),

@@ -65,14 +65,7 @@ impl Transcript {
 
     /// A transcript on any writer.
     pub fn to(out: impl Write + 'static) -> Self {
-        Self {
-            out: Box::new(out),
-            held_back: None,
-            failed: None,
-            began: false,
-            step: 0,
-            claims: 0,
-        }
+        Self { out: Box::new(out), held_back: None, failed: None, began: false, step: 0, claims: 0 }
     }
 
     /// A sentence that says what happens next. Steps are numbered within a part.
@@ -95,12 +88,7 @@ impl Transcript {
     }
 
     /// A value that must contain `expected`: what one side of a connection says, as a rule.
-    pub fn must_show(
-        &mut self,
-        label: &str,
-        value: &str,
-        expected: &str,
-    ) -> anyhow::Result<()> {
+    pub fn must_show(&mut self, label: &str, value: &str, expected: &str) -> anyhow::Result<()> {
         self.claim()?;
         ensure!(
             value.contains(expected),
@@ -129,8 +117,7 @@ impl Transcript {
                 .collect();
             self.write(&format!("{INDENT}{}\n", cells.join("  ").trim_end()));
             if index == 0 {
-                let rules: Vec<String> =
-                    widths.iter().map(|&width| "-".repeat(width)).collect();
+                let rules: Vec<String> = widths.iter().map(|&width| "-".repeat(width)).collect();
                 self.write(&format!("{INDENT}{}\n", rules.join("  ")));
             }
         }
@@ -147,9 +134,9 @@ impl Transcript {
                 self.labeled("ok", AnsiColor::Green.on_default(), what);
                 Ok(value)
             }
-            Err(error) => Err(error
-                .into()
-                .context(format!("expected to work, but did not: {what}"))),
+            Err(error) => {
+                Err(error.into().context(format!("expected to work, but did not: {what}")))
+            }
         }
     }
 
@@ -184,11 +171,7 @@ impl Transcript {
         E: Into<anyhow::Error>,
     {
         let layers = self.refusal(what, result, reason)?;
-        self.labeled(
-            "because",
-            Style::new().dimmed(),
-            layers.last().map_or("", String::as_str),
-        );
+        self.labeled("because", Style::new().dimmed(), layers.last().map_or("", String::as_str));
         Ok(())
     }
 
@@ -202,13 +185,8 @@ impl Transcript {
         E: Into<anyhow::Error>,
     {
         self.claim()?;
-        ensure!(
-            !reason.is_empty(),
-            "a refusal for any reason at all proves nothing: {what}"
-        );
-        let Err(error) = result else {
-            bail!("expected to be refused, but was accepted: {what}")
-        };
+        ensure!(!reason.is_empty(), "a refusal for any reason at all proves nothing: {what}");
+        let Err(error) = result else { bail!("expected to be refused, but was accepted: {what}") };
         let error = error.into();
         let layers = ErrorChain(error.as_ref()).layers();
         if !layers.iter().any(|layer| layer.contains(reason)) {
@@ -239,10 +217,7 @@ impl Transcript {
         self.claim()?;
         let bytes = bytes.as_ref();
         let Some(place) = wire.find(bytes) else {
-            bail!(
-                "expected on the wire, but not found in {} recorded bytes: {name}",
-                wire.len()
-            );
+            bail!("expected on the wire, but not found in {} recorded bytes: {name}", wire.len());
         };
         let text = format!("{name}: \"{}\", {}", bytes.escape_ascii(), place.direction);
         self.labeled("wire shows", AnsiColor::Red.on_default(), &text);
@@ -265,9 +240,7 @@ impl Transcript {
             bytes.len()
         );
         ensure!(
-            wire.connections
-                .iter()
-                .any(|c| !c.to_server.is_empty() && !c.to_client.is_empty()),
+            wire.connections.iter().any(|c| !c.to_server.is_empty() && !c.to_client.is_empty()),
             "the tap recorded nothing, so that it shows nothing proves nothing: {name}"
         );
         ensure!(
@@ -302,8 +275,7 @@ impl Transcript {
     }
 
     pub(crate) fn end(&mut self, parts: usize) {
-        let parts =
-            if parts == 1 { "1 part".to_owned() } else { format!("{parts} parts") };
+        let parts = if parts == 1 { "1 part".to_owned() } else { format!("{parts} parts") };
         let claims = match self.claims {
             1 => "1 claim".to_owned(),
             claims => format!("{claims} claims"),
@@ -314,13 +286,8 @@ impl Transcript {
 
     /// Flushes the part; with `--pause`, reveals it step by step.
     pub(crate) fn end_part(&mut self) -> anyhow::Result<()> {
-        for (index, step) in self
-            .held_back
-            .as_mut()
-            .map(std::mem::take)
-            .unwrap_or_default()
-            .iter()
-            .enumerate()
+        for (index, step) in
+            self.held_back.as_mut().map(std::mem::take).unwrap_or_default().iter().enumerate()
         {
             if index > 0 && self.failed.is_none() {
                 wait_for_enter();
@@ -332,8 +299,7 @@ impl Transcript {
 
     fn heading(&mut self, text: &str) {
         let style = Style::new().bold();
-        let text =
-            textwrap::fill(text, textwrap::Options::new(WIDTH).subsequent_indent(INDENT));
+        let text = textwrap::fill(text, textwrap::Options::new(WIDTH).subsequent_indent(INDENT));
         let rule = "-".repeat(text.lines().map(str::len).max().unwrap_or(0));
         self.write(&format!("{style}{text}{style:#}\n{rule}\n"));
     }
@@ -347,8 +313,7 @@ impl Transcript {
             .word_splitter(textwrap::WordSplitter::NoHyphenation)
             .break_words(false);
         // A text of several lines (a message, a page) keeps its lines.
-        let filled: Vec<String> =
-            text.lines().map(|line| textwrap::fill(line, &options)).collect();
+        let filled: Vec<String> = text.lines().map(|line| textwrap::fill(line, &options)).collect();
         let filled = filled.join("\n");
         let body = filled.get(hanging.len()..).unwrap_or_default();
         let padding = " ".repeat(LABEL.saturating_sub(label.len()));

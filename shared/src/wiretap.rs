@@ -123,21 +123,13 @@ impl Wiretap {
     }
 
     /// An attacker before `server`, asked about each unit of both directions.
-    pub async fn attacking<F>(
-        server: SocketAddr,
-        framing: Framing,
-        attack: F,
-    ) -> io::Result<Self>
+    pub async fn attacking<F>(server: SocketAddr, framing: Framing, attack: F) -> io::Result<Self>
     where
         F: FnMut(Unit<'_>) -> Action + Send + 'static,
     {
         let log = Arc::new(Mutex::new(Log::default()));
-        let relay = Relay {
-            server,
-            framing,
-            attack: Arc::new(Mutex::new(attack)),
-            log: log.clone(),
-        };
+        let relay =
+            Relay { server, framing, attack: Arc::new(Mutex::new(attack)), log: log.clone() };
         let relay = LoopbackServer::start(move |client| {
             let mut log = lock(&relay.log);
             log.connections.push(Conversation::default());
@@ -225,11 +217,7 @@ impl Recording {
 
 /// Plays recorded bytes to `server` on a new connection, and returns what it answers
 /// until it closes or `patience` ends.
-pub async fn replay(
-    server: SocketAddr,
-    bytes: &[u8],
-    patience: Duration,
-) -> io::Result<Vec<u8>> {
+pub async fn replay(server: SocketAddr, bytes: &[u8], patience: Duration) -> io::Result<Vec<u8>> {
     let mut answer = Vec::new();
     let conversation = async {
         let mut stream = TcpStream::connect(server).await?;
@@ -268,8 +256,7 @@ struct Relay {
 
 impl Relay {
     async fn connection(self, client: TcpStream, index: usize) {
-        let server =
-            tokio::time::timeout(CONNECT_DEADLINE, TcpStream::connect(self.server)).await;
+        let server = tokio::time::timeout(CONNECT_DEADLINE, TcpStream::connect(self.server)).await;
         let Ok(Ok(server)) = server else { return };
         // Each unit leaves at once, as it came.
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
@@ -299,19 +286,13 @@ impl Relay {
             let ended = read == 0;
             while let Some(length) = self.framing.first_unit(&pending, ended) {
                 let bytes: Vec<u8> = pending.drain(..length).collect();
-                let action = (lock(&self.attack))(Unit {
-                    connection,
-                    direction,
-                    index,
-                    bytes: &bytes,
-                });
+                let action =
+                    (lock(&self.attack))(Unit { connection, direction, index, bytes: &bytes });
                 index += 1;
                 match action {
                     Action::Pass => to.write_all(&bytes).await?,
                     Action::Replace(other) => to.write_all(&other).await?,
-                    Action::Repeat => {
-                        to.write_all(&[bytes.as_slice(), &bytes].concat()).await?
-                    }
+                    Action::Repeat => to.write_all(&[bytes.as_slice(), &bytes].concat()).await?,
                     Action::Delay(by) => {
                         tokio::time::sleep(by).await;
                         to.write_all(&bytes).await?;
@@ -325,18 +306,11 @@ impl Relay {
         }
     }
 
-    fn record(
-        &self,
-        connection: usize,
-        direction: Direction,
-        bytes: &[u8],
-    ) -> io::Result<()> {
+    fn record(&self, connection: usize, direction: Direction, bytes: &[u8]) -> io::Result<()> {
         let mut log = lock(&self.log);
         if log.total + bytes.len() > MAX_RECORDED {
             log.overflowed = true;
-            return Err(io::Error::other(
-                "the tap recorded its 16 MiB and relays no more",
-            ));
+            return Err(io::Error::other("the tap recorded its 16 MiB and relays no more"));
         }
         log.total += bytes.len();
         let conversation = &mut log.connections[connection];
@@ -355,11 +329,10 @@ impl Framing {
     fn first_unit(self, pending: &[u8], ended: bool) -> Option<usize> {
         let whole = match self {
             Framing::Chunks => Some(pending.len()),
-            Framing::Lines => {
-                pending.iter().position(|&byte| byte == b'\n').map(|at| at + 1)
+            Framing::Lines => pending.iter().position(|&byte| byte == b'\n').map(|at| at + 1),
+            Framing::TlsRecords => {
+                tls_records::record_length(pending).filter(|&length| length <= pending.len())
             }
-            Framing::TlsRecords => tls_records::record_length(pending)
-                .filter(|&length| length <= pending.len()),
         };
         whole
             .or((ended || pending.len() > MAX_UNIT).then_some(pending.len()))

@@ -16,8 +16,7 @@ fn verdict(
     name: &str,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let verifier =
-        WebPkiServerVerifier::builder_with_provider(ca.roots(), crypto_provider())
-            .build()?;
+        WebPkiServerVerifier::builder_with_provider(ca.roots(), crypto_provider()).build()?;
     let chain = identity.chain();
     let name = ServerName::try_from(name.to_owned())?;
     verifier.verify_server_cert(&chain[0], &chain[1..], &name, &[], UnixTime::now())?;
@@ -49,10 +48,7 @@ fn serial_numbers_are_positive_distinct_and_at_most_20_bytes() -> TestResult {
     for _ in 0..20 {
         let identity = ca.leaf("bank.test").issue()?;
         let serial = identity.serial().to_vec();
-        assert!(
-            serial.len() <= 20 && serial[0] & 0x80 == 0 && serial[0] != 0,
-            "{serial:x?}"
-        );
+        assert!(serial.len() <= 20 && serial[0] & 0x80 == 0 && serial[0] != 0, "{serial:x?}");
         assert!(seen.insert(serial), "a serial number twice");
     }
     Ok(())

@@ -23,19 +23,13 @@ fn jsonwebtoken_has_a_provider_too() {
     // the provider.
     let secret = [7; 32];
     let claims = json!({ "sub": "alice", "exp": 4_000_000_000_u64 });
-    let token = jsonwebtoken::encode(
-        &Header::default(),
-        &claims,
-        &EncodingKey::from_secret(&secret),
-    )
-    .expect("signed");
+    let token =
+        jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(&secret))
+            .expect("signed");
     let validation = Validation::new(Algorithm::HS256);
-    let decoded = jsonwebtoken::decode::<Value>(
-        &token,
-        &DecodingKey::from_secret(&secret),
-        &validation,
-    )
-    .expect("verified");
+    let decoded =
+        jsonwebtoken::decode::<Value>(&token, &DecodingKey::from_secret(&secret), &validation)
+            .expect("verified");
     assert_eq!(decoded.claims["sub"], "alice");
 }
 
@@ -53,8 +47,7 @@ fn packages() -> Vec<Value> {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let about = Command::new(rustc).arg("-vV").output().expect("rustc runs");
     let about = String::from_utf8(about.stdout).expect("UTF-8");
-    let host =
-        about.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host");
+    let host = about.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host");
     let cargo = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--locked", "--offline"])
         .args(["--filter-platform", host])
@@ -101,8 +94,7 @@ fn no_version_is_below_an_advisory() {
         ("tokio-rustls", "0.13.1"),
     ];
     for (package, floor) in floors {
-        let found: Vec<_> =
-            packages.iter().filter(|found| name(found) == package).collect();
+        let found: Vec<_> = packages.iter().filter(|found| name(found) == package).collect();
         assert!(!found.is_empty(), "{package} is not in the build: remove its floor");
         for found in found {
             let has = found["version"].as_str().unwrap_or_default();
@@ -114,14 +106,11 @@ fn no_version_is_below_an_advisory() {
 #[test]
 fn rust_version_is_what_the_dependencies_need() {
     let packages = packages();
-    let needs =
-        |package: &Value| version(package["rust_version"].as_str().unwrap_or("1"));
+    let needs = |package: &Value| version(package["rust_version"].as_str().unwrap_or("1"));
     let is_ours = |package: &&Value| package["source"].is_null();
     let ours = packages.iter().filter(is_ours).map(needs).max().expect("our packages");
-    let highest = packages
-        .iter()
-        .filter(|package| !is_ours(package))
-        .max_by_key(|package| needs(package));
+    let highest =
+        packages.iter().filter(|package| !is_ours(package)).max_by_key(|package| needs(package));
     let highest = highest.expect("dependencies");
     assert!(
         ours >= needs(highest),

@@ -33,10 +33,7 @@ fn an_empty_and_an_oversized_fragment_are_told_apart() {
 
 #[test]
 fn a_client_hello_of_garbage_is_malformed() {
-    assert!(matches!(
-        contents(&[22, 3, 1, 0, 6, 1, 0, 0, 2, 9, 9])[..],
-        [Content::Malformed(_)]
-    ));
+    assert!(matches!(contents(&[22, 3, 1, 0, 6, 1, 0, 0, 2, 9, 9])[..], [Content::Malformed(_)]));
 }
 
 #[test]
@@ -67,10 +64,7 @@ fn what_follows_a_malformed_message_is_read() {
 
 #[test]
 fn an_alert_is_named() {
-    assert_eq!(
-        contents(&[21, 3, 3, 0, 2, 2, 48]),
-        [Content::Alert("UnknownCa".to_owned())]
-    );
+    assert_eq!(contents(&[21, 3, 3, 0, 2, 2, 48]), [Content::Alert("UnknownCa".to_owned())]);
     assert!(matches!(contents(&[21, 3, 3, 0, 1, 2])[..], [Content::Malformed(_)]));
 }
 

@@ -20,8 +20,7 @@ fn refusal(text: &str) -> Result<(), io::Error> {
 #[test]
 fn an_error_where_success_was_claimed_ends_the_lesson() {
     let (page, mut t) = page();
-    let error =
-        t.works("Alice logs in", refusal("wrong password")).expect_err("must fail");
+    let error = t.works("Alice logs in", refusal("wrong password")).expect_err("must fail");
     assert_eq!(
         format!("{error:#}"),
         "expected to work, but did not: Alice logs in: wrong password"
@@ -32,13 +31,9 @@ fn an_error_where_success_was_claimed_ends_the_lesson() {
 #[test]
 fn an_acceptance_where_a_refusal_was_claimed_ends_the_lesson() {
     let (page, mut t) = page();
-    let error = t
-        .refused("the forged message", Ok::<(), io::Error>(()), "forged")
-        .expect_err("must fail");
-    assert_eq!(
-        error.to_string(),
-        "expected to be refused, but was accepted: the forged message"
-    );
+    let error =
+        t.refused("the forged message", Ok::<(), io::Error>(()), "forged").expect_err("must fail");
+    assert_eq!(error.to_string(), "expected to be refused, but was accepted: the forged message");
     assert_eq!(page.text(), "");
 }
 
@@ -48,20 +43,15 @@ fn a_refusal_for_another_reason_ends_the_lesson() {
     let error = t
         .refused("the forged message", refusal("connection refused"), "forged")
         .expect_err("must fail");
-    assert!(
-        format!("{error:#}").contains("not for the expected reason \"forged\""),
-        "{error:#}"
-    );
+    assert!(format!("{error:#}").contains("not for the expected reason \"forged\""), "{error:#}");
     assert_eq!(page.text(), "");
 }
 
 #[test]
 fn a_refusal_is_printed_with_its_causes() {
     let (page, mut t) = page();
-    t.refused("the forged message", refusal("the tag is forged"), "forged")
-        .expect("refused");
-    let expected =
-        "   refused        the forged message\n   error          the tag is forged\n";
+    t.refused("the forged message", refusal("the tag is forged"), "forged").expect("refused");
+    let expected = "   refused        the forged message\n   error          the tag is forged\n";
     assert_eq!(page.text(), expected);
 }
 
@@ -141,8 +131,7 @@ fn a_full_disk_ends_the_lesson_with_an_error() {
     t.step("Nobody can read this.");
     let error = t.attack_works("it", true).expect_err("the step was not written");
     assert!(
-        format!("{error:#}")
-            .starts_with("cannot write the transcript to standard output: "),
+        format!("{error:#}").starts_with("cannot write the transcript to standard output: "),
         "{error:#}"
     );
 }

@@ -31,10 +31,7 @@ async fn echo_server() -> Result<std::net::SocketAddr, Box<dyn Error>> {
     Ok(address)
 }
 
-async fn exchange(
-    address: std::net::SocketAddr,
-    text: &[u8],
-) -> std::io::Result<Vec<u8>> {
+async fn exchange(address: std::net::SocketAddr, text: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(text).await?;
     stream.shutdown().await?;
@@ -68,8 +65,7 @@ async fn an_active_tap_replaces_repeats_drops_delays_and_cuts_by_line() -> TestR
         _ => Action::Pass,
     };
     let tap = Wiretap::attacking(server, Framing::Lines, attack).await?;
-    let answer =
-        exchange(tap.address(), b"alice\nbob\ntwice\ndrop\nlate\nno line feed").await?;
+    let answer = exchange(tap.address(), b"alice\nbob\ntwice\ndrop\nlate\nno line feed").await?;
     assert_eq!(answer, b"alice\nmallory\ntwice\ntwice\nlate\nno line feed");
     // A cut is an end without an answer; whether the system reports it as a reset depends
     // on timing.
@@ -151,9 +147,7 @@ fn names(view: &TlsView) -> Vec<&'static str> {
     let records = view.to_server.iter().chain(&view.to_client);
     records
         .filter_map(|record| match &record.content {
-            Content::Handshake(messages) => {
-                Some(messages.iter().map(|message| message.name))
-            }
+            Content::Handshake(messages) => Some(messages.iter().map(|message| message.name)),
             _ => None,
         })
         .flatten()
@@ -163,8 +157,7 @@ fn names(view: &TlsView) -> Vec<&'static str> {
 #[tokio::test]
 async fn in_tls_1_3_the_tap_reads_the_hellos_and_nothing_after_them() -> TestResult {
     let (wire, answer, _) =
-        tls_round_trip(&TLS13, b"a secret word", Framing::Chunks, |_| Action::Pass)
-            .await?;
+        tls_round_trip(&TLS13, b"a secret word", Framing::Chunks, |_| Action::Pass).await?;
     assert_eq!(answer?, b"a secret word");
     assert_eq!(wire.find(b"a secret word"), None);
     assert_eq!(wire.find(b"Tap Test Intermediate"), None, "the certificate is encrypted");
@@ -181,25 +174,17 @@ async fn in_tls_1_3_the_tap_reads_the_hellos_and_nothing_after_them() -> TestRes
     assert_eq!(names(&view), ["ClientHello", "ServerHello"]);
     // 13 bytes of plaintext: 5 header, 13, 1 content type, 16 tag.
     let encrypted = Content::Encrypted("application data");
-    assert!(
-        view.to_server
-            .iter()
-            .any(|record| record.length == 35 && record.content == encrypted)
-    );
+    assert!(view.to_server.iter().any(|record| record.length == 35 && record.content == encrypted));
     Ok(())
 }
 
 #[tokio::test]
 async fn in_tls_1_2_the_tap_reads_the_certificate_too() -> TestResult {
     let (wire, answer, _) =
-        tls_round_trip(&TLS12, b"a secret word", Framing::Chunks, |_| Action::Pass)
-            .await?;
+        tls_round_trip(&TLS12, b"a secret word", Framing::Chunks, |_| Action::Pass).await?;
     assert_eq!(answer?, b"a secret word");
     assert_eq!(wire.find(b"a secret word"), None);
-    assert!(
-        wire.find(b"Tap Test Intermediate").is_some(),
-        "the certificate is in the clear"
-    );
+    assert!(wire.find(b"Tap Test Intermediate").is_some(), "the certificate is in the clear");
     let view = wire.tls(0);
     let answer = view.server_hello().ok_or("a ServerHello")?;
     assert_eq!((answer.version, answer.key_share), (TLS_1_2, None));
@@ -215,9 +200,7 @@ async fn in_tls_1_2_the_tap_reads_the_certificate_too() -> TestResult {
         assert!(names(&view).contains(&name), "{name} in {:?}", names(&view));
     }
     assert!(
-        view.to_server
-            .iter()
-            .any(|record| record.content == Content::Encrypted("handshake")),
+        view.to_server.iter().any(|record| record.content == Content::Encrypted("handshake")),
         "Finished"
     );
     assert!(
@@ -238,8 +221,7 @@ async fn a_flipped_bit_in_a_record_is_refused() -> TestResult {
             }
             Action::Replace(bytes)
         };
-        let (_, answer, _) =
-            tls_round_trip(version, b"hello", Framing::TlsRecords, attack).await?;
+        let (_, answer, _) = tls_round_trip(version, b"hello", Framing::TlsRecords, attack).await?;
         let error = answer.err().ok_or("the change is noticed")?;
         assert_eq!(
             ErrorChain(&error).find(),
@@ -256,18 +238,14 @@ async fn recorded_tls_says_nothing_on_a_second_connection() -> TestResult {
     let (wire, answer, server) =
         tls_round_trip(&TLS13, b"pay bob", Framing::Chunks, |_| Action::Pass).await?;
     assert_eq!(answer?, b"pay bob");
-    let answer =
-        replay(server, &wire.connections[0].to_server, Duration::from_secs(5)).await?;
+    let answer = replay(server, &wire.connections[0].to_server, Duration::from_secs(5)).await?;
     let view = shared::tls_records::view(&wire.connections[0].to_server, &answer);
     let sent = view
         .to_client
         .iter()
         .filter(|record| record.content == Content::Encrypted("application data"));
     let echo = sent.clone().any(|record| record.length == 5 + 7 + 1 + 16);
-    assert!(
-        !echo,
-        "the server answers a replay with its flight and an alert, never with the echo"
-    );
+    assert!(!echo, "the server answers a replay with its flight and an alert, never with the echo");
     Ok(())
 }
 
@@ -300,12 +278,8 @@ async fn a_hello_retry_request_is_told_from_a_server_hello() -> TestResult {
     };
     tokio::try_join!(serving, asking)?;
     let view = tap.recording().tls(0);
-    let hellos: Vec<_> =
-        names(&view).into_iter().filter(|name| name.contains("Hello")).collect();
-    assert_eq!(
-        hellos,
-        ["ClientHello", "ClientHello", "HelloRetryRequest", "ServerHello"]
-    );
+    let hellos: Vec<_> = names(&view).into_iter().filter(|name| name.contains("Hello")).collect();
+    assert_eq!(hellos, ["ClientHello", "ClientHello", "HelloRetryRequest", "ServerHello"]);
     assert_eq!(view.server_hello().and_then(|hello| hello.key_share), Some((0x0017, 65)));
     Ok(())
 }

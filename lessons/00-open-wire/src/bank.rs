@@ -21,18 +21,14 @@ impl Bank {
     ///
     /// # Errors
     /// No port could be opened.
-    pub async fn open(
-        ledger: Ledger,
-        tls: Option<Arc<ServerConfig>>,
-    ) -> io::Result<Self> {
+    pub async fn open(ledger: Ledger, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
         let ledger = Arc::new(Mutex::new(ledger));
         let book = ledger.clone();
-        let clerk: Clerk = Arc::new(move |request, user| {
-            match answer(request, user, &mut lock(&book)) {
+        let clerk: Clerk =
+            Arc::new(move |request, user| match answer(request, user, &mut lock(&book)) {
                 Ok(text) => format!("OK {text}"),
                 Err(error) => format!("NO {error}"),
-            }
-        });
+            });
         Ok(Self { service: Service::start(clerk, tls).await?, ledger })
     }
 

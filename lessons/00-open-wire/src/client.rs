@@ -46,11 +46,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BankClient<S> {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn log_in(
-        &mut self,
-        name: &str,
-        password: &str,
-    ) -> Result<String, ClientError> {
+    pub async fn log_in(&mut self, name: &str, password: &str) -> Result<String, ClientError> {
         self.ask(&format!("LOGIN {name} {password}")).await
     }
 
@@ -73,14 +69,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BankClient<S> {
     async fn ask(&mut self, request: &str) -> Result<String, ClientError> {
         self.stream.write_all(format!("{request}\n").as_bytes()).await?;
         self.stream.flush().await?;
-        let answer = read_line(&mut self.stream, LineLimits::default())
-            .await?
-            .ok_or(ClientError::Closed)?;
+        let answer =
+            read_line(&mut self.stream, LineLimits::default()).await?.ok_or(ClientError::Closed)?;
         match answer.strip_prefix("OK ") {
             Some(text) => Ok(text.to_owned()),
-            None => {
-                Err(ClientError::Refused(answer.trim_start_matches("NO ").to_owned()))
-            }
+            None => Err(ClientError::Refused(answer.trim_start_matches("NO ").to_owned())),
         }
     }
 }

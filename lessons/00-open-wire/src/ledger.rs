@@ -37,8 +37,7 @@ pub enum LedgerError {
 impl Ledger {
     /// Opens an account.
     pub fn open(mut self, name: &str, password: &str, coins: u32) -> Self {
-        self.accounts
-            .insert(name.to_owned(), Account { password: password.to_owned(), coins });
+        self.accounts.insert(name.to_owned(), Account { password: password.to_owned(), coins });
         self
     }
 
@@ -58,8 +57,7 @@ impl Ledger {
     /// # Errors
     /// Nothing moves on [`LedgerError::NoSuchPayee`] and [`LedgerError::NotEnough`].
     pub fn pay(&mut self, from: &str, to: &str, amount: u32) -> Result<(), LedgerError> {
-        let left =
-            self.balance(from).checked_sub(amount).ok_or(LedgerError::NotEnough)?;
+        let left = self.balance(from).checked_sub(amount).ok_or(LedgerError::NotEnough)?;
         let payee = self.accounts.get_mut(to).ok_or(LedgerError::NoSuchPayee)?;
         if from != to {
             payee.coins = payee.coins.saturating_add(amount);

@@ -56,10 +56,7 @@ pub enum LineError {
 ///
 /// # Errors
 /// See [`LineError`].
-pub async fn read_line<S>(
-    stream: &mut S,
-    limits: LineLimits,
-) -> Result<Option<String>, LineError>
+pub async fn read_line<S>(stream: &mut S, limits: LineLimits) -> Result<Option<String>, LineError>
 where
     S: AsyncBufRead + Unpin,
 {
@@ -68,9 +65,7 @@ where
         return Err(LineError::TooLong(0));
     }
     let mut limited = stream.take(limits.longest as u64);
-    match tokio::time::timeout(limits.deadline, limited.read_until(b'\n', &mut line))
-        .await
-    {
+    match tokio::time::timeout(limits.deadline, limited.read_until(b'\n', &mut line)).await {
         Err(_elapsed) => return Err(LineError::TooSlow(limits.deadline)),
         Ok(read) => read?,
     };
@@ -80,9 +75,7 @@ where
             line.pop();
             String::from_utf8(line).map(Some).map_err(|_| LineError::NotText)
         }
-        Some(_) if line.len() == limits.longest => {
-            Err(LineError::TooLong(limits.longest))
-        }
+        Some(_) if line.len() == limits.longest => Err(LineError::TooLong(limits.longest)),
         Some(_) => Err(LineError::Cut(line.len())),
     }
 }
@@ -110,10 +103,7 @@ mod tests {
     #[tokio::test]
     async fn a_line_of_the_limit_is_read_and_one_byte_more_is_refused() {
         let longest = [vec![b'a'; 255], vec![b'\n']].concat();
-        assert_eq!(
-            first_line(&longest).await.expect("a line").map(|line| line.len()),
-            Some(255)
-        );
+        assert_eq!(first_line(&longest).await.expect("a line").map(|line| line.len()), Some(255));
         let longer = [vec![b'a'; 256], vec![b'\n']].concat();
         assert!(matches!(first_line(&longer).await, Err(LineError::TooLong(256))));
     }
@@ -131,8 +121,7 @@ mod tests {
     #[tokio::test]
     async fn a_silent_peer_is_given_up() {
         let (_silent, stream) = tokio::io::duplex(16);
-        let limits =
-            LineLimits { deadline: Duration::from_millis(20), ..LineLimits::default() };
+        let limits = LineLimits { deadline: Duration::from_millis(20), ..LineLimits::default() };
         let read = read_line(&mut tokio::io::BufReader::new(stream), limits).await;
         assert!(matches!(read, Err(LineError::TooSlow(_))));
     }

@@ -56,10 +56,7 @@ impl Service {
     ///
     /// # Errors
     /// No port could be opened.
-    pub async fn start(
-        clerk: Clerk,
-        tls: Option<Arc<rustls::ServerConfig>>,
-    ) -> io::Result<Self> {
+    pub async fn start(clerk: Clerk, tls: Option<Arc<rustls::ServerConfig>>) -> io::Result<Self> {
         let (report, outcomes) = mpsc::channel(MAX_REPORTS);
         let tls = tls.map(TlsAcceptor::from);
         let server = LoopbackServer::start(move |tcp| {
@@ -115,9 +112,7 @@ async fn serve(
             stream.flush().await
         };
         // A client that reads nothing is not waited for, either.
-        timeout(ANSWER_DEADLINE, send)
-            .await
-            .map_err(|_elapsed| ServeError::AnswerTooSlow)??;
+        timeout(ANSWER_DEADLINE, send).await.map_err(|_elapsed| ServeError::AnswerTooSlow)??;
     }
     stream.shutdown().await?;
     Ok(())

@@ -31,10 +31,7 @@ pub fn server(identity: &Identity) -> Result<Arc<ServerConfig>, rustls::Error> {
 ///
 /// # Errors
 /// The peer cannot prove that it is the bank, or the connection failed.
-pub async fn connect<S>(
-    roots: Arc<RootCertStore>,
-    stream: S,
-) -> anyhow::Result<TlsStream<S>>
+pub async fn connect<S>(roots: Arc<RootCertStore>, stream: S) -> anyhow::Result<TlsStream<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {

@@ -69,8 +69,7 @@ async fn the_password_never_crosses_the_wire_over_tls() -> TestResult {
 async fn a_relay_changes_the_amount_on_the_open_wire() -> TestResult {
     let bank = Bank::open(accounts(), None).await?;
     let relay = Wiretap::attacking(bank.address(), Framing::Lines, |line| {
-        replace_bytes(line.bytes, b"PAY 25 ", b"PAY 99 ")
-            .map_or(Action::Pass, Action::Replace)
+        replace_bytes(line.bytes, b"PAY 25 ", b"PAY 99 ").map_or(Action::Pass, Action::Replace)
     })
     .await?;
     pay(relay.address(), None).await?;
@@ -85,18 +84,17 @@ async fn a_flipped_bit_in_a_record_of_the_client_is_refused_over_tls() -> TestRe
     // ignores.
     for target in [0, 2, 3, 4] {
         let bank = bank_over_tls(&ca).await?;
-        let relay =
-            Wiretap::attacking(bank.address(), Framing::TlsRecords, move |record| {
-                let mut bytes = record.bytes.to_vec();
-                if record.direction == shared::Direction::ToServer
-                    && record.index == target
-                    && let Some(last) = bytes.last_mut()
-                {
-                    *last ^= 1;
-                }
-                Action::Replace(bytes)
-            })
-            .await?;
+        let relay = Wiretap::attacking(bank.address(), Framing::TlsRecords, move |record| {
+            let mut bytes = record.bytes.to_vec();
+            if record.direction == shared::Direction::ToServer
+                && record.index == target
+                && let Some(last) = bytes.last_mut()
+            {
+                *last ^= 1;
+            }
+            Action::Replace(bytes)
+        })
+        .await?;
         assert!(pay(relay.address(), Some(&ca)).await.is_err(), "record {target}");
         assert_eq!(bank.balance("bob"), 0, "record {target}");
     }
@@ -123,8 +121,7 @@ async fn a_replay_pays_again_on_the_open_wire_and_not_over_tls() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_false_bank_gets_the_password_on_the_open_wire_and_not_over_tls() -> TestResult
-{
+async fn a_false_bank_gets_the_password_on_the_open_wire_and_not_over_tls() -> TestResult {
     let open = FalseBank::open(None).await?;
     pay(open.address(), None).await?;
     assert_eq!(open.diary(), ["LOGIN alice a-password", "PAY 25 bob"]);
@@ -167,20 +164,11 @@ async fn the_bank_refuses_what_it_must() -> TestResult {
         other => panic!("expected a refusal, got {other:?}"),
     };
     assert_eq!(refused(client.pay(1, "bob").await), "expected LOGIN before PAY");
-    assert_eq!(
-        refused(client.log_in("alice", "wrong").await),
-        "unknown name or wrong password"
-    );
-    assert_eq!(
-        refused(client.log_in("nobody", "wrong").await),
-        "unknown name or wrong password"
-    );
+    assert_eq!(refused(client.log_in("alice", "wrong").await), "unknown name or wrong password");
+    assert_eq!(refused(client.log_in("nobody", "wrong").await), "unknown name or wrong password");
     client.log_in("alice", "a-password").await?;
     assert_eq!(refused(client.pay(101, "bob").await), "not enough coins");
-    assert_eq!(
-        refused(client.pay(1, "nobody").await),
-        "no account of that name to pay to"
-    );
+    assert_eq!(refused(client.pay(1, "nobody").await), "no account of that name to pay to");
     client.pay(7, "alice").await?;
     assert_eq!(bank.balance("alice"), 100);
     Ok(())

@@ -14,8 +14,7 @@ fn list_names_the_parts_with_a_line_each() {
     let mut lines = text(&list.stdout).lines();
     assert!(lines.next().is_some_and(|title| title.starts_with("Lesson 0: ")));
     for (line, part) in lines.zip(parts(LESSON)) {
-        let about =
-            line.trim_start().strip_prefix(part.as_str()).expect("the name comes first");
+        let about = line.trim_start().strip_prefix(part.as_str()).expect("the name comes first");
         assert!(about.trim().contains(' '), "{part} has a line about it");
     }
 }
@@ -69,9 +68,7 @@ fn a_full_disk_is_reported() -> std::io::Result<()> {
     assert_eq!(ended.status.code(), Some(1));
     let said = text(&ended.stderr);
     assert!(
-        said.contains(
-            "cannot write the transcript to standard output: No space left on device"
-        ),
+        said.contains("cannot write the transcript to standard output: No space left on device"),
         "{said}"
     );
     Ok(())

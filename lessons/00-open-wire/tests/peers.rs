@@ -10,8 +10,7 @@ use shared::testing::peers::Peer;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tap_reads_the_password_of_a_python_client_too() -> Result<(), Box<dyn Error>> {
     let Some(python) = Peer::python("socket") else { return Ok(()) };
-    let accounts =
-        Ledger::default().open("alice", "correct-horse", 100).open("bob", "", 0);
+    let accounts = Ledger::default().open("alice", "correct-horse", 100).open("bob", "", 0);
     let bank = Bank::open(accounts, None).await?;
     let tap = Wiretap::listening_to(bank.address()).await?;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/python/plain_client.py");

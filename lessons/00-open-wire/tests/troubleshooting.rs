@@ -42,31 +42,20 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
     let mut stranger = TcpStream::connect(bank.address()).await?;
     stranger.write_all(&[b'A'; 300]).await?;
     t.refused("at the bank", bank.outcome().await, "at most 256 bytes")?;
-    t.shows(
-        "fix",
-        "Send lines of the protocol. A server can raise its limit, and always has one.",
-    );
+    t.shows("fix", "Send lines of the protocol. A server can raise its limit, and always has one.");
 
     t.step("A client that goes away in the middle of a line.");
     let mut stranger = TcpStream::connect(bank.address()).await?;
     stranger.write_all(b"LOGIN ali").await?;
     stranger.shutdown().await?;
     t.refused("at the bank", bank.outcome().await, "in the middle of a line")?;
-    t.shows(
-        "fix",
-        "Nothing to do on the server. The client should send whole lines, then close.",
-    );
+    t.shows("fix", "Nothing to do on the server. The client should send whole lines, then close.");
     stranger.read_to_end(&mut Vec::new()).await?;
 
     t.step("A connection that ends without an answer.");
-    let cut =
-        Wiretap::attacking(bank.address(), Framing::Lines, |_line| Action::Cut).await?;
+    let cut = Wiretap::attacking(bank.address(), Framing::Lines, |_line| Action::Cut).await?;
     let mut client = BankClient::new(TcpStream::connect(cut.address()).await?);
-    t.refused(
-        "at the client",
-        client.log_in("alice", "correct-horse").await,
-        "without an answer",
-    )?;
+    t.refused("at the client", client.log_in("alice", "correct-horse").await, "without an answer")?;
     t.shows(
         "fix",
         "On an open wire the client cannot tell an attacker from a server that stopped.",

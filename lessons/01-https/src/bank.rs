@@ -66,11 +66,7 @@ impl Bank {
 
     fn answer(&self, request: &Request<Bytes>) -> Response<Full<Bytes>> {
         let expected = format!("Bearer {TOKEN}");
-        if request
-            .headers()
-            .get(AUTHORIZATION)
-            .is_none_or(|value| value != expected.as_str())
-        {
+        if request.headers().get(AUTHORIZATION).is_none_or(|value| value != expected.as_str()) {
             return status(StatusCode::UNAUTHORIZED);
         }
         match (request.method(), request.uri().path()) {
@@ -78,12 +74,10 @@ impl Bank {
                 let coins = left(&lock(&self.paid));
                 json(&Balance { owner: "alice".to_owned(), coins })
             }
-            (&Method::POST, "/pay") => {
-                match serde_json::from_slice::<Payment>(request.body()) {
-                    Ok(payment) => self.pay(payment),
-                    Err(_not_a_payment) => status(StatusCode::BAD_REQUEST),
-                }
-            }
+            (&Method::POST, "/pay") => match serde_json::from_slice::<Payment>(request.body()) {
+                Ok(payment) => self.pay(payment),
+                Err(_not_a_payment) => status(StatusCode::BAD_REQUEST),
+            },
             _ => status(StatusCode::NOT_FOUND),
         }
     }
@@ -109,9 +103,7 @@ fn json(value: &impl Serialize) -> Response<Full<Bytes>> {
         return status(StatusCode::INTERNAL_SERVER_ERROR);
     };
     let mut response = Response::new(Full::from(body));
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 

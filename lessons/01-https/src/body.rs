@@ -39,10 +39,7 @@ pub enum BodyError {
 /// # Errors
 /// [`BodyError::TooLarge`], [`BodyError::Read`]. The URL is taken out of the latter: it may
 /// hold a token.
-pub async fn read_body(
-    mut response: Response,
-    limit: usize,
-) -> Result<Vec<u8>, BodyError> {
+pub async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, BodyError> {
     let announced = response.content_length().unwrap_or(0);
     if announced > limit as u64 {
         return Err(BodyError::TooLarge { limit });

@@ -10,18 +10,10 @@ fn main() -> ExitCode {
     Lesson::new(1, "HTTPS with reqwest")
         .part("get", "a request, and what the wire saw of it", parts::get::run)
         .part("trust", "whose certificates you accept", parts::trust::run)
-        .part(
-            "names",
-            "every mistake in a certificate, and its exact error",
-            parts::names::run,
-        )
+        .part("names", "every mistake in a certificate, and its exact error", parts::names::run)
         .part("mitm", "an interceptor, and who lets it in", parts::mitm::run)
         .part("redirect", "from https to http, with your secrets", parts::redirect::run)
-        .part(
-            "patience",
-            "servers that stall, and servers that never stop",
-            parts::patience::run,
-        )
+        .part("patience", "servers that stall, and servers that never stop", parts::patience::run)
         .part("versions", "TLS 1.3, TLS 1.2, and a minimum", parts::versions::run)
         .main()
 }

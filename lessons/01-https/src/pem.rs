@@ -66,8 +66,7 @@ fn count_sections(text: &[u8]) -> Result<usize, PemError> {
         let line = line.trim_ascii_end();
         let number = index + 1;
         let upper = line.to_ascii_uppercase();
-        let contains =
-            |mark: &[u8]| upper.windows(mark.len()).any(|window| window == mark);
+        let contains = |mark: &[u8]| upper.windows(mark.len()).any(|window| window == mark);
         match line {
             b"-----BEGIN CERTIFICATE-----" => sections += 1,
             b"-----END CERTIFICATE-----" => {}

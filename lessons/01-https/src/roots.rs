@@ -102,9 +102,7 @@ impl Roots {
     ///
     /// # Errors
     /// [`PemError::NoCertificate`], [`RootsError::Certificate`], [`RootsError::NotACa`]
-    pub fn from_der(
-        certificates: Vec<CertificateDer<'static>>,
-    ) -> Result<Self, RootsError> {
+    pub fn from_der(certificates: Vec<CertificateDer<'static>>) -> Result<Self, RootsError> {
         let mut store = RootCertStore::empty();
         for (index, certificate) in certificates.iter().enumerate() {
             let number = index + 1;

@@ -17,8 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    NamedGroup, ProtocolVersion, ServerConfig, SupportedCipherSuite,
-    SupportedProtocolVersion,
+    NamedGroup, ProtocolVersion, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
 };
 use shared::{LoopbackServer, crypto_provider};
 use thiserror::Error;
@@ -108,8 +107,7 @@ impl HttpsServer {
         let acceptor = TlsAcceptor::from(tls);
         let (report, handshakes) = mpsc::channel(MAX_REPORTS);
         let server = LoopbackServer::start(move |tcp| {
-            let (acceptor, handler, report) =
-                (acceptor.clone(), handler.clone(), report.clone());
+            let (acceptor, handler, report) = (acceptor.clone(), handler.clone(), report.clone());
             async move {
                 let outcome = shake_hands(acceptor, tcp).await;
                 let stream = outcome.map(|stream| (negotiated(&stream), stream));
@@ -196,8 +194,7 @@ async fn respond(
     };
     let headers = response.headers_mut();
     // RFC 6797 section 7.2: over TLS only, which holds here. Two years, in seconds.
-    headers
-        .insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000"));
+    headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }

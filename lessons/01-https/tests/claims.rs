@@ -29,12 +29,10 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 }
 
 #[tokio::test]
-async fn the_secure_client_is_served_in_tls_1_3_with_the_post_quantum_group() -> TestResult
-{
+async fn the_secure_client_is_served_in_tls_1_3_with_the_post_quantum_group() -> TestResult {
     let mut stage = Stage::new().await?;
     let client = stage.client(&stage.host())?.build()?;
-    let answer =
-        client.get(stage.host().url("/balance")).bearer_auth(TOKEN).send().await?;
+    let answer = client.get(stage.host().url("/balance")).bearer_auth(TOKEN).send().await?;
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.headers()["strict-transport-security"], "max-age=63072000");
     assert_eq!(answer.headers()["cache-control"], "no-store");
@@ -62,10 +60,7 @@ async fn the_secure_client_takes_no_proxy_from_the_environment() -> TestResult {
         "a_client_in_a_proxy_environment",
         &[("HTTPS_PROXY", "http://127.0.0.1:9")],
     )?;
-    assert!(
-        run.contains("secure: served") && run.contains("default: tunnel error"),
-        "{run}"
-    );
+    assert!(run.contains("secure: served") && run.contains("default: tunnel error"), "{run}");
     Ok(())
 }
 
@@ -76,18 +71,15 @@ async fn a_client_in_a_proxy_environment() -> TestResult {
     stage.client(&stage.host())?.build()?.get(stage.host().url("/")).send().await?;
     println!("secure: served");
     let root = reqwest::Certificate::from_der(&stage.ca.root_der())?;
-    let default =
-        reqwest::Client::builder().tls_certs_only([root]).resolve(BANK, stage.address());
+    let default = reqwest::Client::builder().tls_certs_only([root]).resolve(BANK, stage.address());
     let error = default
         .build()?
         .get(stage.host().url("/"))
         .send()
         .await
         .expect_err("nothing listens on the proxy's port");
-    let tunnel = ErrorChain(&error)
-        .layers()
-        .into_iter()
-        .find(|layer| layer.contains("tunnel error"));
+    let tunnel =
+        ErrorChain(&error).layers().into_iter().find(|layer| layer.contains("tunnel error"));
     println!(
         "default: {}",
         tunnel.as_deref().unwrap_or("no tunnel").split(':').next().unwrap_or_default()
@@ -99,14 +91,12 @@ async fn a_client_in_a_proxy_environment() -> TestResult {
 /// platform is played by `SSL_CERT_FILE`, which Linux's verifier reads.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn an_added_ca_leaves_the_platforms_cas_trusted_and_an_only_ca_does_not()
--> TestResult {
+async fn an_added_ca_leaves_the_platforms_cas_trusted_and_an_only_ca_does_not() -> TestResult {
     let public = LabCa::new("Public CA")?;
     let mut store = NamedTempFile::new()?;
     store.write_all(public.root_pem().as_bytes())?;
     let identity = public.leaf(BANK).issue()?;
-    let server =
-        Stage::with_identity(LabCa::new("Ours")?, &identity, TLS_1_2_AND_1_3).await?;
+    let server = Stage::with_identity(LabCa::new("Ours")?, &identity, TLS_1_2_AND_1_3).await?;
     let ours = NamedTempFile::new()?;
     std::fs::write(ours.path(), server.ca.root_pem())?;
     let environment = [
@@ -117,10 +107,7 @@ async fn an_added_ca_leaves_the_platforms_cas_trusted_and_an_only_ca_does_not()
     let environment: Vec<_> =
         environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let run = run_with_environment("two_clients_and_a_platform", &environment)?;
-    assert!(
-        run.contains("added: accepted") && run.contains("only: UnknownIssuer"),
-        "{run}"
-    );
+    assert!(run.contains("added: accepted") && run.contains("only: UnknownIssuer"), "{run}");
     Ok(())
 }
 
@@ -130,16 +117,14 @@ async fn an_added_ca_leaves_the_platforms_cas_trusted_and_an_only_ca_does_not()
 async fn two_clients_and_a_platform() -> TestResult {
     let ours = Roots::from_pem_file(std::env::var("OUR_CA")?)?;
     let address: std::net::SocketAddr = std::env::var("BANK_ADDRESS")?.parse()?;
-    for (name, trust) in
-        [("added", Trust::PlatformAnd(ours.clone())), ("only", Trust::Only(ours))]
+    for (name, trust) in [("added", Trust::PlatformAnd(ours.clone())), ("only", Trust::Only(ours))]
     {
         let client = secure_client(&trust)?.resolve(BANK, address).build()?;
         match client.get(bank_at(address).url("/")).send().await {
             Ok(_) => println!("{name}: accepted"),
-            Err(error) => println!(
-                "{name}: {}",
-                chain(&error).rsplit(": ").next().unwrap_or_default()
-            ),
+            Err(error) => {
+                println!("{name}: {}", chain(&error).rsplit(": ").next().unwrap_or_default())
+            }
         }
     }
     Ok(())
@@ -152,9 +137,7 @@ fn run_with_environment(
     environment: &[(&str, &str)],
 ) -> Result<String, Box<dyn Error>> {
     let mut child = std::process::Command::new(std::env::current_exe()?);
-    child
-        .args([test, "--exact", "--ignored", "--nocapture"])
-        .envs(environment.iter().copied());
+    child.args([test, "--exact", "--ignored", "--nocapture"]).envs(environment.iter().copied());
     let output = child.output()?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
@@ -171,25 +154,18 @@ async fn an_interceptor_reads_a_careless_client_and_not_a_verifying_one() -> Tes
     for (name, reason) in [("Mallory", "UnknownIssuer"), ("Course Lab", "BadSignature")] {
         let identity = LabCa::new(name)?.leaf(BANK).issue()?;
         let bank = stage.host();
-        let attack =
-            Interceptor::start(&bank, stage.ca.roots(), &identity, ("a", "a")).await?;
+        let attack = Interceptor::start(&bank, stage.ca.roots(), &identity, ("a", "a")).await?;
         let url = bank_at(attack.address()).url("/balance");
-        let careless = careless::accepts_any_certificate()
-            .resolve(BANK, attack.address())
-            .build()?;
+        let careless =
+            careless::accepts_any_certificate().resolve(BANK, attack.address()).build()?;
         careless.get(&url).bearer_auth(TOKEN).send().await?.error_for_status()?;
-        assert!(
-            attack.notes().contains(TOKEN),
-            "the attack works against the careless client"
-        );
+        assert!(attack.notes().contains(TOKEN), "the attack works against the careless client");
 
-        let attack =
-            Interceptor::start(&bank, stage.ca.roots(), &identity, ("a", "a")).await?;
+        let attack = Interceptor::start(&bank, stage.ca.roots(), &identity, ("a", "a")).await?;
         let led_astray = bank_at(attack.address());
         let url = led_astray.url("/balance");
         let careful = stage.client(&led_astray)?.build()?;
-        let error =
-            careful.get(&url).bearer_auth(TOKEN).send().await.expect_err("refused");
+        let error = careful.get(&url).bearer_auth(TOKEN).send().await.expect_err("refused");
         assert!(chain(&error).contains(reason), "{}", chain(&error));
         assert_eq!(attack.notes(), "", "nothing was decrypted");
     }
@@ -252,9 +228,7 @@ fn empty_broken_and_wrong_ca_files_are_refused_when_they_are_read() -> TestResul
     let encrypted = good.clone() + &encrypted_key;
     let cases: [(&str, &[u8], Expected); 15] = [
         ("empty", b"", |e| matches!(e, RootsError::Pem(PemError::NoCertificate))),
-        ("garbage", b"garbage", |e| {
-            matches!(e, RootsError::Pem(PemError::NoCertificate))
-        }),
+        ("garbage", b"garbage", |e| matches!(e, RootsError::Pem(PemError::NoCertificate))),
         ("DER", &der, |e| matches!(e, RootsError::Pem(PemError::NoCertificate))),
         ("cut off", &good.as_bytes()[..200], |e| {
             matches!(e, RootsError::Pem(PemError::BrokenSection { number: 1 }))
@@ -306,10 +280,7 @@ fn empty_broken_and_wrong_ca_files_are_refused_when_they_are_read() -> TestResul
         let secret = &key[40..60];
         let as_numbers = format!("{:?}", secret.as_bytes());
         assert!(!printed.contains(secret), "{name}: the error holds the key");
-        assert!(
-            !printed.contains(&as_numbers[1..as_numbers.len() - 1]),
-            "{name}: in numbers"
-        );
+        assert!(!printed.contains(&as_numbers[1..as_numbers.len() - 1]), "{name}: in numbers");
     }
     Ok(())
 }
@@ -335,10 +306,7 @@ fn a_certificate_that_is_no_ca_is_refused_as_a_trust_anchor() -> TestResult {
     let leaf = ca.leaf(BANK).without_intermediate().issue()?.chain_pem();
     for (name, text) in [("a leaf", leaf), ("a self-signed leaf", self_signed)] {
         let refused = Roots::from_pem(text.as_bytes());
-        assert!(
-            matches!(refused, Err(RootsError::NotACa { number: 1 })),
-            "{name}: {refused:?}"
-        );
+        assert!(matches!(refused, Err(RootsError::NotACa { number: 1 })), "{name}: {refused:?}");
     }
     assert_eq!(Roots::from_pem(ca.intermediate_pem().as_bytes())?.count(), 1);
     Ok(())
@@ -349,11 +317,7 @@ fn a_certificate_that_is_no_ca_is_refused_as_a_trust_anchor() -> TestResult {
 fn a_pipe_that_nobody_writes_to_is_refused_at_once() -> TestResult {
     let folder = tempfile::tempdir()?;
     let pipe = folder.path().join("ca.pem");
-    if !std::process::Command::new("mkfifo")
-        .arg(&pipe)
-        .status()
-        .is_ok_and(|s| s.success())
-    {
+    if !std::process::Command::new("mkfifo").arg(&pipe).status().is_ok_and(|s| s.success()) {
         return Err("expected mkfifo, which every Unix has".into());
     }
     let error = Roots::from_pem_file(&pipe).expect_err("a pipe is no file");
@@ -366,11 +330,7 @@ fn a_huge_file_and_a_folder_are_refused() -> TestResult {
     let file = NamedTempFile::new()?;
     file.as_file().set_len(MAX_FILE + 1)?;
     let error = Roots::from_pem_file(file.path()).expect_err("too large");
-    assert!(
-        chain(&error).contains("expected at most 1048576 bytes"),
-        "{}",
-        chain(&error)
-    );
+    assert!(chain(&error).contains("expected at most 1048576 bytes"), "{}", chain(&error));
     let folder = tempfile::tempdir()?;
     assert!(Roots::from_pem_file(folder.path()).is_err());
     Ok(())
@@ -382,15 +342,11 @@ fn a_huge_file_and_a_folder_are_refused() -> TestResult {
 async fn a_body_is_limited_by_what_comes_and_by_what_is_announced() -> TestResult {
     let stage = Stage::new().await?;
     let client = stage.client(&stage.host())?.build()?;
-    let get =
-        async || client.get(stage.host().url("/balance")).bearer_auth(TOKEN).send().await;
+    let get = async || client.get(stage.host().url("/balance")).bearer_auth(TOKEN).send().await;
     let exact = r#"{"owner":"alice","coins":100}"#.len();
     assert_eq!(read_body(get().await?, exact).await?.len(), exact);
     let error = read_body(get().await?, exact - 1).await.expect_err("one byte too many");
-    assert!(
-        matches!(error, BodyError::TooLarge { limit } if limit == exact - 1),
-        "{error:?}"
-    );
+    assert!(matches!(error, BodyError::TooLarge { limit } if limit == exact - 1), "{error:?}");
     let error = read_json::<u32>(get().await?, 1024).await.expect_err("not a number");
     assert!(matches!(error, BodyError::Json { line: 1, .. }), "{error:?}");
 
@@ -422,9 +378,7 @@ async fn strangers_end_their_own_connection_only() -> TestResult {
     let stage = Stage::new().await?;
     // A silent one stays open while the others come and go.
     let _silent = TcpStream::connect(stage.address()).await?;
-    for hostile in
-        [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\xff\xff", &[0xff; 2000]]
-    {
+    for hostile in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\xff\xff", &[0xff; 2000]] {
         let mut stream = TcpStream::connect(stage.address()).await?;
         stream.write_all(hostile).await?;
         stream.shutdown().await?;
@@ -481,8 +435,8 @@ async fn the_bank_refuses_what_it_must() -> TestResult {
 fn a_key_of_another_certificate_is_refused_at_the_start() -> TestResult {
     let ca = LabCa::new("Lab")?;
     let (one, other) = (ca.leaf(BANK).issue()?, ca.leaf(BANK).issue()?);
-    let error = server_tls(one.chain(), other.key(), TLS_1_2_AND_1_3)
-        .expect_err("the key is another's");
+    let error =
+        server_tls(one.chain(), other.key(), TLS_1_2_AND_1_3).expect_err("the key is another's");
     assert!(matches!(error, rustls::Error::InconsistentKeys(_)), "{error:?}");
     assert!(server_tls(Vec::new(), other.key(), TLS_1_2_AND_1_3).is_err());
     Ok(())
@@ -494,18 +448,17 @@ fn a_key_of_another_certificate_is_refused_at_the_start() -> TestResult {
 async fn each_stall_is_ended_by_its_limit_and_came_as_far_as_it_says() -> TestResult {
     let stage = Stage::new().await?;
     let limit = Duration::from_millis(400);
-    let end =
-        async |stall: Stall, limited: fn(ClientBuilder, Duration) -> ClientBuilder| {
-            let server = stage.stalling(stall).await?;
-            let bank = bank_at(server.address());
-            let client = limited(stage.client(&bank)?, limit).build()?;
-            let request = client.get(bank.url("/")).send();
-            let answer = async { anyhow::Ok(read_body(request.await?, 4096).await?) };
-            let error = answer.await.expect_err("the server stalls");
-            let said = chain(error.as_ref());
-            ensure!(said.ends_with("operation timed out"), "{stall:?}: {said}");
-            Ok((server.requests(), server.body(), error.is::<BodyError>()))
-        };
+    let end = async |stall: Stall, limited: fn(ClientBuilder, Duration) -> ClientBuilder| {
+        let server = stage.stalling(stall).await?;
+        let bank = bank_at(server.address());
+        let client = limited(stage.client(&bank)?, limit).build()?;
+        let request = client.get(bank.url("/")).send();
+        let answer = async { anyhow::Ok(read_body(request.await?, 4096).await?) };
+        let error = answer.await.expect_err("the server stalls");
+        let said = chain(error.as_ref());
+        ensure!(said.ends_with("operation timed out"), "{stall:?}: {said}");
+        Ok((server.requests(), server.body(), error.is::<BodyError>()))
+    };
     let (handshake, header, body, drip) = tokio::try_join!(
         end(Stall::Handshake, ClientBuilder::connect_timeout),
         end(Stall::Header, ClientBuilder::read_timeout),
@@ -520,17 +473,12 @@ async fn each_stall_is_ended_by_its_limit_and_came_as_far_as_it_says() -> TestRe
 }
 
 #[tokio::test]
-async fn a_body_that_ends_with_the_connection_is_not_believed_without_close_notify()
--> TestResult {
+async fn a_body_that_ends_with_the_connection_is_not_believed_without_close_notify() -> TestResult {
     let stage = Stage::new().await?;
     let cut = stage.stalling(Stall::Cut).await?;
     let bank = bank_at(cut.address());
     let answer = stage.client(&bank)?.build()?.get(bank.url("/")).send().await?;
-    assert_eq!(
-        answer.content_length(),
-        None,
-        "nothing in HTTP says that more was to come"
-    );
+    assert_eq!(answer.content_length(), None, "nothing in HTTP says that more was to come");
     let error = read_body(answer, 4096).await.expect_err("the body is cut");
     assert!(chain(&error).contains("close_notify"), "{}", chain(&error));
     Ok(())

@@ -62,14 +62,10 @@ fn openssl_accepts_our_chain_in_its_strict_mode() -> TestResult {
     let ca = LabCa::new("Course Lab")?;
     let files = Files::new(&ca, &ca.leaf(BANK).issue()?)?;
     let (root, intermediate) = (files.text("ca.pem"), files.text("intermediate.pem"));
-    let verify =
-        ["verify", "-x509_strict", "-purpose", "sslserver", "-verify_hostname", BANK];
+    let verify = ["verify", "-x509_strict", "-purpose", "sslserver", "-verify_hostname", BANK];
     let good = openssl.run(
-        [
-            &verify[..],
-            &["-CAfile", &root, "-untrusted", &intermediate, &files.text("chain.pem")],
-        ]
-        .concat(),
+        [&verify[..], &["-CAfile", &root, "-untrusted", &intermediate, &files.text("chain.pem")]]
+            .concat(),
     );
     assert_eq!(good.code, Some(0), "{}", good.said);
     let strange = files.text("stranger.pem");
@@ -92,10 +88,8 @@ async fn curl_is_served_and_refuses_a_strange_ca_and_a_wrong_name() -> TestResul
     let ask = |ca: &str, name: &str, version: &[&str]| {
         let port = stage.server.address().port();
         let resolve = format!("{name}:{port}:127.0.0.1");
-        let (url, token) = (
-            format!("https://{name}:{port}/balance"),
-            format!("Authorization: Bearer {TOKEN}"),
-        );
+        let (url, token) =
+            (format!("https://{name}:{port}/balance"), format!("Authorization: Bearer {TOKEN}"));
         let fixed = [
             "--silent",
             "--show-error",
@@ -109,15 +103,11 @@ async fn curl_is_served_and_refuses_a_strange_ca_and_a_wrong_name() -> TestResul
             &token,
         ];
         // Windows' own curl would ask the network whether a certificate was revoked.
-        let version =
-            [version, if cfg!(windows) { &["--ssl-no-revoke"] } else { &[] }].concat();
+        let version = [version, if cfg!(windows) { &["--ssl-no-revoke"] } else { &[] }].concat();
         curl.run([&fixed[..], &version, &[&url]].concat())
     };
     let good = ask(&files.text("ca.pem"), BANK, &["--tlsv1.3"]);
-    assert_eq!(
-        (good.code, good.said.as_str()),
-        (Some(0), r#"{"owner":"alice","coins":100}"#)
-    );
+    assert_eq!((good.code, good.said.as_str()), (Some(0), r#"{"owner":"alice","coins":100}"#));
     let old = ask(&files.text("ca.pem"), BANK, &["--tls-max", "1.2"]);
     assert_eq!(old.code, Some(0), "{}", old.said);
     // 60: the peer's certificate cannot be authenticated.
@@ -140,22 +130,17 @@ async fn curl_is_served_and_refuses_a_strange_ca_and_a_wrong_name() -> TestResul
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn python_requests_is_served_and_refuses_a_strange_ca_and_a_wrong_name()
--> TestResult {
+async fn python_requests_is_served_and_refuses_a_strange_ca_and_a_wrong_name() -> TestResult {
     let Some(python) = Peer::python("requests") else { return Ok(()) };
     let stage = Stage::new().await?;
     let files = Files::new(&stage.ca, &stage.ca.leaf(BANK).issue()?)?;
     let url = format!("https://127.0.0.1:{}/balance", stage.address().port());
     let script = format!("{PYTHON}https_get.py");
     let ask = |ca: &str, name: &[&str]| {
-        python
-            .run([&[script.as_str(), &url, "--ca", ca, "--token", TOKEN], name].concat())
+        python.run([&[script.as_str(), &url, "--ca", ca, "--token", TOKEN], name].concat())
     };
     let good = ask(&files.text("ca.pem"), &["--resolve", BANK]);
-    assert_eq!(
-        (good.code, good.said.trim()),
-        (Some(0), r#"{"owner":"alice","coins":100}"#)
-    );
+    assert_eq!((good.code, good.said.trim()), (Some(0), r#"{"owner":"alice","coins":100}"#));
     let by_address = ask(&files.text("ca.pem"), &[]);
     assert_eq!(by_address.code, Some(0), "{}", by_address.said);
     let strange = ask(&files.text("stranger.pem"), &["--resolve", BANK]);
@@ -171,11 +156,7 @@ async fn python_requests_is_served_and_refuses_a_strange_ca_and_a_wrong_name()
         wrong_name.said
     );
     let no_ca = ask("no-such-ca.pem", &[]);
-    assert!(
-        no_ca.code == Some(2) && no_ca.said.contains("no-such-ca.pem"),
-        "{}",
-        no_ca.said
-    );
+    assert!(no_ca.code == Some(2) && no_ca.said.contains("no-such-ca.pem"), "{}", no_ca.said);
     Ok(())
 }
 
@@ -204,8 +185,7 @@ async fn node_is_served_and_refuses_a_strange_ca_and_a_wrong_name() -> TestResul
         (Some(0), r#"TLSv1.3 {"owner":"alice","coins":100}"#)
     );
     let strange = ask(&files.text("stranger.pem"), BANK);
-    let expected =
-        ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "UNABLE_TO_GET_ISSUER_CERT_LOCALLY"];
+    let expected = ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "UNABLE_TO_GET_ISSUER_CERT_LOCALLY"];
     assert!(expected.contains(&strange.said.trim()), "{}", strange.said);
     let wrong_name = ask(&files.text("ca.pem"), "shop.test");
     assert_eq!(wrong_name.said.trim(), "ERR_TLS_CERT_ALTNAME_INVALID");
@@ -215,11 +195,7 @@ async fn node_is_served_and_refuses_a_strange_ca_and_a_wrong_name() -> TestResul
 /// Our client asks a foreign server for a balance.
 async fn balance(ca: &LabCa, host: &Host) -> Result<Balance, Box<dyn Error>> {
     let client = secure_client(&trust(ca)?)?.resolve(host.name, host.address).build()?;
-    Ok(read_json(
-        client.get(host.url("/balance")).send().await?.error_for_status()?,
-        4096,
-    )
-    .await?)
+    Ok(read_json(client.get(host.url("/balance")).send().await?.error_for_status()?, 4096).await?)
 }
 
 fn at(port: u16) -> Host {
@@ -227,8 +203,7 @@ fn at(port: u16) -> Host {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn our_client_is_served_by_a_python_server_and_refuses_it_for_each_reason()
--> TestResult {
+async fn our_client_is_served_by_a_python_server_and_refuses_it_for_each_reason() -> TestResult {
     let Some(python) = Peer::python("ssl") else { return Ok(()) };
     let ca = LabCa::new("Course Lab")?;
     let files = Files::new(&ca, &ca.leaf(BANK).issue()?)?;
@@ -240,29 +215,20 @@ async fn our_client_is_served_by_a_python_server_and_refuses_it_for_each_reason(
         Balance { owner: "alice".to_owned(), coins: 100 }
     );
 
-    let stranger = balance(&LabCa::new("Stranger")?, &at(server.port))
-        .await
-        .expect_err("not our CA");
+    let stranger =
+        balance(&LabCa::new("Stranger")?, &at(server.port)).await.expect_err("not our CA");
     assert!(ErrorChain(stranger.as_ref()).to_string().contains("UnknownIssuer"));
     let shop = Host { name: "shop.test", ..at(server.port) };
     let wrong_name = balance(&ca, &shop).await.expect_err("not its name");
     assert!(ErrorChain(wrong_name.as_ref()).to_string().contains("not valid for name"));
 
-    let old = python.serve([
-        script.as_str(),
-        "--chain",
-        &chain,
-        "--key",
-        &key,
-        "--max-version",
-        "1.2",
-    ]);
+    let old =
+        python.serve([script.as_str(), "--chain", &chain, "--key", &key, "--max-version", "1.2"]);
     let refused = balance(&ca, &at(old.port)).await.expect_err("TLS 1.2");
     assert!(ErrorChain(refused.as_ref()).to_string().contains("ProtocolVersion"));
     let bank = at(old.port);
-    let client = secure_client(&trust(&ca)?)?
-        .tls_version_min(Version::TLS_1_2)
-        .resolve(BANK, bank.address);
+    let client =
+        secure_client(&trust(&ca)?)?.tls_version_min(Version::TLS_1_2).resolve(BANK, bank.address);
     assert_eq!(client.build()?.get(bank.url("/")).send().await?.status(), 200);
     Ok(())
 }
@@ -274,22 +240,11 @@ async fn our_client_is_served_by_openssl_and_refuses_it_for_each_reason() -> Tes
     let identity = ca.leaf(BANK).issue()?;
     let files = Files::new(&ca, &identity)?;
     let serve = |chain: &Path| {
-        let arguments = [
-            "s_server",
-            "-accept",
-            "127.0.0.1:0",
-            "-www",
-            "-cert",
-            &chain.to_string_lossy(),
-        ]
-        .map(str::to_owned);
-        let rest = [
-            "-cert_chain",
-            &files.text("intermediate.pem"),
-            "-key",
-            &files.text("key.pem"),
-        ]
-        .map(str::to_owned);
+        let arguments =
+            ["s_server", "-accept", "127.0.0.1:0", "-www", "-cert", &chain.to_string_lossy()]
+                .map(str::to_owned);
+        let rest = ["-cert_chain", &files.text("intermediate.pem"), "-key", &files.text("key.pem")]
+            .map(str::to_owned);
         openssl.serve([&arguments[..], &rest].concat())
     };
     let server = serve(&files.path("chain.pem"));
@@ -298,11 +253,8 @@ async fn our_client_is_served_by_openssl_and_refuses_it_for_each_reason() -> Tes
         let client = secure_client(&trust(ca)?)?.resolve(BANK, bank.address).build()?;
         // s_server serves one connection after the other, so each must end: the body is
         // read and dropped.
-        Ok(read_body(
-            client.get(bank.url("/")).send().await?.error_for_status()?,
-            64 * 1024,
-        )
-        .await?)
+        Ok(read_body(client.get(bank.url("/")).send().await?.error_for_status()?, 64 * 1024)
+            .await?)
     };
     let page = String::from_utf8(ask(&ca).await?)?;
     assert!(page.contains("TLSv1.3"), "{page}");

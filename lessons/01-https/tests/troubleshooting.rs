@@ -41,8 +41,7 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
 
     t.step("An https URL, and a server that speaks plain HTTP.");
     let plain = plain_server(HeaderLog::default()).await?;
-    let answer =
-        get(defaults(&stage, plain.address())?, &bank_at(plain.address()).url("/")).await;
+    let answer = get(defaults(&stage, plain.address())?, &bank_at(plain.address()).url("/")).await;
     t.refused("by the client", answer, "InvalidContentType")?;
     t.shows("fix", "Use the server's TLS port. Do not turn the URL into http.");
 
@@ -53,14 +52,13 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
         get(defaults(&stage, bank.address)?, &url).await,
         "invalid HTTP version parsed",
     )?;
-    t.shows("fix", "Write https. With https_only(true) the next error comes instead, before a byte is sent.");
+    t.shows(
+        "fix",
+        "Write https. With https_only(true) the next error comes instead, before a byte is sent.",
+    );
 
     t.step("An http URL, and the take-home client.");
-    t.refused(
-        "by the client",
-        get(stage.client(&bank)?, &url).await,
-        "URL scheme is not allowed",
-    )?;
+    t.refused("by the client", get(stage.client(&bank)?, &url).await, "URL scheme is not allowed")?;
     t.shows("fix", "Write https.");
 
     t.step("A redirect to http, followed by a client with https_only(true).");
@@ -73,10 +71,7 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
         get(client, &bank_at(elsewhere.address()).url("/")).await,
         "error following redirect",
     )?;
-    t.shows(
-        "fix",
-        "Ask for the URL that the server means, or have the server redirect to https.",
-    );
+    t.shows("fix", "Ask for the URL that the server means, or have the server redirect to https.");
 
     t.step("A server that has TLS 1.2 only, and a client whose minimum is 1.3.");
     let old = Stage::with_versions(TLS_1_2_ONLY).await?;
@@ -85,17 +80,15 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
         get(old.client(&old.host())?, &old.host().url("/")).await,
         "ProtocolVersion",
     )?;
-    t.shows("fix", "Update the server. Until then: tls_version_min(Version::TLS_1_2) for this one client.");
+    t.shows(
+        "fix",
+        "Update the server. Until then: tls_version_min(Version::TLS_1_2) for this one client.",
+    );
 
     t.step("A minimum version above the maximum.");
-    let contradiction = Client::builder()
-        .tls_version_min(Version::TLS_1_3)
-        .tls_version_max(Version::TLS_1_2);
-    t.refused(
-        "when the client is built",
-        contradiction.build(),
-        "empty supported tls versions",
-    )?;
+    let contradiction =
+        Client::builder().tls_version_min(Version::TLS_1_3).tls_version_max(Version::TLS_1_2);
+    t.refused("when the client is built", contradiction.build(), "empty supported tls versions")?;
     t.shows("fix", "Remove the maximum.");
 
     t.step("DER that is no certificate, as a trusted CA.");
@@ -105,38 +98,38 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
         Client::builder().tls_certs_only([garbage]).build(),
         "BadEncoding",
     )?;
-    t.shows("fix", "Load the file with the loader of this lesson: it says which certificate is broken.");
+    t.shows(
+        "fix",
+        "Load the file with the loader of this lesson: it says which certificate is broken.",
+    );
 
     t.step("A revocation list, and the platform's trust store.");
-    let list = reqwest::tls::CertificateRevocationList::from_pem(
-        stage.ca.crl(&[])?.pem()?.as_bytes(),
-    )?;
+    let list =
+        reqwest::tls::CertificateRevocationList::from_pem(stage.ca.crl(&[])?.pem()?.as_bytes())?;
     t.refused(
         "when the client is built",
         Client::builder().tls_crls_only([list]).build(),
         "CRLs only allowed",
     )?;
-    t.shows(
-        "fix",
-        "Name the CAs with tls_certs_only: the platform's verifier takes no lists.",
-    );
+    t.shows("fix", "Name the CAs with tls_certs_only: the platform's verifier takes no lists.");
 
     t.step("A server that does not answer.");
     let silent = stage.stalling(Stall::Header).await?;
-    let client =
-        stage.client(&bank_at(silent.address()))?.timeout(Duration::from_millis(100));
+    let client = stage.client(&bank_at(silent.address()))?.timeout(Duration::from_millis(100));
     t.refused(
         "after the timeout",
         get(client, &bank_at(silent.address()).url("/")).await,
         "operation timed out",
     )?;
-    t.shows("fix", "is_connect() tells a stalled handshake from a stalled answer. Look at the server's log.");
+    t.shows(
+        "fix",
+        "is_connect() tells a stalled handshake from a stalled answer. Look at the server's log.",
+    );
 
     t.step("A body that ends early.");
     let cut = stage.stalling(Stall::Cut).await?;
     let answer =
-        get(stage.client(&bank_at(cut.address()))?, &bank_at(cut.address()).url("/"))
-            .await?;
+        get(stage.client(&bank_at(cut.address()))?, &bank_at(cut.address()).url("/")).await?;
     t.refused("by the client", read_body(answer, 4096).await, "close_notify")?;
     t.shows(
         "fix",

@@ -105,10 +105,7 @@ async fn round(work: Work, ca: &LabCa, address: SocketAddr) -> anyhow::Result<f6
                     stream = connect(&config, address).await?;
                     let kind = stream.get_ref().1.handshake_kind();
                     let full = kind == Some(HandshakeKind::Full);
-                    anyhow::ensure!(
-                        full == (work == Work::Full),
-                        "a handshake of the other kind"
-                    );
+                    anyhow::ensure!(full == (work == Work::Full), "a handshake of the other kind");
                 }
                 round_trip(&mut stream).await?;
                 done += 1;
@@ -127,9 +124,8 @@ async fn round(work: Work, ca: &LabCa, address: SocketAddr) -> anyhow::Result<f6
 async fn main() -> anyhow::Result<()> {
     let ca = LabCa::new("Bench")?;
     let leaf = ca.leaf(SERVER).issue()?;
-    let config = || {
-        server_config(ServerIdentity { chain: leaf.chain(), key: leaf.key() }, PROTOCOL)
-    };
+    let config =
+        || server_config(ServerIdentity { chain: leaf.chain(), key: leaf.key() }, PROTOCOL);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let bare_address = listener.local_addr()?;
     let bare = tokio::spawn(bare(listener, config()?));

@@ -57,8 +57,8 @@ pub fn client_config(
 }
 // ANCHOR_END: server_config
 
-/// The same with an identity that is asked for at each handshake: lesson 5 replaces it while the server
-/// runs.
+/// The same with an identity that is asked for at each handshake: lesson 5 replaces it while the
+/// server runs.
 ///
 /// # Errors
 /// None for the provider of this course; another one may lack TLS 1.3.
@@ -88,13 +88,9 @@ pub struct WrongProtocol {
 ///
 /// # Errors
 /// None of them was agreed on.
-pub fn require_protocol(
-    tls: &CommonState,
-    expected: &[Vec<u8>],
-) -> Result<(), WrongProtocol> {
+pub fn require_protocol(tls: &CommonState, expected: &[Vec<u8>]) -> Result<(), WrongProtocol> {
     let agreed = tls.alpn_protocol();
-    if expected.is_empty() || expected.iter().any(|name| agreed == Some(name.as_slice()))
-    {
+    if expected.is_empty() || expected.iter().any(|name| agreed == Some(name.as_slice())) {
         return Ok(());
     }
     let names = expected.iter().map(|name| name.escape_ascii().to_string());

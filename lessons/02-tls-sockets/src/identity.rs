@@ -128,8 +128,7 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, FileError> {
 }
 
 /// With a passphrase: PKCS#8 (RFC 5958 section 3), and OpenSSL's older way.
-const ENCRYPTED: [&[u8]; 2] =
-    [b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED"];
+const ENCRYPTED: [&[u8]; 2] = [b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED"];
 // ANCHOR_END: read_key
 
 fn open(path: &Path) -> Result<File, FileError> {

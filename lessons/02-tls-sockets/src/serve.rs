@@ -22,19 +22,13 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let ca = LabCa::new("Course Lab")?;
     let files = tempfile::tempdir().context("no folder for the certificates")?;
-    ca.leaf(SERVER)
-        .also_for("localhost")
-        .also_for("127.0.0.1")
-        .issue()?
-        .write_to(files.path())?;
+    ca.leaf(SERVER).also_for("localhost").also_for("127.0.0.1").issue()?.write_to(files.path())?;
     let root = files.path().join("ca.pem");
     std::fs::write(&root, ca.root_pem())?;
     let (chain, key) = (files.path().join("chain.pem"), files.path().join("key.pem"));
-    let mut config =
-        server_config(ServerIdentity::from_pem_files(&chain, &key)?, PROTOCOL)?;
+    let mut config = server_config(ServerIdentity::from_pem_files(&chain, &key)?, PROTOCOL)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await;
-    let listener =
-        listener.with_context(|| format!("cannot listen on port {}", options.port))?;
+    let listener = listener.with_context(|| format!("cannot listen on port {}", options.port))?;
     // Last, so that no other failure leaves an empty file behind.
     if options.key_log {
         write_secrets(&mut config)?;
@@ -48,11 +42,10 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
             Event::AcceptFailed(error) => writeln!(std::io::stderr(), "accept: {error}"),
         };
     };
-    let server =
-        TlsServer::start(listener, config, Limits::default(), report, |connection| {
-            let lines = LineLimits { deadline: PATIENCE, ..LineLimits::default() };
-            echo(connection, EchoLimits { lines, ..EchoLimits::default() })
-        })?;
+    let server = TlsServer::start(listener, config, Limits::default(), report, |connection| {
+        let lines = LineLimits { deadline: PATIENCE, ..LineLimits::default() };
+        echo(connection, EchoLimits { lines, ..EchoLimits::default() })
+    })?;
 
     let (address, ca) = (server.address(), root.display());
     let about = format!(
@@ -115,10 +108,7 @@ fn write_secrets(config: &mut Arc<rustls::ServerConfig>) -> anyhow::Result<()> {
         }
     }
     let config = Arc::get_mut(config).context("the configuration is in use")?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "asked for by a flag, and shown to be dangerous"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "asked for by a flag, and shown to be dangerous")]
     let key_log = rustls::KeyLogFile::new();
     config.key_log = Arc::new(key_log);
     eprintln!("Writing the secrets of every connection to {}.", file.display());

@@ -321,10 +321,7 @@ mod tests {
         assert!(enter("2001:db8::2").is_none(), "the same network of 64 bits");
         assert!(enter("2001:db8:0:1::1").is_some(), "another network");
         let v4 = enter("192.0.2.1");
-        assert!(
-            v4.is_some() && enter("::ffff:192.0.2.1").is_none(),
-            "an IPv4 address in disguise"
-        );
+        assert!(v4.is_some() && enter("::ffff:192.0.2.1").is_none(), "an IPv4 address in disguise");
         assert!(enter("192.0.2.2").is_some(), "another address");
         drop((first, v4));
         assert!(addresses.lock().is_empty(), "nothing is left of who is gone");

@@ -37,17 +37,13 @@ impl Stage {
         Self::start_with(limits, EchoLimits::default()).await
     }
 
-    async fn start_with(
-        limits: Limits,
-        echo_limits: EchoLimits,
-    ) -> Result<Self, Box<dyn Error>> {
+    async fn start_with(limits: Limits, echo_limits: EchoLimits) -> Result<Self, Box<dyn Error>> {
         let Lab { ca, listener, config } = Lab::set_up().await?;
         let (report, events) = mpsc::unbounded_channel();
         let observe = move |event| drop(report.send(event));
-        let server =
-            TlsServer::start(listener, config, limits, observe, move |connection| {
-                echo(connection, echo_limits)
-            })?;
+        let server = TlsServer::start(listener, config, limits, observe, move |connection| {
+            echo(connection, echo_limits)
+        })?;
         Ok(Self { server, config: client_config(ca.roots(), PROTOCOL)?, events })
     }
 
@@ -70,10 +66,7 @@ impl Stage {
     }
 
     async fn next_refusal(&mut self) -> Result<Refused, Box<dyn Error>> {
-        match tokio::time::timeout(PATIENCE, self.events.recv())
-            .await?
-            .ok_or("no event")?
-        {
+        match tokio::time::timeout(PATIENCE, self.events.recv()).await?.ok_or("no event")? {
             Event::Refused(_, why) => Ok(why),
             Event::AcceptFailed(error) => Err(error.into()),
         }
@@ -84,11 +77,7 @@ async fn say(stream: &mut BufReader<TlsStream<TcpStream>>, line: &str) -> TestRe
     stream.write_all(format!("{line}\n").as_bytes()).await?;
     stream.flush().await?;
     let answer = read_line(stream, LineLimits::default()).await?;
-    if answer.as_deref() == Some(line) {
-        Ok(())
-    } else {
-        Err(format!("{answer:?}").into())
-    }
+    if answer.as_deref() == Some(line) { Ok(()) } else { Err(format!("{answer:?}").into()) }
 }
 
 /// What a server of a test's own stands on.
@@ -137,11 +126,8 @@ async fn a_silent_client_is_refused_in_time() -> TestResult {
 
 #[tokio::test]
 async fn a_handshake_takes_a_permit_before_it_begins() -> TestResult {
-    let limits = Limits {
-        connections: 1,
-        handshake: Duration::from_millis(400),
-        ..Limits::default()
-    };
+    let limits =
+        Limits { connections: 1, handshake: Duration::from_millis(400), ..Limits::default() };
     let stage = Stage::start(limits).await?;
     let silent = TcpStream::connect(stage.address()).await?;
     // The silent one is accepted when this is answered; then it holds the one permit.
@@ -156,17 +142,14 @@ async fn a_handshake_takes_a_permit_before_it_begins() -> TestResult {
 #[tokio::test]
 async fn a_client_that_does_not_read_gives_its_place_back() -> TestResult {
     let limits = Limits { connections: 1, ..Limits::default() };
-    let echo_limits =
-        EchoLimits { answer: Duration::from_millis(300), ..EchoLimits::default() };
+    let echo_limits = EchoLimits { answer: Duration::from_millis(300), ..EchoLimits::default() };
     let stage = Stage::start_with(limits, echo_limits).await?;
     let deaf = stage.connect().await?;
     let (_deaf_in, mut deaf_out) = tokio::io::split(deaf);
     // Lines without end, and no answer is read: some megabytes fit into the buffers on the way.
     let lines = [vec![b'x'; 200], vec![b'\n']].concat().repeat(100);
-    let talk =
-        tokio::spawn(async move { while deaf_out.write_all(&lines).await.is_ok() {} });
-    tokio::time::timeout(Duration::from_secs(25), stage.an_honest_client_is_served())
-        .await??;
+    let talk = tokio::spawn(async move { while deaf_out.write_all(&lines).await.is_ok() {} });
+    tokio::time::timeout(Duration::from_secs(25), stage.an_honest_client_is_served()).await??;
     talk.abort();
     Ok(())
 }
@@ -184,8 +167,7 @@ async fn an_observer_that_panics_does_not_end_the_server() -> TestResult {
     let _refused = garbage.read_to_end(&mut Vec::new()).await;
     let client = client_config(ca.roots(), PROTOCOL)?;
     let name = ServerName::try_from(SERVER)?;
-    let mut stream =
-        BufReader::new(connect(client, server.address(), name, PATIENCE).await?);
+    let mut stream = BufReader::new(connect(client, server.address(), name, PATIENCE).await?);
     say(&mut stream, "hello").await?;
     assert!(server.is_running());
     close(&mut stream, PATIENCE).await?;
@@ -194,8 +176,7 @@ async fn an_observer_that_panics_does_not_end_the_server() -> TestResult {
 }
 
 #[tokio::test]
-async fn the_take_home_configurations_have_tls_1_3_only_and_no_early_data() -> TestResult
-{
+async fn the_take_home_configurations_have_tls_1_3_only_and_no_early_data() -> TestResult {
     let mut stage = Stage::start(Limits::default()).await?;
     let ca = LabCa::new("Lab")?;
     let leaf = ca.leaf(SERVER).issue()?;
@@ -241,8 +222,7 @@ async fn a_client_of_one_byte_at_a_time_does_not_outlive_the_deadline() -> TestR
 }
 
 #[tokio::test]
-async fn plain_http_and_garbage_are_refused_and_an_honest_client_is_served() -> TestResult
-{
+async fn plain_http_and_garbage_are_refused_and_an_honest_client_is_served() -> TestResult {
     let mut stage = Stage::start(Limits::default()).await?;
     for hostile in [&b"GET / HTTP/1.1\r\nHost: bank.test\r\n\r\n"[..], &[0xff; 300]] {
         let mut stream = TcpStream::connect(stage.address()).await?;
@@ -321,11 +301,9 @@ async fn a_panic_in_a_handler_ends_one_connection() -> TestResult {
     )?;
     let client = client_config(ca.roots(), PROTOCOL)?;
     let name = ServerName::try_from(SERVER)?;
-    let mut doomed =
-        connect(client.clone(), server.address(), name.clone(), PATIENCE).await?;
+    let mut doomed = connect(client.clone(), server.address(), name.clone(), PATIENCE).await?;
     assert!(doomed.read_to_end(&mut Vec::new()).await.is_err(), "no close_notify");
-    let mut stream =
-        BufReader::new(connect(client, server.address(), name, PATIENCE).await?);
+    let mut stream = BufReader::new(connect(client, server.address(), name, PATIENCE).await?);
     say(&mut stream, "still here").await
 }
 
@@ -392,8 +370,7 @@ async fn a_shutdown_does_not_wait_for_handshakes() -> TestResult {
     let stage = Stage::start(limits).await?;
     let silent = TcpStream::connect(stage.address()).await?;
     stage.an_honest_client_is_served().await?;
-    let drained =
-        tokio::time::timeout(Duration::from_secs(10), stage.server.shut_down()).await??;
+    let drained = tokio::time::timeout(Duration::from_secs(10), stage.server.shut_down()).await??;
     assert_eq!(drained, Drained { cut: 0 });
     drop(silent);
     Ok(())
@@ -407,10 +384,7 @@ async fn lines_that_have_arrived_are_answered_before_a_shutdown() -> TestResult 
     stream.write_all("line\n".repeat(50).as_bytes()).await?;
     stream.flush().await?;
     // The first of them is answered, so all of them have arrived: they came in one record.
-    assert_eq!(
-        read_line(&mut stream, LineLimits::default()).await?.as_deref(),
-        Some("line")
-    );
+    assert_eq!(read_line(&mut stream, LineLimits::default()).await?.as_deref(), Some("line"));
     let ending = tokio::spawn(stage.server.shut_down());
     let mut rest = String::new();
     stream.read_to_string(&mut rest).await?;
@@ -437,10 +411,7 @@ async fn close_does_not_claim_an_end_that_has_not_come() -> TestResult {
     let (mut ours, mut theirs) = tokio::io::duplex(1 << 20);
     theirs.write_all(&vec![0; 70_000]).await?;
     let closed = close(&mut ours, PATIENCE).await;
-    assert_eq!(
-        closed.map_err(|error| error.kind()),
-        Err(std::io::ErrorKind::InvalidData)
-    );
+    assert_eq!(closed.map_err(|error| error.kind()), Err(std::io::ErrorKind::InvalidData));
     let (mut ours, theirs) = tokio::io::duplex(1 << 20);
     let closed = close(&mut ours, Duration::from_millis(20)).await;
     assert_eq!(closed.map_err(|error| error.kind()), Err(std::io::ErrorKind::TimedOut));
@@ -468,10 +439,8 @@ async fn a_shutdown_cuts_who_does_not_go_within_the_deadline() -> TestResult {
 #[cfg(target_os = "linux")]
 #[test]
 fn after_a_storm_no_task_and_no_descriptor_is_left() -> TestResult {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let metrics = runtime.metrics();
     let descriptors = || std::fs::read_dir("/proc/self/fd").map(|list| list.count());
     runtime.block_on(async {
@@ -497,10 +466,7 @@ async fn storm() -> TestResult {
     let stage = Stage::start_with(
         Limits { handshake: Duration::from_millis(200), ..Limits::default() },
         EchoLimits {
-            lines: LineLimits {
-                deadline: Duration::from_millis(300),
-                ..LineLimits::default()
-            },
+            lines: LineLimits { deadline: Duration::from_millis(300), ..LineLimits::default() },
             ..EchoLimits::default()
         },
     )
@@ -556,8 +522,7 @@ async fn our_client_refuses_a_server_without_the_protocol() -> TestResult {
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
-    let serving =
-        tokio::spawn(async move { acceptor.accept(listener.accept().await?.0).await });
+    let serving = tokio::spawn(async move { acceptor.accept(listener.accept().await?.0).await });
     let config = client_config(ca.roots(), PROTOCOL)?;
     let refused = connect(config, address, ServerName::try_from(SERVER)?, PATIENCE).await;
     assert!(matches!(refused, Err(ConnectError::Protocol(_))), "{:?}", refused.err());
@@ -587,8 +552,7 @@ fn files() -> Result<(tempfile::TempDir, LabCa), Box<dyn Error>> {
 
 fn load(folder: &Path) -> Result<ServerIdentity, String> {
     let (chain, key) = (folder.join("chain.pem"), folder.join("key.pem"));
-    ServerIdentity::from_pem_files(&chain, &key)
-        .map_err(|error| ErrorChain(&error).to_string())
+    ServerIdentity::from_pem_files(&chain, &key).map_err(|error| ErrorChain(&error).to_string())
 }
 
 /// Replaces a file, keeping its rights.
@@ -614,12 +578,11 @@ fn every_file_that_cannot_be_used_is_named_with_what_is_wrong() -> TestResult {
     let chain = std::fs::read(folder.join("chain.pem"))?;
     let key = std::fs::read(folder.join("key.pem"))?;
     let two_keys = [key.clone(), key.clone()].concat();
-    let encrypted = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let encrypted =
+        b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let one_line_key = String::from_utf8(key.clone())?.replace('\n', "\\n") + "\n";
-    let old_way = String::from_utf8(key.clone())?.replace(
-        "KEY-----\n",
-        "KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n",
-    );
+    let old_way = String::from_utf8(key.clone())?
+        .replace("KEY-----\n", "KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n");
     let cases: [(&str, &[u8], &str); 11] = [
         ("key.pem", old_way.as_bytes(), "one with a passphrase"),
         ("chain.pem", &key, "another kind in line 1"),
@@ -666,8 +629,7 @@ fn a_pipe_that_nobody_writes_to_is_refused_at_once() -> TestResult {
 fn a_key_that_others_can_read_is_refused() -> TestResult {
     use std::os::unix::fs::PermissionsExt;
     let (folder, _) = files()?;
-    for (mode, accepted) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)]
-    {
+    for (mode, accepted) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
         let path = folder.path().join("key.pem");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
         assert_eq!(load(folder.path()).is_ok(), accepted, "{mode:o}");

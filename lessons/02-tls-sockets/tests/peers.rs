@@ -1,5 +1,6 @@
-//! Foreign peers: our server with openssl s_client, Python's ssl, Node's tls and gnutls-cli; our client
-//! with openssl s_server and a Python server. Each is trusted, and refused for the right reason.
+//! Foreign peers: our server with openssl s_client, Python's ssl, Node's tls and gnutls-cli; our
+//! client with openssl s_server and a Python server. Each is trusted, and refused for the right
+//! reason.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -37,10 +38,7 @@ impl Stage {
     async fn take_home() -> Result<Self, Box<dyn Error>> {
         Self::start(|ca| {
             let leaf = ca.leaf(SERVER).issue()?;
-            Ok(server_config(
-                ServerIdentity { chain: leaf.chain(), key: leaf.key() },
-                PROTOCOL,
-            )?)
+            Ok(server_config(ServerIdentity { chain: leaf.chain(), key: leaf.key() }, PROTOCOL)?)
         })
         .await
     }
@@ -61,22 +59,16 @@ impl Stage {
         let ca = LabCa::new("Course Lab")?;
         let folder = tempfile::tempdir()?;
         std::fs::write(folder.path().join("ca.pem"), ca.root_pem())?;
-        std::fs::write(
-            folder.path().join("stranger.pem"),
-            LabCa::new("Stranger")?.root_pem(),
-        )?;
+        std::fs::write(folder.path().join("stranger.pem"), LabCa::new("Stranger")?.root_pem())?;
         let (report, events) = mpsc::unbounded_channel();
         // A foreign client that keeps the connection open is left after half a second.
-        let lines =
-            LineLimits { deadline: Duration::from_millis(500), ..LineLimits::default() };
+        let lines = LineLimits { deadline: Duration::from_millis(500), ..LineLimits::default() };
         let server = TlsServer::start(
             TcpListener::bind(("127.0.0.1", 0)).await?,
             configure(&ca)?,
             Limits::default(),
             move |event| drop(report.send(event)),
-            move |connection| {
-                echo(connection, EchoLimits { lines, ..EchoLimits::default() })
-            },
+            move |connection| echo(connection, EchoLimits { lines, ..EchoLimits::default() }),
         )?;
         Ok(Self { server, events, folder })
     }
@@ -99,13 +91,7 @@ impl Stage {
     }
 }
 
-fn s_client(
-    openssl: &Peer,
-    stage: &Stage,
-    ca: &str,
-    name: &str,
-    more: &[&str],
-) -> Finished {
+fn s_client(openssl: &Peer, stage: &Stage, ca: &str, name: &str, more: &[&str]) -> Finished {
     let address = format!("127.0.0.1:{}", stage.port());
     let ca = stage.file(ca);
     let fixed = [
@@ -130,34 +116,23 @@ fn s_client(
 async fn openssl_is_served_in_both_versions_and_refuses_for_each_reason() -> TestResult {
     let Some(openssl) = Peer::openssl() else { return Ok(()) };
     let mut stage = Stage::with_both_versions().await?;
-    for (version, suite) in [
-        ("-tls1_3", "TLS_AES_256_GCM_SHA384"),
-        ("-tls1_2", "ECDHE-ECDSA-AES256-GCM-SHA384"),
-    ] {
+    for (version, suite) in
+        [("-tls1_3", "TLS_AES_256_GCM_SHA384"), ("-tls1_2", "ECDHE-ECDSA-AES256-GCM-SHA384")]
+    {
         let good = s_client(&openssl, &stage, "ca.pem", SERVER, &[version]);
-        for expected in
-            ["Verification: OK", "ALPN protocol: course-echo/1", suite, "\nhello\n"]
-        {
+        for expected in ["Verification: OK", "ALPN protocol: course-echo/1", suite, "\nhello\n"] {
             assert!(good.said.contains(expected), "expected {expected}: {}", good.said);
         }
     }
     let strange = s_client(&openssl, &stage, "stranger.pem", SERVER, &[]);
-    assert!(
-        strange.said.contains("unable to get local issuer certificate"),
-        "{}",
-        strange.said
-    );
+    assert!(strange.said.contains("unable to get local issuer certificate"), "{}", strange.said);
     assert!(stage.refusal().await?.contains("UnknownCA"));
     let wrong_name = s_client(&openssl, &stage, "ca.pem", "shop.test", &[]);
     assert!(wrong_name.said.contains("hostname mismatch"), "{}", wrong_name.said);
     assert!(stage.refusal().await?.contains("BadCertificate"));
     let old = ["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"];
     let ancient = s_client(&openssl, &stage, "ca.pem", SERVER, &old);
-    assert!(
-        ancient.code != Some(0) && !ancient.said.contains("\nhello\n"),
-        "{}",
-        ancient.said
-    );
+    assert!(ancient.code != Some(0) && !ancient.said.contains("\nhello\n"), "{}", ancient.said);
     assert!(stage.refusal().await?.contains("peer is incompatible"));
     Ok(())
 }
@@ -222,11 +197,7 @@ async fn python_is_served_in_both_versions_and_refuses_for_each_reason() -> Test
     let old = ask("ca.pem", SERVER, "1.2");
     assert_eq!((old.code, old.said.trim()), (Some(0), "TLSv1.2 hello"));
     let strange = ask("stranger.pem", SERVER, "1.3");
-    assert!(
-        strange.code == Some(1) && strange.said.contains("local issuer"),
-        "{}",
-        strange.said
-    );
+    assert!(strange.code == Some(1) && strange.said.contains("local issuer"), "{}", strange.said);
     let wrong_name = ask("ca.pem", "shop.test", "1.3");
     assert!(
         wrong_name.code == Some(1) && wrong_name.said.contains("mismatch"),
@@ -262,8 +233,7 @@ async fn node_is_served_in_both_versions_and_refuses_for_each_reason() -> TestRe
         assert_eq!(good.said, format!("{version} course-echo/1 hello\n"));
     }
     let strange = ask("stranger.pem", SERVER, "TLSv1.3");
-    let expected =
-        ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "UNABLE_TO_GET_ISSUER_CERT_LOCALLY"];
+    let expected = ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "UNABLE_TO_GET_ISSUER_CERT_LOCALLY"];
     assert!(expected.contains(&strange.said.trim()), "{}", strange.said);
     let wrong_name = ask("ca.pem", "shop.test", "TLSv1.3");
     assert_eq!(wrong_name.said.trim(), "ERR_TLS_CERT_ALTNAME_INVALID");
@@ -297,11 +267,7 @@ async fn gnutls_is_served_in_both_versions_and_refuses_for_each_reason() -> Test
         strange.said
     );
     let wrong_name = ask("ca.pem", "shop.test", "TLS1.3");
-    assert!(
-        wrong_name.code != Some(0) && wrong_name.said.contains("name"),
-        "{}",
-        wrong_name.said
-    );
+    assert!(wrong_name.code != Some(0) && wrong_name.said.contains("name"), "{}", wrong_name.said);
     Ok(())
 }
 
@@ -313,8 +279,7 @@ async fn hello(ca: &LabCa, name: &str, port: u16) -> Result<String, Box<dyn Erro
     let mut stream = BufReader::new(connect(config, address, name, PATIENCE).await?);
     stream.write_all(b"hello\n").await?;
     stream.flush().await?;
-    let answer =
-        read_line(&mut stream, LineLimits::default()).await?.ok_or("no answer")?;
+    let answer = read_line(&mut stream, LineLimits::default()).await?.ok_or("no answer")?;
     close(&mut stream, PATIENCE).await?;
     Ok(answer)
 }
@@ -333,8 +298,7 @@ async fn our_client_is_served_by_openssl_and_refuses_it_for_each_reason() -> Tes
     ca.leaf(SERVER).issue()?.write_to(folder.path())?;
     std::fs::write(file("intermediate.pem"), ca.intermediate_pem())?;
     let serve = |more: &[&str]| {
-        let (chain, key, above) =
-            (file("chain.pem"), file("key.pem"), file("intermediate.pem"));
+        let (chain, key, above) = (file("chain.pem"), file("key.pem"), file("intermediate.pem"));
         // -rev answers each line reversed.
         let fixed = [
             "s_server",
@@ -352,11 +316,7 @@ async fn our_client_is_served_by_openssl_and_refuses_it_for_each_reason() -> Tes
     };
     let server = serve(&["-alpn", "course-echo/1"]);
     assert_eq!(hello(&ca, SERVER, server.port).await?, "olleh");
-    assert!(
-        refused(&LabCa::new("Stranger")?, SERVER, server.port)
-            .await
-            .contains("UnknownIssuer")
-    );
+    assert!(refused(&LabCa::new("Stranger")?, SERVER, server.port).await.contains("UnknownIssuer"));
     assert!(refused(&ca, "shop.test", server.port).await.contains("not valid for name"));
     let without_alpn = serve(&[]);
     assert!(refused(&ca, SERVER, without_alpn.port).await.contains("agreed on none"));
@@ -375,22 +335,10 @@ async fn our_client_is_served_by_python_and_refuses_it_for_each_reason() -> Test
     let (chain, key) = (file("chain.pem"), file("key.pem"));
     let server = python.serve([PYTHON, "serve", "--chain", &chain, "--key", &key]);
     assert_eq!(hello(&ca, SERVER, server.port).await?, "hello");
-    assert!(
-        refused(&LabCa::new("Stranger")?, SERVER, server.port)
-            .await
-            .contains("UnknownIssuer")
-    );
+    assert!(refused(&LabCa::new("Stranger")?, SERVER, server.port).await.contains("UnknownIssuer"));
     assert!(refused(&ca, "shop.test", server.port).await.contains("not valid for name"));
-    let old = python.serve([
-        PYTHON,
-        "serve",
-        "--chain",
-        &chain,
-        "--key",
-        &key,
-        "--max-version",
-        "1.2",
-    ]);
+    let old =
+        python.serve([PYTHON, "serve", "--chain", &chain, "--key", &key, "--max-version", "1.2"]);
     assert!(refused(&ca, SERVER, old.port).await.contains("ProtocolVersion"));
     Ok(())
 }

@@ -20,8 +20,7 @@ async fn the_ladders_are_drawn_from_recorded_bytes() -> anyhow::Result<()> {
         let (_wire, ladder) = record(versions).await?;
         let drawing = svg(title, &ladder);
         assert!(!drawing.contains("\n\n"), "a blank line would end the HTML in Markdown");
-        settings(env!("CARGO_MANIFEST_DIR"))
-            .bind(|| insta::assert_snapshot!(name, drawing));
+        settings(env!("CARGO_MANIFEST_DIR")).bind(|| insta::assert_snapshot!(name, drawing));
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! `just bench 3`: the take-home `Sealer` beside bare aes-gcm and aws-lc-rs, and the stream.
 //!
-//! The three take turns within one run, round by round, so that what else the machine does meets all of
-//! them; each figure is the median. The stream's peak of memory is the kernel's own count (Linux), for a
-//! file of 1 GiB that is sealed into another and opened into a third. Two minutes, 2 GiB of disk.
+//! The three take turns within one run, round by round, so that what else the machine does meets
+//! all of them; each figure is the median. The stream's peak of memory is the kernel's own count
+//! (Linux), for a file of 1 GiB that is sealed into another and opened into a third. Two minutes, 2
+//! GiB of disk.
 
 use std::hint::black_box;
 use std::io::{self, Read};
@@ -29,10 +30,7 @@ fn main() -> anyhow::Result<()> {
     let context = Context::new("bench");
     let folder = tempfile::tempdir()?;
     let path = |name: &str| folder.path().join(name);
-    io::copy(
-        &mut io::repeat(b'x').take(1 << 30),
-        &mut std::fs::File::create(path("plain"))?,
-    )?;
+    io::copy(&mut io::repeat(b'x').take(1 << 30), &mut std::fs::File::create(path("plain"))?)?;
     let before = peak();
     stream::seal_file(&ring, &context, &path("plain"), &path("sealed"))?;
     std::fs::remove_file(path("plain"))?;
@@ -53,14 +51,12 @@ fn main() -> anyhow::Result<()> {
     println!("\nMiB a second, median of {ROUNDS} rounds");
     println!("                 aes-gcm   Sealer  ratio   aws-lc-rs  aes-gcm / aws-lc-rs");
     let bare = Aes256Gcm::new(&KEY.into());
-    let sealer =
-        Sealer::new(KeyId(*b"bench-01"), &SecretKey::from_bytes(&mut KEY.clone()));
+    let sealer = Sealer::new(KeyId(*b"bench-01"), &SecretKey::from_bytes(&mut KEY.clone()));
     let aws = LessSafeKey::new(
         UnboundKey::new(&AES_256_GCM, &KEY).map_err(|_| anyhow::anyhow!("a key"))?,
     );
     let bound = [&[1], &b"bench-01"[..], context.as_bytes()].concat();
-    for (size, name) in
-        [(64, "64 B"), (1 << 10, "1 KiB"), (64 << 10, "64 KiB"), (1 << 20, "1 MiB")]
+    for (size, name) in [(64, "64 B"), (1 << 10, "1 KiB"), (64 << 10, "64 KiB"), (1 << 20, "1 MiB")]
     {
         let text = vec![b'x'; size];
         let figures = medians(
@@ -74,9 +70,9 @@ fn main() -> anyhow::Result<()> {
                     black_box(sealer.seal(&context, &text)).expect("sealed");
                 },
                 &mut || {
-                    let nonce = aws_lc_rs::aead::Nonce::assume_unique_for_key(<[u8;
-                        NONCE_LEN]>::generate(
-                    ));
+                    let nonce = aws_lc_rs::aead::Nonce::assume_unique_for_key(
+                        <[u8; NONCE_LEN]>::generate(),
+                    );
                     let mut message = Vec::with_capacity(size + 16);
                     message.extend_from_slice(&text);
                     aws.seal_in_place_append_tag(nonce, Aad::from(&bound), &mut message)
@@ -105,8 +101,7 @@ fn main() -> anyhow::Result<()> {
                     let nonce: [u8; NONCE_LEN] = nonce.into();
                     let nonce = aws_lc_rs::aead::Nonce::assume_unique_for_key(nonce);
                     let mut message = by_bare.clone();
-                    aws.open_in_place(nonce, Aad::from(&bound), &mut message)
-                        .expect("opened");
+                    aws.open_in_place(nonce, Aad::from(&bound), &mut message).expect("opened");
                     black_box(message);
                 },
             ],
@@ -154,12 +149,7 @@ fn main() -> anyhow::Result<()> {
         ],
     );
     for (name, [bare, stream]) in [("seal", seal), ("open", open)] {
-        println!(
-            "{name:13} {:10.0} {:8.0}   {:.2}",
-            mib(bare),
-            mib(stream),
-            stream / bare
-        );
+        println!("{name:13} {:10.0} {:8.0}   {:.2}", mib(bare), mib(stream), stream / bare);
     }
     Ok(())
 }

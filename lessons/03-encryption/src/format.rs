@@ -62,9 +62,7 @@ impl<'a> Reader<'a> {
         length: usize,
         expected: &'static str,
     ) -> Result<&'a [u8], FormatError> {
-        let Some(bytes) =
-            self.bytes.get(self.offset..).and_then(|rest| rest.get(..length))
-        else {
+        let Some(bytes) = self.bytes.get(self.offset..).and_then(|rest| rest.get(..length)) else {
             let left = self.bytes.len() - self.offset;
             return Err(self.error(expected, format!("the end after {left} bytes")));
         };
@@ -89,11 +87,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// There are fewer.
-    pub fn rest(
-        &mut self,
-        least: usize,
-        expected: &'static str,
-    ) -> Result<&'a [u8], FormatError> {
+    pub fn rest(&mut self, least: usize, expected: &'static str) -> Result<&'a [u8], FormatError> {
         let left = self.bytes.len() - self.offset;
         if left < least {
             return Err(self.error(expected, format!("{left} bytes")));

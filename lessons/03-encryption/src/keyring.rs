@@ -155,11 +155,7 @@ impl KeyRing {
     ///
     /// # Errors
     /// See [`SealError`].
-    pub fn seal_envelope(
-        &self,
-        context: &Context,
-        text: &[u8],
-    ) -> Result<Vec<u8>, SealError> {
+    pub fn seal_envelope(&self, context: &Context, text: &[u8]) -> Result<Vec<u8>, SealError> {
         let data_key = SecretKey::random();
         let wrapped = self.wrap(Kind::EnvelopeKey, context, &data_key)?;
         let message = Sealer::new(DATA_KEY, &data_key).seal(context, text)?;
@@ -170,11 +166,7 @@ impl KeyRing {
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn open_envelope(
-        &self,
-        context: &Context,
-        bytes: &[u8],
-    ) -> Result<Vec<u8>, OpenError> {
+    pub fn open_envelope(&self, context: &Context, bytes: &[u8]) -> Result<Vec<u8>, OpenError> {
         let (wrapped, message) = split(bytes)?;
         let key = self.unwrap(Kind::EnvelopeKey, context, wrapped);
         let key = key.map_err(|error| error.after(LENGTH))?;
@@ -186,11 +178,7 @@ impl KeyRing {
     ///
     /// # Errors
     /// See [`RewrapError`].
-    pub fn rewrap(
-        &self,
-        context: &Context,
-        bytes: &[u8],
-    ) -> Result<Vec<u8>, RewrapError> {
+    pub fn rewrap(&self, context: &Context, bytes: &[u8]) -> Result<Vec<u8>, RewrapError> {
         let (wrapped, message) = split(bytes)?;
         let data_key = self.unwrap(Kind::EnvelopeKey, context, wrapped);
         let data_key = data_key.map_err(|error| error.after(LENGTH))?;
@@ -216,8 +204,7 @@ impl KeyRing {
         wrapped: &[u8],
     ) -> Result<SecretKey, OpenError> {
         let bytes = Zeroizing::new(self.open(&wrapping(kind, context), wrapped)?);
-        let mut key: [u8; 32] =
-            bytes.as_slice().try_into().map_err(|_| OpenError::NotAuthentic)?;
+        let mut key: [u8; 32] = bytes.as_slice().try_into().map_err(|_| OpenError::NotAuthentic)?;
         Ok(SecretKey::from_bytes(&mut key))
     }
 }

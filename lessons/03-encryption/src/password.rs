@@ -1,8 +1,7 @@
 //! A key from a password: Argon2id (RFC 9106).
 //!
-//! The mistake this prevents: a password used as a key, or hashed once with SHA-256. A graphics card
-//! tries billions of those a second; each try of Argon2id takes the memory that
-//! you choose.
+//! The mistake this prevents: a password used as a key, or hashed once with SHA-256. A graphics
+//! card tries billions of those a second; each try of Argon2id takes the memory that you choose.
 //!
 //! ```text
 //! offset  length  what
@@ -16,8 +15,8 @@
 //! ```
 //!
 //! The commitment is there because GCM does not commit to its key: without it, somebody who guesses
-//! could make one message that opens under thousands of passwords, and try them all with one question
-//! (Len, Grubbs, Ristenpart, "Partitioning Oracle Attacks", 2021).
+//! could make one message that opens under thousands of passwords, and try them all with one
+//! question (Len, Grubbs, Ristenpart, "Partitioning Oracle Attacks", 2021).
 
 use aes_gcm::aead::Generate;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -42,9 +41,9 @@ pub struct Cost {
     pub memory: u32,
     /// Passes over the memory.
     pub passes: u32,
-    /// Lanes: parts of the memory that can be worked on at the same time. Here they are computed one
-    /// after another, since argon2 is built without its feature `parallel`; an attacker may compute
-    /// them at once.
+    /// Lanes: parts of the memory that can be worked on at the same time. Here they are computed
+    /// one after another, since argon2 is built without its feature `parallel`; an attacker
+    /// may compute them at once.
     pub lanes: u32,
 }
 
@@ -75,9 +74,7 @@ impl Cost {
     }
 
     fn is_within(self, limit: Self) -> bool {
-        self.memory <= limit.memory
-            && self.passes <= limit.passes
-            && self.lanes <= limit.lanes
+        self.memory <= limit.memory && self.passes <= limit.passes && self.lanes <= limit.lanes
     }
 }
 
@@ -117,8 +114,7 @@ pub fn seal(
     }
     message.extend_from_slice(&salt);
     let params = cost.params().ok_or(PasswordError::Cost(cost))?;
-    let (key, commitment) =
-        derive(password, &salt, params).ok_or(PasswordError::NoMemory(cost))?;
+    let (key, commitment) = derive(password, &salt, params).ok_or(PasswordError::NoMemory(cost))?;
     message.extend_from_slice(&commitment);
     let sealed = Sealer::new(PASSWORD_KEY, &key).seal(&bound(&message, context), text)?;
     message.extend_from_slice(&sealed);
@@ -165,10 +161,8 @@ pub fn open(
     let (key, commitment) =
         derive(password, &salt, params).ok_or(OpenError::NoMemory(cost.memory))?;
     // Another password makes another commitment; so does a changed cost or salt.
-    verify_slices_are_equal(&commitment, &committed)
-        .map_err(|_| OpenError::NotAuthentic)?;
-    let opened =
-        Sealer::new(PASSWORD_KEY, &key).open(&bound(&message[..HEADER], context), sealed);
+    verify_slices_are_equal(&commitment, &committed).map_err(|_| OpenError::NotAuthentic)?;
+    let opened = Sealer::new(PASSWORD_KEY, &key).open(&bound(&message[..HEADER], context), sealed);
     opened.map_err(|error| error.after(HEADER))
 }
 
@@ -184,12 +178,8 @@ fn derive(
     memory.resize(params.block_count(), Block::new());
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let mut made = Zeroizing::new([0; 64]);
-    let result = argon2.hash_password_into_with_memory(
-        password,
-        salt,
-        made.as_mut_slice(),
-        &mut memory,
-    );
+    let result =
+        argon2.hash_password_into_with_memory(password, salt, made.as_mut_slice(), &mut memory);
     memory.zeroize();
     result.ok()?;
     let (mut key, mut commitment) = ([0; 32], [0; COMMITMENT]);

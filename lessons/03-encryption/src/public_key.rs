@@ -1,7 +1,7 @@
 //! To seal for somebody whose public key you have: HPKE (RFC 9180).
 //!
-//! The mistakes this prevents: RSA by hand, whose paddings have been broken again and again; a message
-//! from anybody that is taken for one from a friend.
+//! The mistakes this prevents: RSA by hand, whose paddings have been broken again and again; a
+//! message from anybody that is taken for one from a friend.
 //!
 //! ```text
 //! offset  length  what
@@ -118,8 +118,8 @@ impl<S: Suite> KeyPair<S> {
         reader.byte(S::ID, "the number of this suite")?;
         let encapsulated = reader.slice(S::ENCAPSULATED, "an encapsulated key")?;
         let ciphertext = reader.rest(16, "a ciphertext and a tag, at least 16 bytes")?;
-        let encapsulated = S::EncappedKey::from_bytes(encapsulated)
-            .map_err(|_| BoxError::NotAuthentic)?;
+        let encapsulated =
+            S::EncappedKey::from_bytes(encapsulated).map_err(|_| BoxError::NotAuthentic)?;
         let opened = hpke::single_shot_open::<Aead, Kdf, S>(
             mode,
             &self.private,
@@ -135,7 +135,8 @@ impl<S: Suite> KeyPair<S> {
 // ANCHOR: auth
 impl KeyPair<Classical> {
     /// Opens a box that `sender` sealed. Only who has the sender's private key can have made it, or
-    /// who has yours: if your key leaks, others can pose to you as anybody (RFC 9180 section 9.1.1).
+    /// who has yours: if your key leaks, others can pose to you as anybody (RFC 9180 section
+    /// 9.1.1).
     ///
     /// # Errors
     /// See [`BoxError`].

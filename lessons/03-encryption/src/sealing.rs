@@ -1,7 +1,7 @@
 //! Sealed messages: AES-256-GCM, with a nonce that nobody can choose.
 //!
-//! The mistakes this prevents: a nonce that is used twice, a key that is printed, an error that says
-//! why, a format that cannot change.
+//! The mistakes this prevents: a nonce that is used twice, a key that is printed, an error that
+//! says why, a format that cannot change.
 //!
 //! ```text
 //! offset  length  what
@@ -34,9 +34,9 @@ pub const MAX_TEXT: usize = 64 * 1024 * 1024;
 /// Messages under one key, counted by each [`Sealer`]. With random nonces of 96 bits, SP 800-38D
 /// section 8.3 allows 2^32: the chance that two are equal is then 2^-33.
 ///
-/// That counts nonces alone. The blocks of 16 bytes count too: 2^32 messages of [`MAX_TEXT`] are 2^54 of
-/// them, and an attacker can tell them from random bytes with an advantage of about 2^-21. Whoever
-/// seals long texts rotates earlier.
+/// That counts nonces alone. The blocks of 16 bytes count too: 2^32 messages of [`MAX_TEXT`] are
+/// 2^54 of them, and an attacker can tell them from random bytes with an advantage of about 2^-21.
+/// Whoever seals long texts rotates earlier.
 pub const MAX_MESSAGES: u64 = 1 << 32;
 
 const HEADER: usize = 1 + KeyId::LENGTH;
@@ -192,11 +192,8 @@ impl Sealer {
         message.extend_from_slice(&nonce);
         let start = message.len();
         message.extend_from_slice(text);
-        let tag = self.cipher.encrypt_inout_detached(
-            &nonce,
-            &bound,
-            (&mut message[start..]).into(),
-        );
+        let tag =
+            self.cipher.encrypt_inout_detached(&nonce, &bound, (&mut message[start..]).into());
         // The one error of the cipher is a text beyond GCM's limit, far above MAX_TEXT.
         message.extend_from_slice(&tag.map_err(|_| SealError::TooLong)?);
         Ok(message)
@@ -216,12 +213,7 @@ impl Sealer {
         let bound = associated_data(&message[..HEADER], context);
         let mut text = parts.ciphertext.to_vec();
         self.cipher
-            .decrypt_inout_detached(
-                &parts.nonce,
-                &bound,
-                text.as_mut_slice().into(),
-                &parts.tag,
-            )
+            .decrypt_inout_detached(&parts.nonce, &bound, text.as_mut_slice().into(), &parts.tag)
             .map_err(|_| OpenError::NotAuthentic)?;
         Ok(text)
     }
@@ -260,9 +252,8 @@ impl<'a> Parts<'a> {
         if ciphertext.len() > MAX_TEXT {
             return Err(reader.error("at most 64 MiB of ciphertext", "more".to_owned()));
         }
-        let tag: [u8; TAG] = tag
-            .try_into()
-            .map_err(|_| reader.error("a tag of 16 bytes", "less".to_owned()))?;
+        let tag: [u8; TAG] =
+            tag.try_into().map_err(|_| reader.error("a tag of 16 bytes", "less".to_owned()))?;
         Ok(Self { id, nonce: nonce.into(), ciphertext, tag: tag.into() })
     }
 }

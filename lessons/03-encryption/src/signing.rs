@@ -124,11 +124,7 @@ impl VerifyingKey {
 
 /// The bytes that are signed: the kind of this module, the context, the text.
 pub fn signed_bytes(context: &Context, text: &[u8]) -> Vec<u8> {
-    Context::of_kind(Kind::SignedText)
-        .with(context.as_bytes())
-        .with(text)
-        .as_bytes()
-        .to_vec()
+    Context::of_kind(Kind::SignedText).with(context.as_bytes()).with(text).as_bytes().to_vec()
 }
 
 impl fmt::Debug for SigningKey {

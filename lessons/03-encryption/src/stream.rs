@@ -1,8 +1,9 @@
 //! Files larger than memory, in chunks that are each verified before they are released.
 //!
-//! The STREAM construction (Hoang, Reyhanitabar, Rogaway and Vizár, 2015; the aead-stream crate): each
-//! chunk's nonce holds its number and whether it is the last. So a chunk that is changed, moved, left
-//! out, or brought from another file does not open, and neither does a file without its end.
+//! The STREAM construction (Hoang, Reyhanitabar, Rogaway and Vizár, 2015; the aead-stream crate):
+//! each chunk's nonce holds its number and whether it is the last. So a chunk that is changed,
+//! moved, left out, or brought from another file does not open, and neither does a file without its
+//! end.
 //!
 //! ```text
 //! offset  length  what
@@ -223,17 +224,14 @@ fn whole_file(
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut source = BufReader::new(File::open(source).map_err(StreamError::Read)?);
     let beside = folder.unwrap_or(Path::new("."));
-    let mut temporary =
-        tempfile::NamedTempFile::new_in(beside).map_err(StreamError::Write)?;
+    let mut temporary = tempfile::NamedTempFile::new_in(beside).map_err(StreamError::Write)?;
     work(&mut source, temporary.as_file_mut())?;
     temporary.as_file().sync_all().map_err(StreamError::Write)?;
     drop(source);
     temporary.persist(target).map_err(|error| StreamError::Write(error.error))?;
     // The new name is on the disk when its folder is. The target is the new one already.
     #[cfg(unix)]
-    File::open(beside)
-        .and_then(|folder| folder.sync_all())
-        .map_err(StreamError::NotSynced)?;
+    File::open(beside).and_then(|folder| folder.sync_all()).map_err(StreamError::NotSynced)?;
     Ok(())
 }
 // ANCHOR_END: whole_file
@@ -259,8 +257,7 @@ fn read_header(
     let parse = |header: &[u8]| -> Result<usize, FormatError> {
         let mut reader = Reader::new(header);
         reader.byte(VERSION, "version 1")?;
-        let length =
-            u16::from_be_bytes(reader.array("the length of a sealed key, 2 bytes")?);
+        let length = u16::from_be_bytes(reader.array("the length of a sealed key, 2 bytes")?);
         match usize::from(length) {
             length if length <= MAX_SEALED_KEY => Ok(length),
             length => Err(FormatError {
@@ -276,8 +273,7 @@ fn read_header(
     let at = |error: FormatError| OpenError::from(error.after(3));
     let wrapped = reader.slice(length, "a sealed key").map_err(at)?;
     let nonce = reader.array("a nonce of 7 bytes").map_err(at)?;
-    let key =
-        ring.unwrap(Kind::StreamKey, context, wrapped).map_err(|error| error.after(3))?;
+    let key = ring.unwrap(Kind::StreamKey, context, wrapped).map_err(|error| error.after(3))?;
     Ok((key, nonce))
 }
 
@@ -286,11 +282,7 @@ fn chunk() -> Zeroizing<Vec<u8>> {
 }
 
 /// Reads until the chunk is full or the source ends.
-fn fill(
-    source: &mut impl Read,
-    chunk: &mut Vec<u8>,
-    length: usize,
-) -> Result<(), StreamError> {
+fn fill(source: &mut impl Read, chunk: &mut Vec<u8>, length: usize) -> Result<(), StreamError> {
     chunk.clear();
     source.take(length as u64).read_to_end(chunk).map_err(StreamError::Read)?;
     Ok(())

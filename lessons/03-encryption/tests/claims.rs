@@ -9,12 +9,9 @@ use encryption::keyring::{KeyRing, KeyRingError};
 use encryption::lab::careless;
 use encryption::lab::gcm::{OneBlock, forge, hash_key};
 use encryption::password::{self, Cost, PasswordError};
-use encryption::public_key::{
-    BoxError, Classical, KeyPair, PostQuantum, PublicKey, Suite,
-};
+use encryption::public_key::{BoxError, Classical, KeyPair, PostQuantum, PublicKey, Suite};
 use encryption::sealing::{
-    KeyId, MAX_MESSAGES, MAX_TEXT, OVERHEAD, OpenError, SealError, Sealer, SecretKey,
-    key_id,
+    KeyId, MAX_MESSAGES, MAX_TEXT, OVERHEAD, OpenError, SealError, Sealer, SecretKey, key_id,
 };
 use encryption::signing::{SigningKey, VerifyingKey, signed_bytes};
 use encryption::stream::{self, CHUNK, StreamError};
@@ -94,10 +91,7 @@ fn no_nonce_comes_twice() -> TestResult {
     let sealer = sealer();
     let mut seen = HashSet::new();
     for _ in 0..10_000 {
-        assert!(
-            seen.insert(sealer.seal(&context(), b"")?[9..21].to_vec()),
-            "a nonce twice"
-        );
+        assert!(seen.insert(sealer.seal(&context(), b"")?[9..21].to_vec()), "a nonce twice");
     }
     Ok(())
 }
@@ -125,15 +119,11 @@ fn no_key_is_printed() -> TestResult {
     let mut bytes = [0xab; 32];
     let key = SecretKey::from_bytes(&mut bytes);
     assert_eq!(bytes, [0; 32], "the caller's copy is wiped");
-    let mut printed =
-        format!("{key:?} {:?} {:?}", Sealer::new(ID, &key), KeyRing::new(ID, &key));
+    let mut printed = format!("{key:?} {:?} {:?}", Sealer::new(ID, &key), KeyRing::new(ID, &key));
     printed += &format!("{:?}", KeyPair::<Classical>::from_bytes(&[0xab; 32])?);
-    printed +=
-        &format!("{:?}", SigningKey::from_seed(&zeroize::Zeroizing::new([0xab; 32]))?);
+    printed += &format!("{:?}", SigningKey::from_seed(&zeroize::Zeroizing::new([0xab; 32]))?);
     assert!(
-        !printed.contains("ab, ")
-            && !printed.contains("171")
-            && !printed.contains("abab"),
+        !printed.contains("ab, ") && !printed.contains("171") && !printed.contains("abab"),
         "{printed}"
     );
     Ok(())
@@ -209,8 +199,7 @@ fn a_password_opens_and_another_does_not() -> TestResult {
         password::open(b"wrong", Cost::LIMIT, &context(), &message),
         Err(OpenError::NotAuthentic)
     );
-    let elsewhere =
-        password::open(b"correct", Cost::LIMIT, &Context::new("other"), &message);
+    let elsewhere = password::open(b"correct", Cost::LIMIT, &Context::new("other"), &message);
     assert_eq!(elsewhere, Err(OpenError::NotAuthentic));
     let again = password::seal(b"correct", Cost::LEAST, &context(), b"text")?;
     assert_ne!(message[13..29], again[13..29], "a salt for each message");
@@ -233,17 +222,12 @@ fn what_is_no_message_costs_no_memory() -> TestResult {
     let message = password::seal(b"correct", Cost::LEAST, &context(), b"text")?;
     let started = std::time::Instant::now();
     for length in 0..message.len().min(61 + OVERHEAD) {
-        let refused =
-            password::open(b"correct", Cost::LIMIT, &context(), &message[..length]);
+        let refused = password::open(b"correct", Cost::LIMIT, &context(), &message[..length]);
         assert!(matches!(refused, Err(OpenError::Format(_))), "{length}: {refused:?}");
     }
-    assert!(
-        started.elapsed().as_secs() < 5,
-        "nothing was computed: {:?}",
-        started.elapsed()
-    );
-    let error = password::open(b"correct", Cost::LIMIT, &context(), &message[..70])
-        .expect_err("cut");
+    assert!(started.elapsed().as_secs() < 5, "nothing was computed: {:?}", started.elapsed());
+    let error =
+        password::open(b"correct", Cost::LIMIT, &context(), &message[..70]).expect_err("cut");
     assert!(
         matches!(error, OpenError::Format(error) if error.offset == 70),
         "the offset is the whole message's"
@@ -267,8 +251,7 @@ fn a_message_under_a_password_commits_to_it() -> TestResult {
 }
 
 #[test]
-fn a_cost_that_is_none_and_another_key_are_told_before_anything_is_computed() -> TestResult
-{
+fn a_cost_that_is_none_and_another_key_are_told_before_anything_is_computed() -> TestResult {
     let message = password::seal(b"correct", Cost::LEAST, &context(), b"text")?;
     // No passes; no lanes; less than 8 KiB a lane.
     for numbers in [[65536, 0, 1], [65536, 2, 0], [7, 2, 1]] {
@@ -322,15 +305,10 @@ fn sealed(ring: &KeyRing, length: usize) -> Result<Vec<u8>, StreamError> {
 fn a_stream_cut_anywhere_is_refused() -> TestResult {
     let ring = ring();
     let sealed = sealed(&ring, CHUNK + 10)?;
-    for length in (0..sealed.len()).step_by(997).chain([
-        sealed.len() - 1,
-        3,
-        79,
-        80,
-        79 + CHUNK + 16,
-    ]) {
-        let refused =
-            stream::open(&ring, &context(), &mut &sealed[..length], &mut io::sink());
+    for length in
+        (0..sealed.len()).step_by(997).chain([sealed.len() - 1, 3, 79, 80, 79 + CHUNK + 16])
+    {
+        let refused = stream::open(&ring, &context(), &mut &sealed[..length], &mut io::sink());
         assert!(refused.is_err(), "{length} of {}", sealed.len());
     }
     Ok(())
@@ -347,9 +325,7 @@ fn a_stream_whose_length_is_a_multiple_of_the_chunk_ends_in_a_full_one() -> Test
         // Without its last chunk, it is refused, although what is left ends at a chunk's end.
         if chunks > 1 {
             let cut = &sealed[..sealed.len() - CHUNK - 16];
-            assert!(
-                stream::open(&ring, &context(), &mut &*cut, &mut io::sink()).is_err()
-            );
+            assert!(stream::open(&ring, &context(), &mut &*cut, &mut io::sink()).is_err());
         }
     }
     Ok(())
@@ -400,16 +376,11 @@ impl Write for Full {
 #[test]
 fn a_full_disk_is_reported() -> TestResult {
     let ring = ring();
-    let refused = stream::seal(
-        &ring,
-        &context(),
-        &mut io::repeat(1).take(200_000),
-        &mut Full(70_000),
-    );
+    let refused =
+        stream::seal(&ring, &context(), &mut io::repeat(1).take(200_000), &mut Full(70_000));
     assert!(matches!(refused, Err(StreamError::Write(_))), "{refused:?}");
     let sealed = sealed(&ring, 200_000)?;
-    let refused =
-        stream::open(&ring, &context(), &mut sealed.as_slice(), &mut Full(70_000));
+    let refused = stream::open(&ring, &context(), &mut sealed.as_slice(), &mut Full(70_000));
     assert!(matches!(refused, Err(StreamError::Write(_))), "{refused:?}");
     Ok(())
 }
@@ -429,9 +400,7 @@ fn a_refused_file_leaves_the_target_as_it_was_and_nothing_beside_it() -> TestRes
     assert_eq!(std::fs::read_dir(folder.path())?.count(), 4, "no temporary file is left");
     stream::open_file(&ring, &context(), &path("sealed"), &path("target"))?;
     assert_eq!(std::fs::read(path("target"))?, vec![5; 2 * CHUNK]);
-    assert!(
-        stream::open_file(&ring, &context(), &path("missing"), &path("target")).is_err()
-    );
+    assert!(stream::open_file(&ring, &context(), &path("missing"), &path("target")).is_err());
     Ok(())
 }
 
@@ -443,9 +412,8 @@ fn a_folder_that_cannot_be_synced_is_told_and_the_target_is_the_new_one() -> Tes
 
     let (ring, folder) = (ring(), tempfile::tempdir()?);
     let path = |name: &str| folder.path().join(name);
-    let allow = |mode| {
-        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode))
-    };
+    let allow =
+        |mode| std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode));
     std::fs::write(path("plain"), b"new")?;
     std::fs::write(path("target"), b"as it was")?;
     stream::seal_file(&ring, &context(), &path("plain"), &path("sealed"))?;
@@ -473,9 +441,7 @@ fn a_sealed_file_is_sealed_anew_in_its_place() -> TestResult {
     // One that does not open stays as it is.
     let before = std::fs::read(path("sealed"))?;
     let other = Context::new("other");
-    assert!(
-        stream::rewrap_file(&ring, &other, &path("sealed"), &path("sealed")).is_err()
-    );
+    assert!(stream::rewrap_file(&ring, &other, &path("sealed"), &path("sealed")).is_err());
     assert_eq!(std::fs::read(path("sealed"))?, before);
     Ok(())
 }
@@ -495,8 +461,7 @@ fn a_ring_counts_on_after_a_restart_and_remembers_what_was_retired() -> TestResu
     assert_eq!(ring.retire(gone), Err(KeyRingError::Unknown(gone)));
     ring.remember_retired(gone)?;
     assert_eq!(ring.remember_retired(ID), Err(KeyRingError::AlreadyThere(ID)));
-    let old =
-        KeyRing::new(gone, &SecretKey::random()).seal(&context(), b"of last year")?;
+    let old = KeyRing::new(gone, &SecretKey::random()).seal(&context(), b"of last year")?;
     assert_eq!(ring.open(&context(), &old), Err(OpenError::RetiredKey(gone)));
     Ok(())
 }
@@ -514,18 +479,13 @@ fn a_retired_key_and_an_unknown_one_are_told_apart() -> TestResult {
     ring.retire(ID)?;
     assert_eq!(ring.open(&context(), &message), Err(OpenError::RetiredKey(ID)));
     assert_eq!(self::ring().current(), ID);
-    let stranger =
-        KeyRing::new(KeyId(*b"stranger"), &SecretKey::random()).seal(&context(), b"")?;
-    assert_eq!(
-        ring.open(&context(), &stranger),
-        Err(OpenError::UnknownKey(KeyId(*b"stranger")))
-    );
+    let stranger = KeyRing::new(KeyId(*b"stranger"), &SecretKey::random()).seal(&context(), b"")?;
+    assert_eq!(ring.open(&context(), &stranger), Err(OpenError::UnknownKey(KeyId(*b"stranger"))));
     Ok(())
 }
 
 #[test]
-fn a_sealed_key_is_no_message_and_an_envelope_of_another_context_is_refused() -> TestResult
-{
+fn a_sealed_key_is_no_message_and_an_envelope_of_another_context_is_refused() -> TestResult {
     let ring = ring();
     let envelope = ring.seal_envelope(&context(), b"text")?;
     assert_eq!(ring.open_envelope(&context(), &envelope)?, b"text");
@@ -535,13 +495,8 @@ fn a_sealed_key_is_no_message_and_an_envelope_of_another_context_is_refused() ->
     let stream = sealed(&ring, 10)?;
     let with_stream_key = [&[0, 69], &stream[3..72], &envelope[71..]].concat();
     let refused = ring.open_envelope(&context(), &with_stream_key);
-    assert_eq!(
-        refused,
-        Err(OpenError::NotAuthentic),
-        "a file's key opens as no envelope's"
-    );
-    let mixed =
-        [&ring.seal_envelope(&context(), b"other")?[..71], &envelope[71..]].concat();
+    assert_eq!(refused, Err(OpenError::NotAuthentic), "a file's key opens as no envelope's");
+    let mixed = [&ring.seal_envelope(&context(), b"other")?[..71], &envelope[71..]].concat();
     assert!(ring.open_envelope(&context(), &mixed).is_err(), "parts of two envelopes");
     Ok(())
 }
@@ -555,10 +510,7 @@ fn a_box_opens_for_its_recipient_only_and_in_its_context_only() -> TestResult {
         let sealed = bob.public().seal(&context(), b"text")?;
         assert_eq!(bob.open(&context(), &sealed)?, b"text");
         assert_eq!(carol.open(&context(), &sealed), Err(BoxError::NotAuthentic));
-        assert_eq!(
-            bob.open(&Context::new("other"), &sealed),
-            Err(BoxError::NotAuthentic)
-        );
+        assert_eq!(bob.open(&Context::new("other"), &sealed), Err(BoxError::NotAuthentic));
         for at in (1..sealed.len()).step_by(7) {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
@@ -596,8 +548,8 @@ fn a_key_of_small_order_is_refused() {
     for order in [0_u8, 1] {
         let mut bytes = [0; 32];
         bytes[0] = order;
-        let sealed = PublicKey::<Classical>::from_bytes(&bytes)
-            .and_then(|key| key.seal(&context(), b""));
+        let sealed =
+            PublicKey::<Classical>::from_bytes(&bytes).and_then(|key| key.seal(&context(), b""));
         assert_eq!(sealed, Err(BoxError::Key), "{order}");
     }
 }
@@ -629,10 +581,8 @@ fn keys_of_small_order_are_refused() -> TestResult {
     // R the identity too, S zero: it "verifies" for any text.
     let mut signature = [0; 64];
     signature[0] = 1;
-    let raw = aws_lc_rs::signature::UnparsedPublicKey::new(
-        &aws_lc_rs::signature::ED25519,
-        identity,
-    );
+    let raw =
+        aws_lc_rs::signature::UnparsedPublicKey::new(&aws_lc_rs::signature::ED25519, identity);
     assert!(raw.verify(b"anything", &signature).is_ok(), "the attack is real");
     assert!(raw.verify(b"anything else", &signature).is_ok());
     assert!(VerifyingKey::from_bytes(identity).is_err());

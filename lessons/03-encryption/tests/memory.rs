@@ -16,8 +16,7 @@ type TestResult = Result<(), Box<dyn Error>>;
 fn a_stream_takes_the_same_memory_however_long_it_is() -> TestResult {
     let peak = || -> Result<u64, Box<dyn Error>> {
         let status = std::fs::read_to_string("/proc/self/status")?;
-        let line =
-            status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("VmHWM")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("VmHWM")?;
         Ok(line.trim().trim_end_matches(" kB").parse()?)
     };
     let ring = KeyRing::new(KeyId(*b"key-2026"), &SecretKey::random());
@@ -26,18 +25,8 @@ fn a_stream_takes_the_same_memory_however_long_it_is() -> TestResult {
     let path = folder.path().join("sealed");
     let through = |megabytes: u64| -> TestResult {
         let mut file = std::fs::File::create(&path)?;
-        stream::seal(
-            &ring,
-            &context,
-            &mut io::repeat(1).take(megabytes << 20),
-            &mut file,
-        )?;
-        Ok(stream::open(
-            &ring,
-            &context,
-            &mut std::fs::File::open(&path)?,
-            &mut io::sink(),
-        )?)
+        stream::seal(&ring, &context, &mut io::repeat(1).take(megabytes << 20), &mut file)?;
+        Ok(stream::open(&ring, &context, &mut std::fs::File::open(&path)?, &mut io::sink())?)
     };
     through(1)?;
     let before = peak()?;

@@ -21,9 +21,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
-    (0..hex.len() / 2)
-        .filter_map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).ok())
-        .collect()
+    (0..hex.len() / 2).filter_map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).ok()).collect()
 }
 
 /// The context of every message here, for both sides.
@@ -54,8 +52,7 @@ fn sealed_messages_open_on_both_sides() -> TestResult {
     let (id, key) = (KeyId(*b"key-2026"), [7; 32]);
     let sealer = Sealer::new(id, &SecretKey::from_bytes(&mut key.clone()));
     let message = sealer.seal(&context(), TEXT)?;
-    let opened =
-        ask(&python, "open", json!({ "key": hex(&key), "message": hex(&message) }));
+    let opened = ask(&python, "open", json!({ "key": hex(&key), "message": hex(&message) }));
     assert_eq!(opened, Ok(TEXT.to_vec()));
     let given = json!({ "key": hex(&key), "id": hex(&id.0), "text": hex(TEXT) });
     assert_eq!(sealer.open(&context(), &ask(&python, "seal", given)?)?, TEXT);
@@ -75,8 +72,7 @@ fn python_opens_what_was_sealed_under_a_password() -> TestResult {
         return Ok(());
     };
     let message = password::seal(b"correct horse", Cost::LEAST, &context(), TEXT)?;
-    let given =
-        |password: &[u8]| json!({ "password": hex(password), "message": hex(&message) });
+    let given = |password: &[u8]| json!({ "password": hex(password), "message": hex(&message) });
     assert_eq!(ask(&python, "password", given(b"correct horse")), Ok(TEXT.to_vec()));
     assert_eq!(ask(&python, "password", given(b"wrong")), Err("InvalidTag".to_owned()));
     Ok(())

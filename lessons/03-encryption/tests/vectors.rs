@@ -14,8 +14,7 @@ type TestResult = Result<(), Box<dyn std::error::Error>>;
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
-    let pair =
-        |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16);
+    let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16);
     digits.chunks(2).map(|digits| pair(digits).expect("hexadecimal")).collect()
 }
 
@@ -36,11 +35,7 @@ fn aes_256_gcm_gives_the_ciphertexts_of_its_specification() -> TestResult {
     );
     let cases = [
         (zero, vec![], "530f8afbc74536b9a963b4f1c4cb738b"),
-        (
-            zero,
-            vec![0; 16],
-            "cea7403d4d606b6e074ec5d3baf39d18 d0d1c8a799996bf0265b98b5d48ab919",
-        ),
+        (zero, vec![0; 16], "cea7403d4d606b6e074ec5d3baf39d18 d0d1c8a799996bf0265b98b5d48ab919"),
         (
             (key, nonce),
             text,
@@ -62,8 +57,7 @@ fn aes_256_gcm_gives_the_ciphertexts_of_its_specification() -> TestResult {
 #[test]
 fn the_fields_arithmetic_is_that_of_gcm() -> TestResult {
     let h = Block::new(array("dc95c078a2408989ad48a21492842087"));
-    let sealed =
-        bytes("cea7403d4d606b6e074ec5d3baf39d18 d0d1c8a799996bf0265b98b5d48ab919");
+    let sealed = bytes("cea7403d4d606b6e074ec5d3baf39d18 d0d1c8a799996bf0265b98b5d48ab919");
     let message = OneBlock::new(&sealed).ok_or("one block")?;
     let e = Block::new(array("530f8afbc74536b9a963b4f1c4cb738b"));
     let length = Block(128);
@@ -75,18 +69,16 @@ fn the_fields_arithmetic_is_that_of_gcm() -> TestResult {
 /// first message.
 #[test]
 fn hpke_opens_the_message_of_its_standard() -> TestResult {
-    let private =
-        bytes("4612c550263fc8ad58375df3f557aac531d26850903e55a9f23f21d8534e8ac8");
-    let encapsulated =
-        bytes("37fda3567bdbd628e88668c3c8d7e97d1d1253b6d4ea6d44c150f741f1bf4431");
+    let private = bytes("4612c550263fc8ad58375df3f557aac531d26850903e55a9f23f21d8534e8ac8");
+    let encapsulated = bytes("37fda3567bdbd628e88668c3c8d7e97d1d1253b6d4ea6d44c150f741f1bf4431");
     let sealed = bytes(
         "f938558b5d72f1a23810b4be2ab4f84331acc02fc97babc53a52ae8218a355a9
          6d8770ac83d07bea87e13c512a",
     );
-    let private = <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(&private)
-        .map_err(|_| "a key")?;
-    let encapsulated = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(&encapsulated)
-        .map_err(|_| "a key")?;
+    let private =
+        <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(&private).map_err(|_| "a key")?;
+    let encapsulated =
+        <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(&encapsulated).map_err(|_| "a key")?;
     let opened = hpke::single_shot_open::<AesGcm128, HkdfSha256, X25519HkdfSha256>(
         &OpModeR::Base,
         &private,
@@ -121,8 +113,8 @@ fn ed25519_gives_the_keys_and_takes_the_signatures_of_its_standard() -> TestResu
     for (seed, public, text, signature) in cases {
         let key = SigningKey::from_seed(&Zeroizing::new(array(seed)))?;
         assert_eq!(key.public().to_bytes(), array::<32>(public));
-        let verified = UnparsedPublicKey::new(&ED25519, bytes(public))
-            .verify(&text, &bytes(signature));
+        let verified =
+            UnparsedPublicKey::new(&ED25519, bytes(public)).verify(&text, &bytes(signature));
         assert!(verified.is_ok(), "{public}");
     }
     Ok(())

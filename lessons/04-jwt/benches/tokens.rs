@@ -1,8 +1,9 @@
 //! `just bench 4`: the take-home issuer and verifier beside bare jsonwebtoken, and PyJWT.
 //!
 //! The Rust ways take turns within one run, round by round; each figure is the median. "Bare" is
-//! `jsonwebtoken::encode` and `decode` with the library's defaults, issuer and audience, on the same
-//! claims. PyJWT runs in the same run, where it is found, for half a second each. About half a minute.
+//! `jsonwebtoken::encode` and `decode` with the library's defaults, issuer and audience, on the
+//! same claims. PyJWT runs in the same run, where it is found, for half a second each. About half a
+//! minute.
 
 use std::hint::black_box;
 
@@ -23,11 +24,8 @@ fn main() -> anyhow::Result<()> {
     println!("thousands a second, median of {ROUNDS} rounds");
     println!("                 bare   take-home  ratio    PyJWT");
     let id = || KeyId::new("2026-11");
-    let keys = [
-        SigningKey::ed25519(id()?)?,
-        SigningKey::p256(id()?)?,
-        SigningKey::hs256_random(id()?)?,
-    ];
+    let keys =
+        [SigningKey::ed25519(id()?)?, SigningKey::p256(id()?)?, SigningKey::hs256_random(id()?)?];
     for key in keys {
         let algorithm = key.algorithm();
         let (encoding, decoding, name) = match algorithm {
@@ -58,14 +56,13 @@ fn main() -> anyhow::Result<()> {
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
 
-        let issue = per_second([
-            &mut || drop(black_box(encode(&header, &claims, &encoding))),
-            &mut || drop(black_box(issuer.issue("alice", &scope))),
-        ]);
+        let issue =
+            per_second([&mut || drop(black_box(encode(&header, &claims, &encoding))), &mut || {
+                drop(black_box(issuer.issue("alice", &scope)))
+            }]);
         let verify = per_second([
             &mut || {
-                let decoded =
-                    decode::<Claims<Scope>>(token.expose(), &decoding, &validation);
+                let decoded = decode::<Claims<Scope>>(token.expose(), &decoding, &validation);
                 black_box(decoded).expect("verified");
             },
             &mut || {
@@ -76,8 +73,8 @@ fn main() -> anyhow::Result<()> {
         for (at, (what, [bare, ours])) in
             [("issue", issue), ("verify", verify)].into_iter().enumerate()
         {
-            let theirs = theirs
-                .map_or("-".to_owned(), |rates| format!("{:.1}", rates[at] / 1000.0));
+            let theirs =
+                theirs.map_or("-".to_owned(), |rates| format!("{:.1}", rates[at] / 1000.0));
             println!(
                 "{:6} {what:7} {:7.1}   {:9.1}   {:.2}  {theirs:>7}",
                 algorithm.name(),
@@ -117,8 +114,7 @@ fn pyjwt(python: &Peer, key: &SigningKey) -> anyhow::Result<[f64; 2]> {
         given["jwk"] = jwk(key)?;
         let der = BASE64_STANDARD.encode(&*key.expose());
         let kind = "PRIVATE KEY";
-        given["pem"] =
-            format!("-----BEGIN {kind}-----\n{der}\n-----END {kind}-----\n").into();
+        given["pem"] = format!("-----BEGIN {kind}-----\n{der}\n-----END {kind}-----\n").into();
     }
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/python/peer.py");
     let answer = python.run_with_input([script, "bench"], &given.to_string());

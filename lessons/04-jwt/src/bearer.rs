@@ -1,5 +1,5 @@
-//! The Authorization header (RFC 6750 section 2.1), read strictly, and the one answer to whatever token
-//! is refused.
+//! The Authorization header (RFC 6750 section 2.1), read strictly, and the one answer to whatever
+//! token is refused.
 //!
 //! The mistakes this prevents: a token in the URL, where every log has it; two headers of which two
 //! programs read different ones; an answer that tells an attacker how far he came.

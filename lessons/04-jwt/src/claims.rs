@@ -1,19 +1,18 @@
 //! What a token says, with types.
 //!
-//! The mistake this prevents: a claim that is checked if it is there, and if it has the expected type.
-//! jsonwebtoken skips it otherwise (observed with 11.1.0); here both are errors.
+//! The mistake this prevents: a claim that is checked if it is there, and if it has the expected
+//! type. jsonwebtoken skips it otherwise (observed with 11.1.0); here both are errors.
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::binding::Confirmation;
 
 /// The names that [`Claims`] has itself: an application's own claims need others.
-pub(crate) const REGISTERED: [&str; 8] =
-    ["iss", "sub", "aud", "exp", "iat", "nbf", "jti", "cnf"];
+pub(crate) const REGISTERED: [&str; 8] = ["iss", "sub", "aud", "exp", "iat", "nbf", "jti", "cnf"];
 
 // ANCHOR: claims
-/// The claims of an access token, and `T`, those of your own. All of them are required but `nbf` and
-/// `cnf`; each has one type. Times are in seconds since 1970. (RFC 7519 section 4.1.)
+/// The claims of an access token, and `T`, those of your own. All of them are required but `nbf`
+/// and `cnf`; each has one type. Times are in seconds since 1970. (RFC 7519 section 4.1.)
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims<T = NoMore> {
     /// Who issued it.
@@ -27,20 +26,12 @@ pub struct Claims<T = NoMore> {
     /// When it was issued.
     pub iat: u64,
     /// Before then it must not be accepted.
-    #[serde(
-        default,
-        deserialize_with = "there",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "there", skip_serializing_if = "Option::is_none")]
     pub nbf: Option<u64>,
     /// Its own id, unique for its issuer.
     pub jti: String,
     /// Who alone may use it; none for a bearer token.
-    #[serde(
-        default,
-        deserialize_with = "there",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, deserialize_with = "there", skip_serializing_if = "Option::is_none")]
     pub cnf: Option<Confirmation>,
     /// Your own.
     #[serde(flatten)]

@@ -1,7 +1,7 @@
 //! Tokens that are refused before they expire, by their issuer and id.
 //!
-//! The mistake this prevents: a list that grows for ever, or that forgets a token while a verifier would
-//! still accept it.
+//! The mistake this prevents: a list that grows for ever, or that forgets a token while a verifier
+//! would still accept it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard};
@@ -11,8 +11,8 @@ use thiserror::Error;
 use crate::claims::Claims;
 use crate::profile::MOST_LEEWAY;
 
-/// A list of tokens, of limited size. Shared by all verifiers of a service; several machines need one in
-/// a database that they share.
+/// A list of tokens, of limited size. Shared by all verifiers of a service; several machines need
+/// one in a database that they share.
 #[derive(Debug)]
 pub struct DenyList {
     most: usize,
@@ -21,8 +21,8 @@ pub struct DenyList {
 
 #[derive(Debug, Default)]
 struct Entries {
-    /// By issuer, then by id, which is unique for its issuer only (RFC 7519 section 4.1.7): the second
-    /// from which on it need not be remembered.
+    /// By issuer, then by id, which is unique for its issuer only (RFC 7519 section 4.1.7): the
+    /// second from which on it need not be remembered.
     ends: HashMap<String, HashMap<String, u64>>,
     /// The same, the first to end first.
     by_end: BTreeSet<(u64, String, String)>,

@@ -48,9 +48,7 @@ pub enum IssueError {
     #[error("expected claims that are a JSON object")]
     NotAnObject,
     /// No verifier would look at it.
-    #[error(
-        "expected a token of at most {LONGEST_TOKEN} bytes, got {0}: put less into it"
-    )]
+    #[error("expected a token of at most {LONGEST_TOKEN} bytes, got {0}: put less into it")]
     TooLong(usize),
     /// The system has no random bytes for the token's id.
     #[error("the system gave no random bytes")]
@@ -74,8 +72,8 @@ impl Issuer {
         Self { profile, key, clock }
     }
 
-    /// Signs with another key from now on. Publish [`Self::verifying_key`] of the new one first, and
-    /// keep the old one published until its last token has expired.
+    /// Signs with another key from now on. Publish [`Self::verifying_key`] of the new one first,
+    /// and keep the old one published until its last token has expired.
     pub fn rotate(&mut self, key: SigningKey) -> SigningKey {
         std::mem::replace(&mut self.key, key)
     }
@@ -89,11 +87,7 @@ impl Issuer {
     ///
     /// # Errors
     /// See [`IssueError`].
-    pub fn issue(
-        &self,
-        subject: &str,
-        more: &impl Serialize,
-    ) -> Result<Token, IssueError> {
+    pub fn issue(&self, subject: &str, more: &impl Serialize) -> Result<Token, IssueError> {
         self.sign(subject, None, more)
     }
 

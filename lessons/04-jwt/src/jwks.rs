@@ -78,9 +78,7 @@ impl KeySet {
     ///
     /// # Errors
     /// [`KeySetError::Twice`], [`KeySetError::TooMany`]
-    pub fn new(
-        keys: impl IntoIterator<Item = VerifyingKey>,
-    ) -> Result<Self, KeySetError> {
+    pub fn new(keys: impl IntoIterator<Item = VerifyingKey>) -> Result<Self, KeySetError> {
         let mut set = Self::default();
         for key in keys {
             if set.0.len() == MOST_KEYS {
@@ -121,9 +119,9 @@ impl KeySet {
     /// Reads what an issuer published. It decides who is believed: fetch it over HTTPS from the
     /// issuer's own address, never from one that a token names (RFC 8725 section 3.10).
     ///
-    /// Keys that cannot be used are left out: for encryption, of another kind, without an id, malformed
-    /// (RFC 7517 section 5). A secret refuses the set, two keys of one id do, and so does a set of
-    /// which nothing is left: the keys that you have are better.
+    /// Keys that cannot be used are left out: for encryption, of another kind, without an id,
+    /// malformed (RFC 7517 section 5). A secret refuses the set, two keys of one id do, and so
+    /// does a set of which nothing is left: the keys that you have are better.
     ///
     /// # Errors
     /// See [`KeySetError`].
@@ -131,9 +129,8 @@ impl KeySet {
         if json.len() > LONGEST_JWKS {
             return Err(KeySetError::TooLong(json.len()));
         }
-        let set: ForeignSet = serde_json::from_slice(json).map_err(|error| {
-            KeySetError::Json { line: error.line(), column: error.column() }
-        })?;
+        let set: ForeignSet = serde_json::from_slice(json)
+            .map_err(|error| KeySetError::Json { line: error.line(), column: error.column() })?;
         if set.keys.len() > MOST_KEYS {
             return Err(KeySetError::TooMany);
         }
@@ -171,8 +168,8 @@ fn is_secret(jwk: &Map<String, Value>) -> bool {
     member(jwk, "kty") == Some("oct") || there("d") || there("k")
 }
 
-/// The key, if it is one for the signatures that this library verifies. `Ed25519` as its algorithm (RFC
-/// 9864) is another name than tokens have here, so such a key is left out.
+/// The key, if it is one for the signatures that this library verifies. `Ed25519` as its algorithm
+/// (RFC 9864) is another name than tokens have here, so such a key is left out.
 fn verifying_key(jwk: &Map<String, Value>) -> Option<VerifyingKey> {
     let algorithm = match (member(jwk, "kty")?, member(jwk, "crv")?) {
         ("OKP", "Ed25519") => Algorithm::EdDsa,
@@ -184,9 +181,7 @@ fn verifying_key(jwk: &Map<String, Value>) -> Option<VerifyingKey> {
     let for_this = jwk.iter().all(|(name, value)| match name.as_str() {
         "alg" => value.is_null() || value == algorithm.name(),
         "use" => value.is_null() || value == "sig",
-        "key_ops" => {
-            value.is_null() || value.as_array().is_some_and(|all| all.contains(&verify))
-        }
+        "key_ops" => value.is_null() || value.as_array().is_some_and(|all| all.contains(&verify)),
         _ => true,
     });
     if !for_this {

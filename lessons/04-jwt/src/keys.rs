@@ -9,8 +9,8 @@ use std::fmt;
 
 use aws_lc_rs::rand::{self, SystemRandom};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair,
-    Ed25519KeyPair, KeyPair, ParsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair, ParsedPublicKey,
 };
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use jsonwebtoken::{DecodingKey, EncodingKey};
@@ -118,7 +118,8 @@ pub struct SigningKey {
     verifying: VerifyingKey,
 }
 
-/// What verifies. For [`Algorithm::Hs256`] it is the secret itself, which also signs: keep it as one.
+/// What verifies. For [`Algorithm::Hs256`] it is the secret itself, which also signs: keep it as
+/// one.
 #[derive(Clone)]
 pub struct VerifyingKey {
     pub(crate) id: KeyId,
@@ -134,8 +135,8 @@ impl SigningKey {
     /// # Errors
     /// [`KeyError::NoRandom`]
     pub fn ed25519(id: KeyId) -> Result<Self, KeyError> {
-        // Version 1: OpenSSL 3.0 and Python's cryptography do not read version 2, which has the public
-        // key in it, too (observed with cryptography 50.0.2, Node.js 20.20.2).
+        // Version 1: OpenSSL 3.0 and Python's cryptography do not read version 2, which has the
+        // public key in it, too (observed with cryptography 50.0.2, Node.js 20.20.2).
         let key = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new());
         let key = key.map_err(|_| KeyError::NoRandom)?;
         Self::from_pkcs8(id, Algorithm::EdDsa, key.as_ref())
@@ -146,10 +147,8 @@ impl SigningKey {
     /// # Errors
     /// [`KeyError::NoRandom`]
     pub fn p256(id: KeyId) -> Result<Self, KeyError> {
-        let key = EcdsaKeyPair::generate_pkcs8(
-            &ECDSA_P256_SHA256_FIXED_SIGNING,
-            &SystemRandom::new(),
-        );
+        let key =
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
         let key = key.map_err(|_| KeyError::NoRandom)?;
         Self::from_pkcs8(id, Algorithm::Es256, key.as_ref())
     }
@@ -158,11 +157,7 @@ impl SigningKey {
     ///
     /// # Errors
     /// [`KeyError::Private`]: another format, another curve, or HMAC, which has no such key.
-    pub fn from_pkcs8(
-        id: KeyId,
-        algorithm: Algorithm,
-        der: &[u8],
-    ) -> Result<Self, KeyError> {
+    pub fn from_pkcs8(id: KeyId, algorithm: Algorithm, der: &[u8]) -> Result<Self, KeyError> {
         let no_key = |_| KeyError::Private(algorithm.name());
         let (encoding, public) = match algorithm {
             Algorithm::EdDsa => {
@@ -170,9 +165,8 @@ impl SigningKey {
                 (EncodingKey::from_ed_der(der), pair.public_key().as_ref().to_vec())
             }
             Algorithm::Es256 => {
-                let pair =
-                    EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der)
-                        .map_err(no_key)?;
+                let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der)
+                    .map_err(no_key)?;
                 (EncodingKey::from_ec_der(der), pair.public_key().as_ref().to_vec())
             }
             Algorithm::Hs256 => return Err(KeyError::Private(algorithm.name())),
@@ -242,11 +236,7 @@ impl VerifyingKey {
     /// [`KeyError::Public`]: another length, no point of the curve, or HMAC, which has no public key.
     /// Of Ed25519 also bytes that are not the one encoding of a point (RFC 8032 section 5.1.2), and
     /// the points of small order, under which signatures can be made without a private key.
-    pub fn from_public(
-        id: KeyId,
-        algorithm: Algorithm,
-        public: &[u8],
-    ) -> Result<Self, KeyError> {
+    pub fn from_public(id: KeyId, algorithm: Algorithm, public: &[u8]) -> Result<Self, KeyError> {
         let decoding = match algorithm {
             Algorithm::EdDsa if is_ed25519(public) => DecodingKey::from_ed_der(public),
             Algorithm::Es256 if is_p256(public) => DecodingKey::from_ec_der(public),
@@ -266,12 +256,11 @@ impl VerifyingKey {
     }
 }
 
-/// Texts in which keys with a public half come: as a secret, each is one that others have. Random bytes
-/// are no text.
+/// Texts in which keys with a public half come: as a secret, each is one that others have. Random
+/// bytes are no text.
 fn another_kind_of_key(secret: &[u8]) -> Option<&'static str> {
     let text = secret.trim_ascii_start();
-    let is_text =
-        text.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
+    let is_text = text.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
     let kinds = [("-----BEGIN ", "a PEM"), ("ssh-", "one of OpenSSH"), ("{", "a JWK")];
     let fits = |(start, _): &(&str, _)| is_text && text.starts_with(start.as_bytes());
     kinds.into_iter().find(fits).map(|(_, kind)| kind)
@@ -279,16 +268,13 @@ fn another_kind_of_key(secret: &[u8]) -> Option<&'static str> {
 
 /// An uncompressed point of the curve.
 fn is_p256(public: &[u8]) -> bool {
-    public.len() == P256_POINT
-        && ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public).is_ok()
+    public.len() == P256_POINT && ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public).is_ok()
 }
 
 /// The one encoding of a point that is not of small order.
 fn is_ed25519(public: &[u8]) -> bool {
     let Ok(encoded) = CompressedEdwardsY::from_slice(public) else { return false };
-    encoded
-        .decompress()
-        .is_some_and(|point| point.compress() == encoded && !point.is_small_order())
+    encoded.decompress().is_some_and(|point| point.compress() == encoded && !point.is_small_order())
 }
 
 impl fmt::Debug for SigningKey {

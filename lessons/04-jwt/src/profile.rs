@@ -1,7 +1,7 @@
 //! What issuer and verifier agree on. Neither can be built without it.
 //!
-//! The mistakes this prevents: a token of another issuer, for another service or of another kind that
-//! is taken for ours (RFC 8725 sections 3.8, 3.9, 3.11).
+//! The mistakes this prevents: a token of another issuer, for another service or of another kind
+//! that is taken for ours (RFC 8725 sections 3.8, 3.9, 3.11).
 
 use std::fmt;
 use std::time::Duration;
@@ -83,13 +83,8 @@ impl Profile {
     ///
     /// # Errors
     /// [`ProfileError::NoName`]
-    pub fn new(
-        issuer: &str,
-        audience: &str,
-        kind: TokenType,
-    ) -> Result<Self, ProfileError> {
-        for (what, name) in [("issuer", issuer), ("audience", audience), ("kind", kind.0)]
-        {
+    pub fn new(issuer: &str, audience: &str, kind: TokenType) -> Result<Self, ProfileError> {
+        for (what, name) in [("issuer", issuer), ("audience", audience), ("kind", kind.0)] {
             if name.is_empty() {
                 return Err(ProfileError::NoName(what));
             }
@@ -99,8 +94,8 @@ impl Profile {
     }
     // ANCHOR_END: profile
 
-    /// How long a token lives, in whole seconds: the issuer gives it that, the verifier refuses more.
-    /// At most [`MOST_LIFETIME`].
+    /// How long a token lives, in whole seconds: the issuer gives it that, the verifier refuses
+    /// more. At most [`MOST_LIFETIME`].
     ///
     /// # Errors
     /// [`ProfileError::NoLifetime`], [`ProfileError::Lifetime`]

@@ -1,7 +1,8 @@
-//! Refresh tokens: each is used once, for the next one and an access token (RFC 9700 section 4.14.2).
+//! Refresh tokens: each is used once, for the next one and an access token (RFC 9700 section
+//! 4.14.2).
 //!
-//! The mistakes this prevents: a long-lived token that works for whoever copied it, for as long as it
-//! lives; a store from which the tokens can be read.
+//! The mistakes this prevents: a long-lived token that works for whoever copied it, for as long as
+//! it lives; a store from which the tokens can be read.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -35,8 +36,8 @@ pub struct RefreshLimits {
     pub login: Duration,
     /// Refreshes of one login.
     pub refreshes: usize,
-    /// Logins at once, of one subject. One more ends the one that was unused the longest: so a client
-    /// that forgets to log out locks nobody out.
+    /// Logins at once, of one subject. One more ends the one that was unused the longest: so a
+    /// client that forgets to log out locks nobody out.
     pub logins_of_one: usize,
     /// Logins at once, of all subjects.
     pub logins: usize,
@@ -45,8 +46,9 @@ pub struct RefreshLimits {
 }
 
 impl Default for RefreshLimits {
-    /// A day, 30 days, 5,000 refreshes (one each ten minutes are 4,320 in 30 days), 100 logins of one
-    /// subject, 100,000 in all, 5 million hashes: 160 MB, and up to 320 with what vectors reserve.
+    /// A day, 30 days, 5,000 refreshes (one each ten minutes are 4,320 in 30 days), 100 logins of
+    /// one subject, 100,000 in all, 5 million hashes: 160 MB, and up to 320 with what vectors
+    /// reserve.
     fn default() -> Self {
         let day = Duration::from_secs(24 * 60 * 60);
         Self {
@@ -204,8 +206,7 @@ impl RefreshStore {
         }
         let subject = subject.to_owned();
         let (began, last_used) = (now, now);
-        let family =
-            Family { subject, began, last_used, ended: false, given: vec![hash] };
+        let family = Family { subject, began, last_used, ended: false, given: vec![hash] };
         logins.families.insert(id, family);
         logins.hashes += 1;
         Ok(token)
@@ -218,8 +219,7 @@ impl RefreshStore {
     /// See [`RefreshReason`]. A token that was used before ends its login: the thief and the owner
     /// cannot be told apart, so neither goes on, and the owner logs in again.
     pub fn refresh(&self, presented: &str) -> Result<Refreshed, RefreshRefused> {
-        let (id, hash) =
-            parse(presented).ok_or(RefreshRefused(RefreshReason::Malformed))?;
+        let (id, hash) = parse(presented).ok_or(RefreshRefused(RefreshReason::Malformed))?;
         // The whole decision under one lock: of two uses at once, one is the first.
         let mut logins = self.lock();
         let Logins { families, hashes } = &mut *logins;
@@ -261,17 +261,12 @@ impl RefreshStore {
         }
     }
 
-    /// Ends every login of a subject: after a change of the password. Returns how many. Access tokens
-    /// that were issued before live on, for their minutes.
+    /// Ends every login of a subject: after a change of the password. Returns how many. Access
+    /// tokens that were issued before live on, for their minutes.
     pub fn log_out_everywhere(&self, subject: &str) -> usize {
         let mut logins = self.lock();
         let theirs = |family: &&mut Family| family.subject == subject && !family.ended;
-        logins
-            .families
-            .values_mut()
-            .filter(theirs)
-            .map(|family| family.ended = true)
-            .count()
+        logins.families.values_mut().filter(theirs).map(|family| family.ended = true).count()
     }
 
     /// Forgets the logins of which no token is accepted, ever.

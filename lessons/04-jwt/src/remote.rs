@@ -1,7 +1,7 @@
 //! A verifier whose keys come from the issuer, and change.
 //!
-//! The mistakes this prevents: keys that are fetched once and never again; a fetch for each token that
-//! names an unknown key, with which a stranger makes your service attack its issuer.
+//! The mistakes this prevents: keys that are fetched once and never again; a fetch for each token
+//! that names an unknown key, with which a stranger makes your service attack its issuer.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -39,10 +39,10 @@ pub enum FreshnessError {
 }
 
 impl Freshness {
-    /// The least time between two tries, whatever tokens come; the age from which on keys are fetched
-    /// anew; the age from which on they are not used any more, if they could not be fetched anew. A key
-    /// that was taken out is believed for `renew_after` more, and for `forget_after` if no fetch
-    /// succeeds.
+    /// The least time between two tries, whatever tokens come; the age from which on keys are
+    /// fetched anew; the age from which on they are not used any more, if they could not be
+    /// fetched anew. A key that was taken out is believed for `renew_after` more, and for
+    /// `forget_after` if no fetch succeeds.
     ///
     /// # Errors
     /// See [`FreshnessError`].
@@ -115,10 +115,7 @@ where
     ///
     /// # Errors
     /// [`Refused`]
-    pub async fn verify<T: DeserializeOwned>(
-        &self,
-        token: &str,
-    ) -> Result<Claims<T>, Refused> {
+    pub async fn verify<T: DeserializeOwned>(&self, token: &str) -> Result<Claims<T>, Refused> {
         self.with_keys(|verifier| verifier.verify(token)).await
     }
 
@@ -165,10 +162,7 @@ where
 
     // ANCHOR: renew
     /// Newer keys than `old`, if they may be asked for and come; else those that are there.
-    async fn renewed(
-        &self,
-        old: Option<Arc<Verifier>>,
-    ) -> Result<Arc<Verifier>, Refused> {
+    async fn renewed(&self, old: Option<Arc<Verifier>>) -> Result<Arc<Verifier>, Refused> {
         let Freshness { between_tries, renew_after, forget_after } = self.0.freshness;
         let mut last_try = match self.turn(old.is_none()).await {
             Ok(mine) => mine,
@@ -181,8 +175,7 @@ where
         {
             return Ok(there);
         }
-        let pause_is_over =
-            |last| now < last || now >= last.saturating_add(between_tries);
+        let pause_is_over = |last| now < last || now >= last.saturating_add(between_tries);
         if last_try.is_none_or(pause_is_over) {
             *last_try = Some(now);
             let inner = self.0.clone();
@@ -198,12 +191,9 @@ where
     }
     // ANCHOR_END: renew
 
-    /// The turn to fetch. While another one has it, the keys that are not too old, if they may do; else
-    /// it waits here, and not in a task: a client that goes away leaves the queue.
-    async fn turn(
-        &self,
-        old_keys_do: bool,
-    ) -> Result<OwnedMutexGuard<Option<u64>>, Arc<Verifier>> {
+    /// The turn to fetch. While another one has it, the keys that are not too old, if they may do;
+    /// else it waits here, and not in a task: a client that goes away leaves the queue.
+    async fn turn(&self, old_keys_do: bool) -> Result<OwnedMutexGuard<Option<u64>>, Arc<Verifier>> {
         let turn = self.0.last_try.clone();
         if let Ok(mine) = turn.clone().try_lock_owned() {
             return Ok(mine);

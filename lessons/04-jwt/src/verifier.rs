@@ -1,8 +1,9 @@
 //! Decides whether a token is accepted.
 //!
-//! The mistakes this prevents are those that jsonwebtoken's defaults leave open (observed with 11.1.0):
-//! a claim is checked only if it is there; `nbf` and `iat` are not checked; `exp` may lie as far ahead
-//! as it likes; `typ` and `crit` are not looked at; a list of issuers counts if one of them is ours.
+//! The mistakes this prevents are those that jsonwebtoken's defaults leave open (observed with
+//! 11.1.0): a claim is checked only if it is there; `nbf` and `iat` are not checked; `exp` may lie
+//! as far ahead as it likes; `typ` and `crit` are not looked at; a list of issuers counts if one of
+//! them is ours.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -32,8 +33,9 @@ pub const LONGEST_TOKEN: usize = 8 * 1024;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Refused(Reason);
 
-/// Why a token was refused. For the log of the one who refused it, never for the one who sent it: each
-/// answer would tell an attacker how far he came. No token, no claim's value and no key stands in it.
+/// Why a token was refused. For the log of the one who refused it, never for the one who sent it:
+/// each answer would tell an attacker how far he came. No token, no claim's value and no key stands
+/// in it.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Reason {
     /// Longer than [`LONGEST_TOKEN`].
@@ -144,8 +146,8 @@ impl Verifier {
         }
     }
 
-    /// The claims of a token that is bound to the holder of this certificate: the one with which the
-    /// client proved itself on this TLS connection.
+    /// The claims of a token that is bound to the holder of this certificate: the one with which
+    /// the client proved itself on this TLS connection.
     ///
     /// # Errors
     /// [`Refused`]; a bearer token, too.
@@ -223,8 +225,8 @@ impl Verifier {
     // ANCHOR_END: rules
 
     /// Refuses a token from now on that it would accept: after a logout, or a theft. Remembered for
-    /// [`MOST_LEEWAY`](crate::profile::MOST_LEEWAY) after it expires: so long a verifier that shares
-    /// the list could accept it.
+    /// [`MOST_LEEWAY`](crate::profile::MOST_LEEWAY) after it expires: so long a verifier that
+    /// shares the list could accept it.
     ///
     /// # Errors
     /// The list is full, or there is none: then its size is 0.

@@ -22,9 +22,7 @@ use jwt::lab::dictionary::search;
 use jwt::lab::forge;
 use jwt::lab::stage::{AUDIENCE, ISSUER, NOW, Scope, pair, profile};
 use jwt::profile::{MOST_LEEWAY, MOST_LIFETIME, Profile, ProfileError, TokenType};
-use jwt::refresh::{
-    LoginError, RefreshLimits, RefreshReason, RefreshStore, RefreshToken,
-};
+use jwt::refresh::{LoginError, RefreshLimits, RefreshReason, RefreshStore, RefreshToken};
 use jwt::remote::{Freshness, FreshnessError, RemoteVerifier};
 use jwt::verifier::{LONGEST_TOKEN, Reason, Refused, Verifier};
 use proptest::prelude::*;
@@ -86,21 +84,14 @@ fn the_unchanged_token_of_these_tests_is_accepted() {
 #[test]
 fn every_algorithm_signs_what_its_verifier_accepts() -> TestResult {
     let clock = Clock::settable(NOW);
-    let keys = [
-        SigningKey::ed25519(id())?,
-        SigningKey::p256(id())?,
-        SigningKey::hs256_random(id())?,
-    ];
+    let keys =
+        [SigningKey::ed25519(id())?, SigningKey::p256(id())?, SigningKey::hs256_random(id())?];
     for key in keys {
         let name = key.algorithm().name();
         let (issuer, verifier) = pair(key, &clock)?;
         let token = issuer.issue("alice", &Scope::new("read"))?;
         let claims = verifier.verify::<Scope>(token.expose())?;
-        assert_eq!(
-            (claims.sub, claims.exp - claims.iat),
-            ("alice".to_owned(), 600),
-            "{name}"
-        );
+        assert_eq!((claims.sub, claims.exp - claims.iat), ("alice".to_owned(), 600), "{name}");
     }
     Ok(())
 }
@@ -137,9 +128,7 @@ fn another_issuer_or_audience_is_refused_and_a_list_too() {
     assert_eq!(with("iss", json!("https://evil.test")), Err(Reason::Issuer));
     assert_eq!(with("aud", json!("https://evil.test")), Err(Reason::Audience));
     // No prefix, no other case, no slash at the end.
-    for close in
-        [format!("{AUDIENCE}/"), AUDIENCE.to_uppercase(), AUDIENCE[1..].to_owned()]
-    {
+    for close in [format!("{AUDIENCE}/"), AUDIENCE.to_uppercase(), AUDIENCE[1..].to_owned()] {
         assert_eq!(with("aud", json!(close)), Err(Reason::Audience));
     }
     assert!(matches!(with("iss", json!([ISSUER])), Err(Reason::Claims(_))));
@@ -164,10 +153,7 @@ fn times_are_checked_to_the_second() {
     assert_eq!(at(NOW, NOW), too_long);
     assert_eq!(at(NOW + 2, NOW + 1), too_long);
     assert_eq!(at(0, u64::MAX), too_long);
-    assert_eq!(
-        at(u64::MAX - 1, u64::MAX),
-        Err(Reason::FromTheFuture(u64::MAX - 1 - NOW))
-    );
+    assert_eq!(at(u64::MAX - 1, u64::MAX), Err(Reason::FromTheFuture(u64::MAX - 1 - NOW)));
     assert_eq!(with("nbf", json!(NOW + 5)).map(|_| ()), Ok(()));
     assert_eq!(with("nbf", json!(NOW + 6)).map(|_| ()), Err(Reason::NotYet(6)));
 }
@@ -177,8 +163,7 @@ fn only_the_expected_kind_is_accepted() {
     for kind in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/at+jwt"] {
         assert!(header_with("typ", json!(kind)).is_ok(), "{kind}");
     }
-    for kind in [json!("JWT"), json!("xat+jwt"), json!("application/"), json!("ä/at+jwt")]
-    {
+    for kind in [json!("JWT"), json!("xat+jwt"), json!("application/"), json!("ä/at+jwt")] {
         assert_eq!(header_with("typ", kind), Err(Reason::Kind("at+jwt")));
     }
 }
@@ -195,16 +180,10 @@ fn the_algorithm_is_the_keys() {
     for (alg, kind) in [("HS512", "HS512"), ("RS256", "RS256"), ("EdDSA", "EdDSA")] {
         let expected = "HS256";
         let got = kind.to_owned();
-        assert_eq!(
-            header_with("alg", json!(alg)),
-            Err(Reason::Algorithm { expected, got })
-        );
+        assert_eq!(header_with("alg", json!(alg)), Err(Reason::Algorithm { expected, got }));
     }
     for alg in ["none", "None", "hs256", ""] {
-        assert!(
-            matches!(header_with("alg", json!(alg)), Err(Reason::Malformed(_))),
-            "{alg}"
-        );
+        assert!(matches!(header_with("alg", json!(alg)), Err(Reason::Malformed(_))), "{alg}");
     }
 }
 
@@ -227,10 +206,7 @@ fn a_claim_that_comes_twice_is_refused() -> TestResult {
         let twice = claims.to_string().replacen('{', &member, 1);
         let token = forge::hs256(&SECRET, &forge::raw(&header.to_string(), &twice));
         let refused = verifier.verify::<Scope>(&token).err().ok_or("refused")?;
-        assert_eq!(
-            *refused.reason(),
-            Reason::Claims(format!("duplicate field `{name}`"))
-        );
+        assert_eq!(*refused.reason(), Reason::Claims(format!("duplicate field `{name}`")));
     }
     Ok(())
 }
@@ -300,8 +276,7 @@ fn nested_json_does_not_overflow_the_stack() -> TestResult {
         assert!(token.len() <= LONGEST_TOKEN, "it is looked at");
         verifier.verify::<Scope>(&token).err().map(|refused| refused.reason().clone())
     };
-    let header =
-        format!("{{\"alg\":\"HS256\",\"kid\":\"2026-11\",\"x\":{}", "[".repeat(2000));
+    let header = format!("{{\"alg\":\"HS256\",\"kid\":\"2026-11\",\"x\":{}", "[".repeat(2000));
     assert!(matches!(reason(&header, "{}"), Some(Reason::Malformed(_))));
     let (header, _) = of_the_issuer();
     let claims = format!("{}1{}", "{\"x\":".repeat(900), "}".repeat(900));
@@ -427,8 +402,7 @@ fn tokens_and_keys_are_not_printed() -> TestResult {
         "{key:?} {:?} {issuer:?} {verifier:?} {token:?} {refresh:?} {store:?}",
         key.verifying()
     );
-    let hidden =
-        [secret.as_str(), "[7, 7", "07, 07", token.expose(), refresh.expose(), "alice"];
+    let hidden = [secret.as_str(), "[7, 7", "07, 07", token.expose(), refresh.expose(), "alice"];
     for hidden in hidden {
         assert!(!printed.contains(hidden), "{hidden} in {printed}");
     }
@@ -441,10 +415,7 @@ fn a_weak_secret_is_found_and_a_strong_one_is_not_made_of_it() -> TestResult {
     let token = forge::hs256(b"changeme", &forge::unsigned(&header, &claims));
     assert_eq!(search(&token).found, Some("changeme"));
     for weak in [&b""[..], b"changeme", &[7; 31]] {
-        assert_eq!(
-            SigningKey::hs256(id(), weak).err(),
-            Some(KeyError::WeakSecret(weak.len()))
-        );
+        assert_eq!(SigningKey::hs256(id(), weak).err(), Some(KeyError::WeakSecret(weak.len())));
     }
     let pem = rcgen::KeyPair::generate()?.public_key_pem();
     let ssh = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA== alice".to_owned();
@@ -469,16 +440,12 @@ fn keys_come_back_from_a_key_store() -> TestResult {
         let again = SigningKey::from_pkcs8(id(), algorithm, &key.expose())?;
         let (_, verifier) = pair(key, &clock)?;
         let (issuer, _) = pair(again, &clock)?;
-        assert!(
-            verifier.verify::<NoMore>(issuer.issue("a", &NoMore {})?.expose()).is_ok()
-        );
+        assert!(verifier.verify::<NoMore>(issuer.issue("a", &NoMore {})?.expose()).is_ok());
     }
     let ed25519 = SigningKey::ed25519(id())?.expose();
-    for (algorithm, der) in [
-        (Algorithm::Es256, &ed25519[..]),
-        (Algorithm::Hs256, &ed25519),
-        (Algorithm::EdDsa, b""),
-    ] {
+    for (algorithm, der) in
+        [(Algorithm::Es256, &ed25519[..]), (Algorithm::Hs256, &ed25519), (Algorithm::EdDsa, b"")]
+    {
         let refused = SigningKey::from_pkcs8(id(), algorithm, der).err();
         assert_eq!(refused, Some(KeyError::Private(algorithm.name())));
     }
@@ -534,9 +501,8 @@ fn claims_of_ones_own_cannot_replace_the_issuers() -> TestResult {
 fn the_longest_token_that_is_issued_is_the_longest_that_is_looked_at() -> TestResult {
     let key = SigningKey::hs256(KeyId::new("11")?, &SECRET)?;
     let (issuer, verifier) = pair(key, &Clock::settable(NOW))?;
-    let issued = (5800..6100).filter_map(|length| {
-        issuer.issue("alice", &Scope::new(&"a".repeat(length))).ok()
-    });
+    let issued = (5800..6100)
+        .filter_map(|length| issuer.issue("alice", &Scope::new(&"a".repeat(length))).ok());
     let longest = issued.max_by_key(|token| token.expose().len()).ok_or("a token")?;
     assert_eq!(longest.expose().len(), LONGEST_TOKEN);
     verifier.verify::<Scope>(longest.expose())?;
@@ -579,23 +545,14 @@ fn a_key_set_publishes_no_secret_and_reads_none() -> TestResult {
 #[test]
 fn a_key_set_from_elsewhere_is_read_strictly() -> TestResult {
     let jwk = |key: SigningKey| -> Result<Value, Box<dyn Error>> {
-        let set: Value =
-            serde_json::from_str(&KeySet::new([key.verifying()])?.to_jwks()?)?;
+        let set: Value = serde_json::from_str(&KeySet::new([key.verifying()])?.to_jwks()?)?;
         Ok(set["keys"][0].clone())
     };
     let ed25519 = jwk(SigningKey::ed25519(id())?)?;
     let p256 = jwk(SigningKey::p256(KeyId::new("p256")?)?)?;
-    let read = |keys: &[Value]| {
-        KeySet::from_jwks(json!({ "keys": keys }).to_string().as_bytes())
-    };
-    assert!(matches!(
-        read(&[ed25519.clone(), ed25519.clone()]),
-        Err(KeySetError::Twice(_))
-    ));
-    assert!(matches!(
-        read(&vec![ed25519.clone(); MOST_KEYS + 1]),
-        Err(KeySetError::TooMany)
-    ));
+    let read = |keys: &[Value]| KeySet::from_jwks(json!({ "keys": keys }).to_string().as_bytes());
+    assert!(matches!(read(&[ed25519.clone(), ed25519.clone()]), Err(KeySetError::Twice(_))));
+    assert!(matches!(read(&vec![ed25519.clone(); MOST_KEYS + 1]), Err(KeySetError::TooMany)));
     // Left out, beside a good one; alone, nothing is left.
     let short = BASE64_URL_SAFE_NO_PAD.encode([4; 31]);
     for (of, other, name, value) in [
@@ -628,9 +585,8 @@ fn a_key_set_from_elsewhere_is_read_strictly() -> TestResult {
         assert!(matches!(read(&[changed]), Err(KeySetError::NoKey)), "{name}: {value}");
     }
     // The same point, cut one byte too early.
-    let coordinate = |name: &str| {
-        BASE64_URL_SAFE_NO_PAD.decode(p256[name].as_str().unwrap_or_default())
-    };
+    let coordinate =
+        |name: &str| BASE64_URL_SAFE_NO_PAD.decode(p256[name].as_str().unwrap_or_default());
     let point = [coordinate("x")?, coordinate("y")?].concat();
     let mut cut = p256.clone();
     cut["x"] = BASE64_URL_SAFE_NO_PAD.encode(&point[..31]).into();
@@ -658,8 +614,8 @@ fn a_key_set_from_elsewhere_is_read_strictly() -> TestResult {
 
 #[test]
 fn a_set_of_bytes_or_keys_at_the_limit_is_read_and_one_more_is_not() -> TestResult {
-    let keys = (0..=MOST_KEYS)
-        .map(|n| Ok(SigningKey::ed25519(KeyId::new(&n.to_string())?)?.verifying()));
+    let keys =
+        (0..=MOST_KEYS).map(|n| Ok(SigningKey::ed25519(KeyId::new(&n.to_string())?)?.verifying()));
     let keys = keys.collect::<Result<Vec<_>, KeyError>>()?;
     assert!(matches!(KeySet::new(keys.clone()), Err(KeySetError::TooMany)));
     let full = KeySet::new(keys[1..].to_vec())?;
@@ -687,9 +643,8 @@ fn either_sign_of_a_secret_refuses_the_set() {
 
 #[test]
 fn a_public_key_has_one_form_and_is_of_no_small_order() -> TestResult {
-    let public = |algorithm, bytes: &[u8]| {
-        VerifyingKey::from_public(id(), algorithm, bytes).is_ok()
-    };
+    let public =
+        |algorithm, bytes: &[u8]| VerifyingKey::from_public(id(), algorithm, bytes).is_ok();
     let set = KeySet::new([SigningKey::ed25519(id())?.verifying()])?.to_jwks()?;
     let set: Value = serde_json::from_str(&set)?;
     let good = BASE64_URL_SAFE_NO_PAD.decode(set["keys"][0]["x"].as_str().ok_or("x")?)?;
@@ -697,10 +652,7 @@ fn a_public_key_has_one_form_and_is_of_no_small_order() -> TestResult {
     assert!(!public(Algorithm::EdDsa, &good[1..]) && !public(Algorithm::EdDsa, &[]));
     assert!(!public(Algorithm::EdDsa, &[&good[..], &[0]].concat()));
     let hex = |hex: &str| -> Result<Vec<u8>, std::num::ParseIntError> {
-        (0..hex.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16))
-            .collect()
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16)).collect()
     };
     let zeros = "00".repeat(31);
     let ones = "ff".repeat(30);
@@ -721,8 +673,7 @@ fn a_public_key_has_one_form_and_is_of_no_small_order() -> TestResult {
         assert!(!public(Algorithm::EdDsa, &hex(&bad)?), "{bad}");
     }
     // RFC 7515, appendix A.3, compressed.
-    let x =
-        BASE64_URL_SAFE_NO_PAD.decode("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU")?;
+    let x = BASE64_URL_SAFE_NO_PAD.decode("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU")?;
     assert!(!public(Algorithm::Es256, &[&[3][..], &x].concat()));
     Ok(())
 }
@@ -897,11 +848,8 @@ async fn a_bad_signature_of_a_known_key_is_no_reason_to_fetch() -> TestResult {
 
 #[tokio::test]
 async fn clients_that_go_away_leave_nothing_behind_but_one_fetch() {
-    let verifier = remote_of(
-        &Clock::settable(NOW),
-        Arc::new(DenyList::new(1)),
-        std::future::pending,
-    );
+    let verifier =
+        remote_of(&Clock::settable(NOW), Arc::new(DenyList::new(1)), std::future::pending);
     for _ in 0..20 {
         assert!(waits(verifier.verify::<NoMore>("a")).await);
     }
@@ -952,8 +900,7 @@ async fn while_an_issuer_is_slow_the_keys_that_are_there_serve() -> TestResult {
 #[tokio::test]
 async fn a_fetch_that_panics_leaves_the_keys_that_are_there() -> TestResult {
     let (clock, key) = (Clock::settable(NOW), secret_key());
-    let fetch =
-        once(KeySet::new([key.verifying()])?, || async { panic!("in the fetch") });
+    let fetch = once(KeySet::new([key.verifying()])?, || async { panic!("in the fetch") });
     let (issuer, _) = pair(key, &clock)?;
     let verifier = remote_of(&clock, Arc::new(DenyList::new(1)), fetch);
     for _ in 0..3 {
@@ -974,8 +921,7 @@ async fn a_clock_that_is_set_back_makes_no_key_young_again() -> TestResult {
     verifier.verify::<NoMore>(issuer.issue("alice", &NoMore {})?.expose()).await?;
     clock.set(NOW - 86_400);
     let token = issuer.issue("alice", &NoMore {})?;
-    let refused =
-        verifier.verify::<NoMore>(token.expose()).await.err().ok_or("refused")?;
+    let refused = verifier.verify::<NoMore>(token.expose()).await.err().ok_or("refused")?;
     assert_eq!(*refused.reason(), Reason::NoKeys);
     Ok(())
 }
@@ -1008,17 +954,14 @@ fn a_freshness_has_a_pause_and_an_order() {
 
 #[tokio::test]
 async fn a_verifier_with_fetched_keys_denies_and_binds_as_the_other_does() -> TestResult {
-    let (clock, key, list) =
-        (Clock::settable(NOW), secret_key(), Arc::new(DenyList::new(2)));
+    let (clock, key, list) = (Clock::settable(NOW), secret_key(), Arc::new(DenyList::new(2)));
     let set = KeySet::new([key.verifying()])?;
     let (issuer, local) = pair(key, &clock)?;
     let local = local.with_deny_list(list.clone());
     let remote = remote_of(&clock, list, move || std::future::ready(Ok(set.clone())));
-    let reason = |refused: Result<Claims, Refused>| {
-        refused.err().map(|refused| refused.reason().clone())
-    };
-    let (first, second) =
-        (issuer.issue("alice", &NoMore {})?, issuer.issue("alice", &NoMore {})?);
+    let reason =
+        |refused: Result<Claims, Refused>| refused.err().map(|refused| refused.reason().clone());
+    let (first, second) = (issuer.issue("alice", &NoMore {})?, issuer.issue("alice", &NoMore {})?);
     local.deny(&local.verify::<NoMore>(first.expose())?)?;
     assert_eq!(reason(remote.verify(first.expose()).await), Some(Reason::Denied));
     remote.deny(&remote.verify::<NoMore>(second.expose()).await?)?;
@@ -1030,10 +973,9 @@ async fn a_verifier_with_fetched_keys_denies_and_binds_as_the_other_does() -> Te
     let holder = Confirmation::of_certificate(&alices);
     let bound = issuer.issue_bound("alice", holder, &NoMore {})?;
     assert!(remote.verify_bound::<NoMore>(bound.expose(), &alices).await.is_ok());
-    for refused in [
-        remote.verify_bound(bound.expose(), &mallorys).await,
-        remote.verify(bound.expose()).await,
-    ] {
+    for refused in
+        [remote.verify_bound(bound.expose(), &mallorys).await, remote.verify(bound.expose()).await]
+    {
         assert_eq!(reason(refused), Some(Reason::NotTheHolder));
     }
     Ok(())
@@ -1073,8 +1015,7 @@ async fn a_client_that_goes_away_does_not_stop_a_fetch() -> TestResult {
     };
     let denied = Arc::new(DenyList::new(1));
     let freshness = Freshness::default();
-    let verifier =
-        RemoteVerifier::new(profile()?, clock.clone(), freshness, denied, fetch);
+    let verifier = RemoteVerifier::new(profile()?, clock.clone(), freshness, denied, fetch);
     let token = issuer.issue("alice", &NoMore {})?;
     let first = verifier.verify::<NoMore>(token.expose());
     let gone = tokio::time::timeout(Duration::from_millis(10), first).await;
@@ -1090,8 +1031,7 @@ fn of_two_uses_of_a_refresh_token_at_once_one_succeeds() -> TestResult {
     let store = RefreshStore::new(RefreshLimits::default(), Clock::settable(NOW));
     let token = store.log_in("alice")?;
     let results = std::thread::scope(|scope| {
-        let uses: Vec<_> =
-            (0..8).map(|_| scope.spawn(|| store.refresh(token.expose()))).collect();
+        let uses: Vec<_> = (0..8).map(|_| scope.spawn(|| store.refresh(token.expose()))).collect();
         uses.into_iter().map(|used| used.join().expect("no panic")).collect::<Vec<_>>()
     });
     let next: Vec<_> = results.iter().flatten().collect();
@@ -1130,9 +1070,7 @@ fn a_new_password_ends_all_logins_of_its_owner() -> TestResult {
     let bob = store.log_in("bob")?;
     assert_eq!(store.log_out_everywhere("alice"), 2);
     assert_eq!(store.log_out_everywhere("alice"), 0, "what is ended is not ended again");
-    assert!(
-        store.refresh(first.expose()).is_err() && store.refresh(second.expose()).is_err()
-    );
+    assert!(store.refresh(first.expose()).is_err() && store.refresh(second.expose()).is_err());
     assert!(store.refresh(bob.expose()).is_ok());
     Ok(())
 }
@@ -1166,8 +1104,7 @@ fn a_login_that_was_ended_makes_room() -> TestResult {
 #[test]
 fn one_subject_cannot_have_all_logins_and_its_idlest_one_ends() -> TestResult {
     let clock = Clock::settable(NOW);
-    let limits =
-        RefreshLimits { logins_of_one: 2, logins: 5, ..RefreshLimits::default() };
+    let limits = RefreshLimits { logins_of_one: 2, logins: 5, ..RefreshLimits::default() };
     let store = RefreshStore::new(limits, clock.clone());
     let (alice, bob) = (store.log_in("alice")?, store.log_in("bob")?);
     let first = store.log_in("mallory")?;
@@ -1185,9 +1122,7 @@ fn one_subject_cannot_have_all_logins_and_its_idlest_one_ends() -> TestResult {
         clock.advance(Duration::from_secs(1));
         store.log_in("mallory")?;
     }
-    assert!(
-        store.refresh(first.expose()).is_err() && store.refresh(third.expose()).is_err()
-    );
+    assert!(store.refresh(first.expose()).is_err() && store.refresh(third.expose()).is_err());
     assert!(store.refresh(alice.expose()).is_ok() && store.refresh(bob.expose()).is_ok());
     Ok(())
 }
@@ -1278,8 +1213,7 @@ fn a_list_that_is_shared_serves_the_verifier_with_the_longest_leeway() -> TestRe
     };
     let (strict, lax) = (verifier(5)?, verifier(120)?);
     let issuer = Issuer::new(profile()?, secret_key(), clock.clone());
-    let (token, other) =
-        (issuer.issue("alice", &NoMore {})?, issuer.issue("bob", &NoMore {})?);
+    let (token, other) = (issuer.issue("alice", &NoMore {})?, issuer.issue("bob", &NoMore {})?);
     strict.deny(&strict.verify::<NoMore>(token.expose())?)?;
     clock.advance(Duration::from_secs(610));
     // To deny is when the list forgets.
@@ -1299,16 +1233,14 @@ fn an_id_on_the_list_is_of_its_issuer_and_keeps_its_later_end() -> TestResult {
     let elsewhere = Claims { iss: "https://evil.test".to_owned(), ..claims.clone() };
     verifier.deny(&elsewhere)?;
     assert!(verifier.verify::<NoMore>(token.expose()).is_ok(), "another issuer's id");
-    for (exp, expected) in [(claims.exp - 100, 2), (claims.exp, 2), (claims.exp - 50, 2)]
-    {
+    for (exp, expected) in [(claims.exp - 100, 2), (claims.exp, 2), (claims.exp - 50, 2)] {
         verifier.deny(&Claims { exp, ..claims.clone() })?;
         assert_eq!(list.len(), expected);
     }
     let refused = verifier.verify::<NoMore>(token.expose()).err().ok_or("refused")?;
     assert_eq!(*refused.reason(), Reason::Denied);
     clock.advance(Duration::from_secs(719));
-    let other =
-        Claims { jti: "other".to_owned(), exp: claims.exp + 600, ..claims.clone() };
+    let other = Claims { jti: "other".to_owned(), exp: claims.exp + 600, ..claims.clone() };
     verifier.deny(&other)?;
     assert_eq!(list.len(), 3, "nothing is forgotten before the later end");
     clock.advance(Duration::from_secs(1));
@@ -1325,8 +1257,7 @@ fn a_bound_token_is_of_no_use_to_anybody_else() -> TestResult {
     let alices = ca.leaf("alice.test").for_clients().issue()?.leaf_der();
     let mallorys = ca.leaf("mallory.test").for_clients().issue()?.leaf_der();
     let (issuer, verifier) = pair(secret_key(), &Clock::settable(NOW))?;
-    let bound =
-        issuer.issue_bound("alice", Confirmation::of_certificate(&alices), &NoMore {})?;
+    let bound = issuer.issue_bound("alice", Confirmation::of_certificate(&alices), &NoMore {})?;
     let bearer = issuer.issue("alice", &NoMore {})?;
     let reason = |refused: Result<Claims<NoMore>, Refused>| {
         refused.err().map(|refused| refused.reason().clone())
@@ -1337,10 +1268,7 @@ fn a_bound_token_is_of_no_use_to_anybody_else() -> TestResult {
         Some(Reason::NotTheHolder)
     );
     assert_eq!(reason(verifier.verify(bound.expose())), Some(Reason::NotTheHolder));
-    assert_eq!(
-        reason(verifier.verify_bound(bearer.expose(), &alices)),
-        Some(Reason::NotBound)
-    );
+    assert_eq!(reason(verifier.verify_bound(bearer.expose(), &alices)), Some(Reason::NotBound));
     // Another way of binding, which nobody here can check.
     let other = with("cnf", json!({ "jkt": "AAAA" }));
     assert!(matches!(other, Err(Reason::Claims(_))));
@@ -1412,8 +1340,7 @@ fn times_are_those_of_the_verifiers_own_clock() -> TestResult {
 #[test]
 fn a_signing_key_signs_after_its_predecessor() -> TestResult {
     let clock = Clock::settable(NOW);
-    let (old, new) =
-        (SigningKey::ed25519(id())?, SigningKey::ed25519(KeyId::new("2026-12")?)?);
+    let (old, new) = (SigningKey::ed25519(id())?, SigningKey::ed25519(KeyId::new("2026-12")?)?);
     let set = KeySet::new([old.verifying(), new.verifying()])?;
     let verifier = Verifier::new(profile()?, set, clock.clone());
     let mut issuer = Issuer::new(profile()?, old, clock);

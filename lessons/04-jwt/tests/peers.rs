@@ -53,17 +53,14 @@ fn told(key: &SigningKey) -> Result<Value, Box<dyn Error>> {
         "algorithm": key.algorithm().name(), "issuer": ISSUER, "audience": AUDIENCE,
     });
     if key.algorithm() == Algorithm::Hs256 {
-        let hex =
-            key.expose().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = key.expose().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         told["secret"] = hex.into();
     } else {
-        let jwks: Value =
-            serde_json::from_str(&KeySet::new([key.verifying()])?.to_jwks()?)?;
+        let jwks: Value = serde_json::from_str(&KeySet::new([key.verifying()])?.to_jwks()?)?;
         told["jwk"] = jwks["keys"][0].clone();
         let der = BASE64_STANDARD.encode(&*key.expose());
         told["pem"] =
-            format!("-----BEGIN {0}-----\n{der}\n-----END {0}-----\n", "PRIVATE KEY")
-                .into();
+            format!("-----BEGIN {0}-----\n{der}\n-----END {0}-----\n", "PRIVATE KEY").into();
     }
     Ok(told)
 }
@@ -127,8 +124,7 @@ fn whose_defaults_accept_what() -> TestResult {
     let (pyjwt, jose) = (pyjwt?, jose?);
 
     let word = |accepted: bool| if accepted { "accepted" } else { "refused" };
-    let mut rows =
-        vec![["token", "jsonwebtoken", "PyJWT", "jose", "profile"].map(str::to_owned)];
+    let mut rows = vec![["token", "jsonwebtoken", "PyJWT", "jose", "profile"].map(str::to_owned)];
     for (index, case) in cases.iter().enumerate() {
         let verdicts = [
             case.defaults(),

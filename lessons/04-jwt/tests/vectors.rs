@@ -95,8 +95,6 @@ fn a_point_of_p256_is_published_as_its_coordinates() -> TestResult {
     assert_eq!(read_back, set);
     let off_the_curve = [&[4_u8][..], &[1; 64]].concat();
     let id = KeyId::new("none")?;
-    assert!(
-        VerifyingKey::from_public(id, keys::Algorithm::Es256, &off_the_curve).is_err()
-    );
+    assert!(VerifyingKey::from_public(id, keys::Algorithm::Es256, &off_the_curve).is_err());
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! `just bench 5`: the mailbox server beside a bare tokio-rustls echo with the same TLS set-up, and the
-//! usual threaded Python server; its disk; its memory. Loopback only; about two minutes.
+//! `just bench 5`: the mailbox server beside a bare tokio-rustls echo with the same TLS set-up, and
+//! the usual threaded Python server; its disk; its memory. Loopback only; about two minutes.
 //!
-//! Ways to do the same take turns within one run. Clients and servers share the machine, so the figures
-//! are those of both together.
+//! Ways to do the same take turns within one run. Clients and servers share the machine, so the
+//! figures are those of both together.
 //!
-//! `cargo bench --bench lesson-5-bench -- connections` runs one of the three (`connections`, `disk`,
-//! `memory`). `… -- soak 10` runs a mixed load, honest and hostile, for so many
+//! `cargo bench --bench lesson-5-bench -- connections` runs one of the three (`connections`,
+//! `disk`, `memory`). `… -- soak 10` runs a mixed load, honest and hostile, for so many
 //! minutes instead, and checks that nothing is lost and nothing left.
 
 use std::collections::BTreeMap;
@@ -72,8 +72,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn wide() -> Setting {
-    let connections =
-        Limits { connections: 20_000, per_address: 20_000, ..Limits::default() };
+    let connections = Limits { connections: 20_000, per_address: 20_000, ..Limits::default() };
     Setting {
         limits: ServerLimits { connections, ..ServerLimits::default() },
         attempts: AttemptLimits {
@@ -96,10 +95,7 @@ fn wide() -> Setting {
 // Connections and requests.
 
 /// Answers each frame with itself. No limit, no deadline.
-async fn bare(
-    listener: TcpListener,
-    config: Arc<rustls::ServerConfig>,
-) -> anyhow::Result<()> {
+async fn bare(listener: TcpListener, config: Arc<rustls::ServerConfig>) -> anyhow::Result<()> {
     let acceptor = TlsAcceptor::from(config);
     loop {
         let (tcp, _) = listener.accept().await?;
@@ -222,8 +218,7 @@ async fn connections() -> anyhow::Result<()> {
         for turn in 0..=ROUNDS {
             for step in 0..servers.len() {
                 let server = (turn + step) % servers.len();
-                let (figure, times) =
-                    round(work, &configs[server], servers[server]).await?;
+                let (figure, times) = round(work, &configs[server], servers[server]).await?;
                 // The first turn warms up.
                 if turn > 0 {
                     figures[server].push(figure);
@@ -242,9 +237,7 @@ async fn connections() -> anyhow::Result<()> {
         println!("{name:18} {bare:9.0} {ours:9.0}  {:.2} {python}", ours / bare);
     }
     latencies.sort();
-    let at = |share: f64| {
-        latencies[((latencies.len() - 1) as f64 * share) as usize].as_micros()
-    };
+    let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize].as_micros();
     println!("a ping takes {} µs (p50), {} µs (p99)", at(0.5), at(0.99));
     bare.abort();
     stage.server.shut_down().await?;
@@ -399,9 +392,8 @@ async fn soak(time: Duration) -> anyhow::Result<()> {
         let name = ServerName::try_from(LAB_NAME)?;
         Ok(Settings::new(server.address(), name, roots(data)?)?)
     };
-    let person = async |name: &str| {
-        Person::register(folder.path().join(name), name, at(&data)?).await
-    };
+    let person =
+        async |name: &str| Person::register(folder.path().join(name), name, at(&data)?).await;
     let mut reader = person("reader").await?;
     let mut senders = Vec::new();
     for number in 0..8 {
@@ -490,11 +482,7 @@ async fn soak(time: Duration) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn attack(
-    kind: u64,
-    config: &Arc<ClientConfig>,
-    address: SocketAddr,
-) -> anyhow::Result<()> {
+async fn attack(kind: u64, config: &Arc<ClientConfig>, address: SocketAddr) -> anyhow::Result<()> {
     match kind {
         0 => {
             let _silent = TcpStream::connect(address).await?;
@@ -519,8 +507,7 @@ async fn attack(
         }
         4 => {
             let mut stream = connect(config, address).await?;
-            let request =
-                br#"{"do":"log_in","name":"reader","password":"a guess of mine"}"#;
+            let request = br#"{"do":"log_in","name":"reader","password":"a guess of mine"}"#;
             stream.write_all(&(request.len() as u32).to_be_bytes()).await?;
             stream.write_all(request).await?;
             stream.flush().await?;

@@ -1,8 +1,8 @@
-//! A client's account: its own key, the pinned keys of others, and counts by which it notices what the
-//! server does with its letters.
+//! A client's account: its own key, the pinned keys of others, and counts by which it notices what
+//! the server does with its letters.
 //!
-//! The mistakes this prevents: a key that the server replaces; letters that are dropped, repeated or
-//! shuffled without anybody noticing; a letter that is lost because its sender's program ended.
+//! The mistakes this prevents: a key that the server replaces; letters that are dropped, repeated
+//! or shuffled without anybody noticing; a letter that is lost because its sender's program ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,7 +20,8 @@ use crate::protocol::{
 };
 use crate::sealed::{self, Letter, SealError, fingerprint};
 
-/// Gaps in the numbers of one sender that are remembered, so that late letters are told from repeated ones.
+/// Gaps in the numbers of one sender that are remembered, so that late letters are told from
+/// repeated ones.
 const MAX_GAPS: usize = 32;
 /// Letters that wait to be sent.
 const MAX_OUTBOX: usize = 100;
@@ -61,9 +62,7 @@ pub enum AccountError {
         offered: String,
     },
     /// The key that the server gives is not the one that was compared.
-    #[error(
-        "the server gives another key for {name} than the one you compared: {offered}"
-    )]
+    #[error("the server gives another key for {name} than the one you compared: {offered}")]
     NotCompared {
         /// Whose.
         name: Name,
@@ -135,10 +134,7 @@ impl fmt::Display for Found {
                 write!(f, "WARNING: a letter of {from} is missing before the next one")
             }
             Found::Missing { from, count } => {
-                write!(
-                    f,
-                    "WARNING: {count} letters of {from} are missing before the next one"
-                )
+                write!(f, "WARNING: {count} letters of {from} are missing before the next one")
             }
             Found::Repeated { from, number } => {
                 write!(f, "letter {number} of {from} came again, and is not shown again")
@@ -201,8 +197,8 @@ struct Peer {
     key: Bytes,
     /// The number of the last letter to them. It only grows, whatever key they have.
     sent: u64,
-    /// What came from them under each key that was ever pinned, by its hexadecimal digits: whoever has
-    /// another key counts anew, and an earlier key does not make old letters new.
+    /// What came from them under each key that was ever pinned, by its hexadecimal digits: whoever
+    /// has another key counts anew, and an earlier key does not make old letters new.
     received: BTreeMap<String, Received>,
 }
 
@@ -234,11 +230,7 @@ impl Account {
     ///
     /// # Errors
     /// See [`AccountError`].
-    pub fn create(
-        folder: &Path,
-        name: Name,
-        password: Secret,
-    ) -> Result<Self, AccountError> {
+    pub fn create(folder: &Path, name: Name, password: Secret) -> Result<Self, AccountError> {
         if folder.join(IDENTITY).exists() {
             return Err(AccountError::Exists(folder.to_owned()));
         }
@@ -303,8 +295,8 @@ impl Account {
     /// Seals a letter, keeps it until the server has it, and sends it. Those that waited go first.
     ///
     /// # Errors
-    /// See [`AccountError`]. A letter that was sealed waits, and goes with the next [`send`](Self::send) or
-    /// [`send_waiting`](Self::send_waiting).
+    /// See [`AccountError`]. A letter that was sealed waits, and goes with the next
+    /// [`send`](Self::send) or [`send_waiting`](Self::send_waiting).
     pub async fn send(
         &mut self,
         client: &mut Client,
@@ -346,10 +338,7 @@ impl Account {
     ///
     /// # Errors
     /// See [`AccountError`].
-    pub async fn send_waiting(
-        &mut self,
-        client: &mut Client,
-    ) -> Result<Sent, AccountError> {
+    pub async fn send_waiting(&mut self, client: &mut Client) -> Result<Sent, AccountError> {
         match self.send_all(client).await? {
             (sent, None) => Ok(sent),
             (_, Some(full)) => Err(full.into()),
@@ -369,12 +358,8 @@ impl Account {
                 at += 1;
                 continue;
             }
-            let request = |token| Request::Send {
-                token,
-                to: to.clone(),
-                id,
-                sealed: sealed.clone(),
-            };
+            let request =
+                |token| Request::Send { token, to: to.clone(), id, sealed: sealed.clone() };
             match client.call_with_token(request).await {
                 Ok(Response::Stored { again }) => {
                     sent.letters += 1;
@@ -411,9 +396,7 @@ impl Account {
     pub async fn read(&mut self, client: &mut Client) -> Result<Reading, AccountError> {
         let after = self.state.read;
         let request = |token| Request::Fetch { token, after };
-        let Response::Messages { messages, more } =
-            client.call_with_token(request).await?
-        else {
+        let Response::Messages { messages, more } = client.call_with_token(request).await? else {
             return Err(ClientError::Unexpected("fetch").into());
         };
         let mut reading = Reading {
@@ -476,8 +459,7 @@ impl Account {
             Ok(key) => key,
             // Nobody can have sealed it.
             Err(AccountError::Client(ClientError::Refused {
-                because: Refusal::NoAccount,
-                ..
+                because: Refusal::NoAccount, ..
             })) => {
                 reading.found.push(Found::NotAuthentic { from });
                 return Ok(());
@@ -491,8 +473,7 @@ impl Account {
             return Ok(());
         };
         let known = self.state.peers.get(&from).map(|peer| peer.received.clone());
-        let counts =
-            reading.received.entry(from.clone()).or_insert(known.unwrap_or_default());
+        let counts = reading.received.entry(from.clone()).or_insert(known.unwrap_or_default());
         // Under another key than before, another count.
         match counts.entry(hex(&key.to_bytes())).or_default().arrived(number) {
             Arrived::Next { missing } => {
@@ -554,8 +535,8 @@ impl Account {
         Ok((fingerprint(name, &key), known))
     }
 
-    /// Pins the key of this fingerprint, which people have compared. If it is the key that is pinned
-    /// already, nothing changes.
+    /// Pins the key of this fingerprint, which people have compared. If it is the key that is
+    /// pinned already, nothing changes.
     ///
     /// # Errors
     /// See [`AccountError`].
@@ -587,17 +568,14 @@ const IDENTITY: &str = "account.json";
 const STATE: &str = "state.json";
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, AccountError> {
-    let json = files::read_private(path)
-        .map_err(|error| AccountError::File(path.to_owned(), error))?;
+    let json =
+        files::read_private(path).map_err(|error| AccountError::File(path.to_owned(), error))?;
     let parse = |json: zeroize::Zeroizing<Vec<u8>>| serde_json::from_slice(&json);
     let parsed = json.map(parse).transpose();
     parsed.map_err(|_| AccountError::Broken(path.to_owned()))
 }
 
-async fn offered_key(
-    client: &mut Client,
-    name: &Name,
-) -> Result<PublicKey, AccountError> {
+async fn offered_key(client: &mut Client, name: &Name) -> Result<PublicKey, AccountError> {
     let request = |token| Request::Key { token, name: name.clone() };
     match client.call_with_token(request).await? {
         Response::Key { name: answered, key } if answered == *name => {
@@ -611,10 +589,7 @@ fn is_final(error: &ClientError) -> bool {
     use Refusal::{BadRequest, Conflict, Forbidden, NoAccount};
     matches!(
         error,
-        ClientError::Refused {
-            because: BadRequest | Conflict | Forbidden | NoAccount,
-            ..
-        }
+        ClientError::Refused { because: BadRequest | Conflict | Forbidden | NoAccount, .. }
     )
 }
 

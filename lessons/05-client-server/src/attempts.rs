@@ -63,8 +63,7 @@ impl Attempts {
     /// there were too many, or too many are remembered.
     pub fn begin(&self, account: &Name, address: IpAddr) -> bool {
         let now = self.clock.now();
-        let AttemptLimits { account: most, address: most_here, window, remembered } =
-            self.limits;
+        let AttemptLimits { account: most, address: most_here, window, remembered } = self.limits;
         let mut counts = self.lock();
         let Counts { accounts, addresses } = &mut *counts;
         let address = tls_sockets::server::network(address);

@@ -1,7 +1,7 @@
 //! A client: a connection, requests and answers, and a login that renews itself.
 //!
-//! The mistakes this prevents: a client that waits for ever; a request that is repeated although it must
-//! not be; a server that is taken for another service.
+//! The mistakes this prevents: a client that waits for ever; a request that is repeated although it
+//! must not be; a server that is taken for another service.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,8 +37,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// A server of this name at this address, whose certificate one of these CAs issued. Five seconds
-    /// to connect, forty for an answer, ten for a frame.
+    /// A server of this name at this address, whose certificate one of these CAs issued. Five
+    /// seconds to connect, forty for an answer, ten for a frame.
     ///
     /// # Errors
     /// None for the provider of this course.
@@ -53,11 +53,7 @@ impl Settings {
             name,
             config: client_config(roots, ALPN)?,
             connect: seconds(5),
-            patience: Patience {
-                idle: seconds(40),
-                frame: seconds(10),
-                write: seconds(10),
-            },
+            patience: Patience { idle: seconds(40), frame: seconds(10), write: seconds(10) },
             pause: Duration::from_millis(200),
         })
     }
@@ -162,10 +158,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub async fn call_repeatedly(
-        &mut self,
-        request: &Request,
-    ) -> Result<Response, ClientError> {
+    pub async fn call_repeatedly(&mut self, request: &Request) -> Result<Response, ClientError> {
         let mut pause = self.settings.pause;
         for _ in 1..TRIES {
             match self.call(request).await {
@@ -206,8 +199,7 @@ impl Client {
     /// repeated: a token that comes twice ends the login.
     async fn renew(&mut self) -> Result<Secret, ClientError> {
         if let Some(tokens) = self.tokens.take()
-            && let Ok(answer) =
-                self.call(&Request::Refresh { refresh: tokens.refresh }).await
+            && let Ok(answer) = self.call(&Request::Refresh { refresh: tokens.refresh }).await
         {
             return self.take_tokens(answer);
         }

@@ -1,7 +1,7 @@
 //! Small files that only their owner may read, written whole or not at all.
 //!
-//! The mistakes this prevents: a key that everybody can read for the moment between its creation and a
-//! `chmod`; half a file after a crash.
+//! The mistakes this prevents: a key that everybody can read for the moment between its creation
+//! and a `chmod`; half a file after a crash.
 
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -12,11 +12,12 @@ use zeroize::Zeroizing;
 pub const MAX_FILE: u64 = 64 * 1024 * 1024;
 
 // ANCHOR: write
-/// Writes a file in the place of the old one: into another file beside it, on to the disk, and renamed.
-/// On Unix, its mode is 600 from the start.
+/// Writes a file in the place of the old one: into another file beside it, on to the disk, and
+/// renamed. On Unix, its mode is 600 from the start.
 ///
 /// # Errors
-/// The folder is not there, or cannot be written to; or it is more than [`MAX_FILE`]. Then the old file is as it was.
+/// The folder is not there, or cannot be written to; or it is more than [`MAX_FILE`]. Then the old
+/// file is as it was.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // What could not be read again is not written.
     if bytes.len() as u64 > MAX_FILE {

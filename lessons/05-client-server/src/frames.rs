@@ -1,8 +1,8 @@
 //! Frames on a stream: four bytes of length, big-endian, then so many bytes.
 //!
-//! The mistakes this prevents: a length from a stranger that is allocated before it is checked; a read
-//! that a deadline cuts in the middle, so that the next one starts in the middle, too; a client that
-//! sends a byte a minute.
+//! The mistakes this prevents: a length from a stranger that is allocated before it is checked; a
+//! read that a deadline cuts in the middle, so that the next one starts in the middle, too; a
+//! client that sends a byte a minute.
 
 use std::io;
 use std::time::Duration;
@@ -69,14 +69,13 @@ pub struct Frames<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     /// Frames of at most [`MAX_FRAME`] bytes.
     pub fn new(stream: S, patience: Patience) -> Self {
-        let codec =
-            LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME).new_codec();
+        let codec = LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME).new_codec();
         Self { stream, codec, read: BytesMut::new(), began: None, patience }
     }
 
     // ANCHOR: next
-    /// The next frame; none if the peer has closed between two frames. Cancel safe: a frame that has
-    /// come in part is not lost.
+    /// The next frame; none if the peer has closed between two frames. Cancel safe: a frame that
+    /// has come in part is not lost.
     ///
     /// # Errors
     /// See [`FrameError`]. The connection is of no use any more.
@@ -115,9 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     ///
     /// # Errors
     /// See [`FrameError`].
-    pub async fn receive<T: DeserializeOwned>(
-        &mut self,
-    ) -> Result<Option<T>, FrameError> {
+    pub async fn receive<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
         let frame = self.next().await?;
         frame.map(|frame| parse(&frame)).transpose()
     }
@@ -129,9 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     pub async fn send(&mut self, message: &impl Serialize) -> Result<(), FrameError> {
         let json = serde_json::to_vec(message).map_err(|_| FrameError::Json(0))?;
         let mut frame = BytesMut::new();
-        self.codec
-            .encode(json.as_slice(), &mut frame)
-            .map_err(|_| FrameError::TooLong)?;
+        self.codec.encode(json.as_slice(), &mut frame).map_err(|_| FrameError::TooLong)?;
         let writing = async {
             self.stream.write_all(&frame).await?;
             self.stream.flush().await

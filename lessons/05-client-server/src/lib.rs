@@ -1,7 +1,7 @@
 //! The sealed mailbox: a server that stores letters which it cannot read, and a client.
 //!
-//! Built from the take-home libraries of the lessons before: the TLS server of lesson 2, the boxes of
-//! lesson 3, the tokens of lesson 4.
+//! Built from the take-home libraries of the lessons before: the TLS server of lesson 2, the boxes
+//! of lesson 3, the tokens of lesson 4.
 //!
 //! | module | what you take home |
 //! | --- | --- |
@@ -19,7 +19,8 @@
 //! | [`client`] | a client: requests, tokens, reconnecting |
 //! | [`account`] | a client's account: keys, pinned keys of others, counts |
 //!
-//! [`programs`] are the two programs. [`lab`] holds the opponents; nothing in there is to be taken home.
+//! [`programs`] are the two programs. [`lab`] holds the opponents; nothing in there is to be taken
+//! home.
 
 pub mod account;
 pub mod attempts;

@@ -1,8 +1,8 @@
 //! Passwords: Argon2id, off the async threads, a few at a time.
 //!
 //! The mistakes this prevents: a password that is stored; a hash that stops every connection of its
-//! thread; a flood of logins that takes all memory, 19 MiB at a time; an answer that comes sooner when
-//! there is no such account.
+//! thread; a flood of logins that takes all memory, 19 MiB at a time; an answer that comes sooner
+//! when there is no such account.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -17,8 +17,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::protocol::Secret;
 
-/// The shortest password, in characters: NIST SP 800-63B revision 4 section 3.1.1.2 asks for 15 where
-/// the password is all there is.
+/// The shortest password, in characters: NIST SP 800-63B revision 4 section 3.1.1.2 asks for 15
+/// where the password is all there is.
 pub const SHORTEST: usize = 15;
 /// The longest, in bytes.
 pub const LONGEST: usize = 256;
@@ -40,8 +40,8 @@ pub enum PasswordError {
 
 /// Hashes and checks passwords, so many at once, so many waiting. Clones share them.
 ///
-/// Each that is computed at once has a thread and a piece of memory, which it keeps: 19 MiB that are
-/// taken and given back for every password stay with the allocator, ten times over.
+/// Each that is computed at once has a thread and a piece of memory, which it keeps: 19 MiB that
+/// are taken and given back for every password stay with the allocator, ten times over.
 #[derive(Clone)]
 pub struct Passwords {
     cost: Cost,
@@ -62,11 +62,7 @@ impl Passwords {
     ///
     /// # Errors
     /// [`PasswordError::System`]
-    pub fn new(
-        cost: Cost,
-        at_once: usize,
-        waiting: usize,
-    ) -> Result<Self, PasswordError> {
+    pub fn new(cost: Cost, at_once: usize, waiting: usize) -> Result<Self, PasswordError> {
         let nobodys = hash(cost, b"the password of nobody", &mut Vec::new())?.into();
         let most = at_once.saturating_add(waiting);
         let (jobs, line) = mpsc::channel::<Job>();
@@ -178,11 +174,7 @@ impl Drop for Place {
     }
 }
 
-fn hash(
-    cost: Cost,
-    password: &[u8],
-    memory: &mut Memory,
-) -> Result<String, PasswordError> {
+fn hash(cost: Cost, password: &[u8], memory: &mut Memory) -> Result<String, PasswordError> {
     let system = |_| PasswordError::System;
     let mut salt = [0; SALT];
     aws_lc_rs::rand::fill(&mut salt).map_err(|_| PasswordError::System)?;
@@ -201,11 +193,7 @@ fn hash(
     Ok(PasswordHash { hash: Some(made), ..hash }.to_string())
 }
 
-fn verify(
-    text: &str,
-    password: &[u8],
-    memory: &mut Memory,
-) -> Result<bool, PasswordError> {
+fn verify(text: &str, password: &[u8], memory: &mut Memory) -> Result<bool, PasswordError> {
     let hash = PasswordHash::new(text).map_err(|_| PasswordError::System)?;
     let expected = hash.hash.as_ref().ok_or(PasswordError::System)?;
     let mut made = Zeroizing::new(vec![0; expected.len()]);
@@ -234,12 +222,7 @@ fn compute(
         version.map_err(|_| PasswordError::System)?,
         params,
     );
-    let done = argon2.hash_password_into_with_memory(
-        password,
-        salt,
-        made,
-        memory.as_mut_slice(),
-    );
+    let done = argon2.hash_password_into_with_memory(password, salt, made, memory.as_mut_slice());
     memory.iter_mut().for_each(Zeroize::zeroize);
     done.map_err(|_| PasswordError::System)
 }

@@ -37,8 +37,7 @@ impl Name {
     /// # Errors
     /// [`BadName`]
     pub fn new(name: &str) -> Result<Self, BadName> {
-        let fits =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());
         match first && name.len() <= MAX_NAME && name.bytes().all(fits) {
             true => Ok(Self(name.to_owned())),
@@ -127,8 +126,8 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
-/// A password or a token: not printed, and wiped when it is dropped. The copies that a frame and the
-/// parser made of it are not.
+/// A password or a token: not printed, and wiped when it is dropped. The copies that a frame and
+/// the parser made of it are not.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 

@@ -1,8 +1,8 @@
-//! A message from end to end: sealed by its sender for its recipient (lesson 3's HPKE, authenticated
-//! mode), and bound to both and to its id.
+//! A message from end to end: sealed by its sender for its recipient (lesson 3's HPKE,
+//! authenticated mode), and bound to both and to its id.
 //!
-//! The mistakes this prevents: a server that reads; a message that is delivered as another one's, to
-//! another one, or under another id.
+//! The mistakes this prevents: a server that reads; a message that is delivered as another one's,
+//! to another one, or under another id.
 
 use std::fmt;
 
@@ -21,8 +21,8 @@ pub const MAX_TEXT: usize = 7 * 1024;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Letter {
-    /// The sender's count of letters to this recipient, from 1: by it the recipient notices what is
-    /// missing, repeated or out of order.
+    /// The sender's count of letters to this recipient, from 1: by it the recipient notices what
+    /// is missing, repeated or out of order.
     pub number: u64,
     /// The text.
     pub text: String,

@@ -1,4 +1,5 @@
-//! The server: lesson 2's accept loop, frames, deadlines for every phase, and a log without secrets.
+//! The server: lesson 2's accept loop, frames, deadlines for every phase, and a log without
+//! secrets.
 
 use std::io;
 use std::sync::Arc;
@@ -37,18 +38,14 @@ pub struct ServerLimits {
 
 // ANCHOR: limits
 impl Default for ServerLimits {
-    /// Lesson 2's; 5 seconds for the first frame to begin, a minute for each after it; 10 seconds for
-    /// a frame to end, and for an answer to be read; 30 for a request; 1 to close.
+    /// Lesson 2's; 5 seconds for the first frame to begin, a minute for each after it; 10 seconds
+    /// for a frame to end, and for an answer to be read; 30 for a request; 1 to close.
     fn default() -> Self {
         let seconds = Duration::from_secs;
         Self {
             connections: Limits::default(),
             first: seconds(5),
-            frames: Patience {
-                idle: seconds(60),
-                frame: seconds(10),
-                write: seconds(10),
-            },
+            frames: Patience { idle: seconds(60), frame: seconds(10), write: seconds(10) },
             request: seconds(30),
             close: seconds(1),
         }
@@ -89,8 +86,7 @@ impl MailboxServer {
         };
         let for_handler = service.clone();
         let handler = move |connection| serve(connection, for_handler.clone(), limits);
-        let tls =
-            TlsServer::start(listener, config, limits.connections, observe, handler)?;
+        let tls = TlsServer::start(listener, config, limits.connections, observe, handler)?;
         Ok(Self { tls, identity, service })
     }
 
@@ -103,10 +99,7 @@ impl MailboxServer {
     ///
     /// # Errors
     /// It cannot be used: then the old one stays.
-    pub fn replace_identity(
-        &self,
-        identity: ServerIdentity,
-    ) -> Result<(), rustls::Error> {
+    pub fn replace_identity(&self, identity: ServerIdentity) -> Result<(), rustls::Error> {
         self.identity.replace(identity)
     }
 
@@ -123,8 +116,8 @@ impl MailboxServer {
         &self.service
     }
 
-    /// Accepts nobody any more, finishes the requests that have come, says goodbye, and cuts what is
-    /// left at the end of its deadline.
+    /// Accepts nobody any more, finishes the requests that have come, says goodbye, and cuts what
+    /// is left at the end of its deadline.
     ///
     /// # Errors
     /// The accept loop had ended before, by a panic.
@@ -219,9 +212,8 @@ async fn one(
         };
         let name = request.name();
         let answer = service.answer(peer, request, &id);
-        let late = |_elapsed| {
-            (refused(Refusal::Unavailable, &id), Some("the request took too long"))
-        };
+        let late =
+            |_elapsed| (refused(Refusal::Unavailable, &id), Some("the request took too long"));
         let answered = tokio::time::timeout(deadline, answer).await;
         let (response, why) = answered.unwrap_or_else(late);
         let micros = started.elapsed().as_micros() as u64;
@@ -231,8 +223,7 @@ async fn one(
         }
         // Not within its limits is no request, either.
         let bad = Refusal::BadRequest;
-        let last =
-            matches!(response, Response::Refused { because, .. } if because == bad);
+        let last = matches!(response, Response::Refused { because, .. } if because == bad);
         (response, last)
     }
     .instrument(span)

@@ -1,7 +1,7 @@
 //! What the server answers to whom.
 //!
-//! The mistakes this prevents: a request that is carried out before it is known who asks; an answer that
-//! tells an attacker why; work that is spent before a limit is looked at.
+//! The mistakes this prevents: a request that is carried out before it is known who asks; an answer
+//! that tells an attacker why; work that is spent before a limit is looked at.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -120,8 +120,7 @@ impl Service {
     /// See [`ServiceError`].
     pub fn new(parts: Parts, keys: Vec<SigningKey>) -> Result<Self, ServiceError> {
         let Parts { name, store, passwords, attempts, refresh, operators, clock } = parts;
-        let profile =
-            Profile::new(&name, &name, TokenType::ACCESS)?.lifetime(TOKEN_LIFETIME)?;
+        let profile = Profile::new(&name, &name, TokenType::ACCESS)?.lifetime(TOKEN_LIFETIME)?;
         let denied = Arc::new(DenyList::new(MAX_DENIED));
         let tokens = tokens(&profile, keys, &clock, &denied)?;
         Ok(Self {
@@ -138,8 +137,8 @@ impl Service {
         })
     }
 
-    /// Signs and verifies with other keys from now on, the newest last. Tokens of a key that is still
-    /// among them are still accepted.
+    /// Signs and verifies with other keys from now on, the newest last. Tokens of a key that is
+    /// still among them are still accepted.
     ///
     /// # Errors
     /// See [`ServiceError`]: then the old ones stay.
@@ -247,12 +246,7 @@ impl Service {
     }
 
     // ANCHOR: log_in
-    async fn log_in(
-        &self,
-        peer: IpAddr,
-        name: Name,
-        password: Secret,
-    ) -> Result<Response, No> {
+    async fn log_in(&self, peer: IpAddr, name: Name, password: Secret) -> Result<Response, No> {
         // Counted first: the hash is the work that a flood of logins would have us do.
         if !self.attempts.begin(&name, peer) {
             return Err(No(Refusal::TooManyAttempts, "too many attempts"));
@@ -351,9 +345,7 @@ impl From<StoreError> for No {
             StoreError::Conflict => Self(Refusal::Conflict, "an id with other content"),
             StoreError::Full(what) => Self(Refusal::Full, what),
             StoreError::Busy => Self(Refusal::Busy, "too many jobs wait for the disk"),
-            error @ (StoreError::Database(_)
-            | StoreError::Closed
-            | StoreError::Broken) => {
+            error @ (StoreError::Database(_) | StoreError::Closed | StoreError::Broken) => {
                 tracing::error!(error = %shared::ErrorChain(&error), "store");
                 Self(Refusal::Unavailable, "the store")
             }

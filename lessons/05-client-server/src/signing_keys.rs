@@ -33,16 +33,14 @@ struct Stored {
     pkcs8: Bytes,
 }
 
-/// Reads the keys, the newest last. For a server that runs: keys that are gone by accident must not be
-/// replaced by others.
+/// Reads the keys, the newest last. For a server that runs: keys that are gone by accident must not
+/// be replaced by others.
 ///
 /// # Errors
 /// See [`SigningKeysError`]. There are none, or no file.
 pub fn load(path: &Path) -> Result<Vec<SigningKey>, SigningKeysError> {
     match read(path)? {
-        stored if stored.is_empty() => {
-            Err(SigningKeysError::File(io::ErrorKind::NotFound.into()))
-        }
+        stored if stored.is_empty() => Err(SigningKeysError::File(io::ErrorKind::NotFound.into())),
         stored => stored.iter().map(key).collect(),
     }
 }
@@ -60,8 +58,8 @@ pub fn load_or_make(path: &Path) -> Result<Vec<SigningKey>, SigningKeysError> {
 }
 
 // ANCHOR: rotate
-/// Adds a new key, which signs from the next reload on; the one before it still verifies, older ones
-/// go. Wait for a token's lifetime between two rotations.
+/// Adds a new key, which signs from the next reload on; the one before it still verifies, older
+/// ones go. Wait for a token's lifetime between two rotations.
 ///
 /// # Errors
 /// See [`SigningKeysError`].

@@ -1,8 +1,8 @@
 //! Accounts and messages in one file, durable before anybody is told so.
 //!
-//! The mistakes this prevents: an acknowledgement before the disk has it; a message that is lost, or
-//! stored twice, when a client tries again; a mailbox that grows until the disk is full; a disk that
-//! stops the server's other work.
+//! The mistakes this prevents: an acknowledgement before the disk has it; a message that is lost,
+//! or stored twice, when a client tries again; a mailbox that grows until the disk is full; a disk
+//! that stops the server's other work.
 //!
 //! One thread writes. It takes all jobs that wait, carries them out in one transaction, and answers
 //! them after its commit: so 64 clients that send at once wait for one commit, not for 64 (group
@@ -17,9 +17,7 @@ use std::thread::JoinHandle;
 use aws_lc_rs::digest::{SHA256, digest};
 use jwt::clock::Clock;
 use redb::backends::FileBackend;
-use redb::{
-    Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction,
-};
+use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition, WriteTransaction};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -62,8 +60,8 @@ pub struct Quotas {
 }
 
 impl Default for Quotas {
-    /// 10,000 accounts; 1,000 messages or 16 MiB in a mailbox; 10,000 messages of one sender; 30 days;
-    /// 1,024 jobs. All mailboxes full are 160 GiB: choose what your disk holds.
+    /// 10,000 accounts; 1,000 messages or 16 MiB in a mailbox; 10,000 messages of one sender; 30
+    /// days; 1,024 jobs. All mailboxes full are 160 GiB: choose what your disk holds.
     fn default() -> Self {
         Self {
             accounts: 10_000,
@@ -250,11 +248,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`OpenStoreError`].
-    pub fn open(
-        path: &Path,
-        quotas: Quotas,
-        clock: Clock,
-    ) -> Result<Self, OpenStoreError> {
+    pub fn open(path: &Path, quotas: Quotas, clock: Clock) -> Result<Self, OpenStoreError> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         #[cfg(unix)]
@@ -322,8 +316,8 @@ impl Store {
         .await
     }
 
-    /// The messages of a mailbox whose number is larger than `after`, as many as fit into one frame,
-    /// and whether there are more.
+    /// The messages of a mailbox whose number is larger than `after`, as many as fit into one
+    /// frame, and whether there are more.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -371,8 +365,8 @@ impl Store {
         answered.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Takes away messages whose time is over. Every write does it, too; a server calls this now and
-    /// then, for the time when nobody writes.
+    /// Takes away messages whose time is over. Every write does it, too; a server calls this now
+    /// and then, for the time when nobody writes.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -380,15 +374,15 @@ impl Store {
         self.change(Change::Forget).await.map(drop)
     }
 
-    /// Waits until all that was accepted is written. Other clones see [`StoreError::Closed`] when they
-    /// write; the file is free when the last of them is gone. For the end of the program; it blocks.
+    /// Waits until all that was accepted is written. Other clones see [`StoreError::Closed`] when
+    /// they write; the file is free when the last of them is gone. For the end of the program;
+    /// it blocks.
     pub fn close(self) {
         let Self { database, orders, writer } = self;
         // If it fails, the thread has ended.
         let _ = orders.blocking_send(Order::Close);
         drop((database, orders));
-        let thread =
-            writer.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        let thread = writer.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
         if let Some(thread) = thread {
             // A panic there was reported by its hook.
             let _ = thread.join();
@@ -465,9 +459,7 @@ fn write_batch(
                     let stored = tables.put(message, quotas, now);
                     stored.map(|again| Done::Stored { again })
                 }
-                Change::Delete(of, numbers) => {
-                    tables.delete(of, numbers).map(Done::Deleted)
-                }
+                Change::Delete(of, numbers) => tables.delete(of, numbers).map(Done::Deleted),
                 Change::Forget => Ok(Done::Forgotten),
             };
             match outcome {
@@ -516,12 +508,7 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    fn put(
-        &mut self,
-        message: &NewMessage,
-        quotas: Quotas,
-        now: u64,
-    ) -> Result<bool, StoreError> {
+    fn put(&mut self, message: &NewMessage, quotas: Quotas, now: u64) -> Result<bool, StoreError> {
         // ANCHOR: put
         let NewMessage { from, to, id, sealed } = message;
         let (sender, recipient) = (from.as_str(), to.as_str());
@@ -553,8 +540,7 @@ impl<'t> Tables<'t> {
         let mut own = self.mailbox(sender)?;
         own.sent = sent + 1;
         self.boxes.insert(sender, to_json(&own).as_slice())?;
-        let stored =
-            StoredMessage { from: from.clone(), id: *id, sealed: Bytes(sealed.clone()) };
+        let stored = StoredMessage { from: from.clone(), id: *id, sealed: Bytes(sealed.clone()) };
         self.messages.insert((recipient, number), to_json(&stored).as_slice())?;
         let stored = StoredId { to: to.clone(), number, hash };
         self.ids.insert((sender, id.0), to_json(&stored).as_slice())?;

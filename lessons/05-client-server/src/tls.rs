@@ -1,6 +1,7 @@
 //! A server certificate that can be replaced while the server runs.
 //!
-//! The mistake this prevents: a certificate that is read at the start and expires in a running server.
+//! The mistake this prevents: a certificate that is read at the start and expires in a running
+//! server.
 
 use std::fmt;
 use std::sync::{Arc, RwLock};

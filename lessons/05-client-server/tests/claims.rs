@@ -23,8 +23,7 @@ use mailbox::lab::raw;
 use mailbox::lab::stage::{NOW, Setting, Stage, identity};
 use mailbox::passwords::{PasswordError, Passwords};
 use mailbox::protocol::{
-    Bytes, Delivery, MAX_FRAME, MAX_SEALED, MessageId, Name, Refusal, Request, Response,
-    Secret,
+    Bytes, Delivery, MAX_FRAME, MAX_SEALED, MessageId, Name, Refusal, Request, Response, Secret,
 };
 use mailbox::sealed::{self, Letter, MAX_TEXT, NotALetter, fingerprint};
 use mailbox::server::ServerLimits;
@@ -59,10 +58,7 @@ async fn a_frame_over_the_limit_is_refused_before_room_is_made() -> TestResult {
     client.write_all(&(MAX_FRAME as u32).to_be_bytes()).await?;
     client.write_all(&vec![b' '; MAX_FRAME]).await?;
     assert_eq!(frames.next().await?.map(|frame| frame.len()), Some(MAX_FRAME));
-    assert!(matches!(
-        frames.send(&"x".repeat(MAX_FRAME - 1)).await,
-        Err(FrameError::TooLong)
-    ));
+    assert!(matches!(frames.send(&"x".repeat(MAX_FRAME - 1)).await, Err(FrameError::TooLong)));
     Ok(())
 }
 
@@ -87,8 +83,7 @@ async fn each_phase_of_a_frame_has_its_deadline() -> TestResult {
 
     // A byte every 10 ms: each read succeeds, the sum does not.
     let (mut client, server) = duplex(64);
-    let mut frames =
-        Frames::new(server, Patience { idle: long, frame: short, write: long });
+    let mut frames = Frames::new(server, Patience { idle: long, frame: short, write: long });
     let slow = tokio::spawn(async move {
         client.write_all(&1000_u32.to_be_bytes()).await?;
         while client.write_all(b" ").await.is_ok() {
@@ -136,12 +131,14 @@ fn any_request() -> impl Strategy<Value = Request> {
         secret.clone().prop_map(|refresh| Request::Refresh { refresh }),
         (secret.clone(), secret.clone())
             .prop_map(|(token, refresh)| Request::LogOut { token, refresh }),
-        (secret.clone(), name.clone())
-            .prop_map(|(token, name)| Request::Key { token, name }),
-        (secret.clone(), name, id, bytes)
-            .prop_map(|(token, to, id, sealed)| Request::Send { token, to, id, sealed }),
-        (secret.clone(), any::<u64>())
-            .prop_map(|(token, after)| Request::Fetch { token, after }),
+        (secret.clone(), name.clone()).prop_map(|(token, name)| Request::Key { token, name }),
+        (secret.clone(), name, id, bytes).prop_map(|(token, to, id, sealed)| Request::Send {
+            token,
+            to,
+            id,
+            sealed
+        }),
+        (secret.clone(), any::<u64>()).prop_map(|(token, after)| Request::Fetch { token, after }),
         (secret.clone(), proptest::collection::vec(any::<u64>(), 0..9))
             .prop_map(|(token, numbers)| Request::Delete { token, numbers }),
         secret.prop_map(|token| Request::Status { token }),
@@ -224,8 +221,7 @@ fn no_secret_is_printed() {
     let secret = Secret::new("hunter2-hunter2");
     let letter = Letter { number: 1, text: "hunter2-hunter2".to_owned() };
     let request = Request::Refresh { refresh: secret.clone() };
-    let printed =
-        format!("{secret:?} {letter:?} {request:?} {:?}", Bytes(b"hunter2".to_vec()));
+    let printed = format!("{secret:?} {letter:?} {request:?} {:?}", Bytes(b"hunter2".to_vec()));
     assert!(!printed.contains("hunter2"), "{printed}");
 }
 
@@ -263,9 +259,7 @@ fn a_letter_opens_for_its_recipient_from_its_sender_under_its_id_only() -> TestR
 fn the_longest_letter_fits_into_a_message_whatever_its_text() -> TestResult {
     let (alice, bob) = (name("alice"), name("bob"));
     let (hers, his) = (KeyPair::random(), KeyPair::random());
-    for text in
-        ["\u{1}".repeat(MAX_TEXT), "\"".repeat(MAX_TEXT), "ä".repeat(MAX_TEXT / 2)]
-    {
+    for text in ["\u{1}".repeat(MAX_TEXT), "\"".repeat(MAX_TEXT), "ä".repeat(MAX_TEXT / 2)] {
         let letter = Letter { number: u64::MAX, text };
         let id = MessageId([7; 16]);
         let sealed = sealed::seal((&alice, &hers), (&bob, &his.public()), id, &letter)?;
@@ -279,8 +273,7 @@ fn the_longest_letter_fits_into_a_message_whatever_its_text() -> TestResult {
         assert!(serde_json::to_vec(&request)?.len() <= MAX_FRAME);
     }
     let letter = Letter { number: 1, text: "x".repeat(MAX_TEXT + 1) };
-    let sealed =
-        sealed::seal((&alice, &hers), (&bob, &his.public()), MessageId([7; 16]), &letter);
+    let sealed = sealed::seal((&alice, &hers), (&bob, &his.public()), MessageId([7; 16]), &letter);
     assert!(sealed.is_err());
     Ok(())
 }
@@ -339,10 +332,7 @@ async fn a_message_sent_twice_is_stored_once_even_after_it_was_read() -> TestRes
     let number = shelf.box_of("bob").await?[0].number;
     assert_eq!(shelf.store.delete(name("bob"), vec![number, number]).await?, 1);
     assert!(shelf.store.put(message("alice", "bob", 1)).await?);
-    assert!(
-        shelf.box_of("bob").await?.is_empty(),
-        "a late repetition brings nothing back"
-    );
+    assert!(shelf.box_of("bob").await?.is_empty(), "a late repetition brings nothing back");
     let mut other = message("alice", "bob", 1);
     other.sealed = vec![9; 100];
     assert!(matches!(shelf.store.put(other).await, Err(StoreError::Conflict)));
@@ -399,12 +389,10 @@ async fn a_full_mailbox_is_read_in_frames_that_fit() -> TestResult {
 
 #[tokio::test]
 async fn quotas_hold_and_what_is_read_or_expired_makes_room() -> TestResult {
-    let quotas =
-        Quotas { messages: 2, bytes: 250, sent: 3, accounts: 3, ..Quotas::default() };
+    let quotas = Quotas { messages: 2, bytes: 250, sent: 3, accounts: 3, ..Quotas::default() };
     let shelf = shelf(quotas)?;
     shelf.people(&["alice", "bob", "carol"]).await?;
-    let full =
-        |result: Result<bool, StoreError>| matches!(result, Err(StoreError::Full(_)));
+    let full = |result: Result<bool, StoreError>| matches!(result, Err(StoreError::Full(_)));
     let account = Stored { password: String::new(), key: Bytes(vec![]) };
     let fourth = shelf.store.register(name("dave"), account).await;
     assert!(matches!(fourth, Err(StoreError::Full(_))));
@@ -417,15 +405,9 @@ async fn quotas_hold_and_what_is_read_or_expired_makes_room() -> TestResult {
     large.sealed = vec![0; 151];
     assert!(full(shelf.store.put(large).await), "251 bytes");
     shelf.store.put(message("alice", "carol", 5)).await?;
-    assert!(
-        full(shelf.store.put(message("alice", "carol", 6)).await),
-        "three of one sender"
-    );
+    assert!(full(shelf.store.put(message("alice", "carol", 6)).await), "three of one sender");
     shelf.clock.advance(Duration::from_secs(quotas.keep));
-    assert!(
-        !shelf.store.put(message("alice", "carol", 6)).await?,
-        "the old ones expired"
-    );
+    assert!(!shelf.store.put(message("alice", "carol", 6)).await?, "the old ones expired");
     assert!(shelf.box_of("bob").await?.is_empty());
     assert_eq!(shelf.box_of("carol").await?.len(), 1);
     Ok(())
@@ -452,9 +434,7 @@ async fn only_the_owner_can_read_the_files() -> TestResult {
     use std::os::unix::fs::PermissionsExt;
     let stage = Stage::new(Setting::default()).await?;
     let alice = stage.person("alice").await?;
-    for file in
-        [stage.database(), stage.signing_keys(), alice.folder.join("account.json")]
-    {
+    for file in [stage.database(), stage.signing_keys(), alice.folder.join("account.json")] {
         let mode = std::fs::metadata(&file)?.permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{}", file.display());
     }
@@ -522,8 +502,7 @@ async fn more_passwords_than_the_line_holds_are_refused() -> TestResult {
         let passwords = passwords.clone();
         tasks.spawn(async move { passwords.check(Secret::new("a guess"), None).await });
     }
-    let busy =
-        tasks.join_all().await.iter().filter(|r| **r == Err(PasswordError::Busy)).count();
+    let busy = tasks.join_all().await.iter().filter(|r| **r == Err(PasswordError::Busy)).count();
     assert_eq!(busy, 7, "one is computed, two wait");
     assert_eq!(passwords.check(Secret::new("a guess"), None).await, Ok(false));
     Ok(())
@@ -535,9 +514,7 @@ fn attempts_are_counted_by_account_and_by_address() -> TestResult {
     let limits = AttemptLimits { account: 2, address: 3, window: 60, remembered: 4 };
     let attempts = Attempts::new(limits, clock.clone());
     let (here, there) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    assert!(
-        attempts.begin(&name("alice"), here) && attempts.begin(&name("alice"), there)
-    );
+    assert!(attempts.begin(&name("alice"), here) && attempts.begin(&name("alice"), there));
     assert!(!attempts.begin(&name("alice"), here), "two for an account, from anywhere");
     assert!(attempts.begin(&name("bob"), here) && attempts.begin(&name("carol"), here));
     assert!(!attempts.begin(&name("dave"), here), "three from an address");
@@ -653,8 +630,7 @@ async fn a_used_refresh_token_ends_its_login() -> TestResult {
 #[tokio::test]
 async fn silent_clients_are_closed_and_honest_ones_served() -> TestResult {
     let short = Duration::from_millis(100);
-    let connections =
-        Limits { connections: 4, per_address: 4, handshake: short, shutdown: short };
+    let connections = Limits { connections: 4, per_address: 4, handshake: short, shutdown: short };
     let limits = ServerLimits { connections, first: short, ..ServerLimits::default() };
     let stage = Stage::new(Setting { limits, ..Setting::default() }).await?;
     let mut silent = Vec::new();
@@ -680,8 +656,7 @@ async fn a_shutdown_finishes_what_was_asked_and_leaves_nothing() -> TestResult {
     let mut tasks = JoinSet::new();
     for _ in 0..4 {
         let mut client = Client::new(stage.settings()?);
-        let login =
-            Request::LogIn { name: name("alice"), password: alice.account.password() };
+        let login = Request::LogIn { name: name("alice"), password: alice.account.password() };
         tasks.spawn(async move { client.call(&login).await });
     }
     let counters = || stage.server.service().counters().requests.load(Ordering::SeqCst);
@@ -745,9 +720,7 @@ async fn the_log_holds_no_secret_at_its_most_talkative_level() -> TestResult {
     let text = log.text();
     assert!(text.contains("request=\"send\"") && text.contains("not a request"));
     let key = alice.account.own_fingerprint();
-    for secret in
-        ["an unmistakable text", token.expose(), password, "the password of a-", &key]
-    {
+    for secret in ["an unmistakable text", token.expose(), password, "the password of a-", &key] {
         assert!(!text.contains(secret), "{secret}");
     }
     Ok(())

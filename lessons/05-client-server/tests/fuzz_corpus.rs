@@ -11,8 +11,7 @@ fn corpus(of: &str) -> Vec<(String, Vec<u8>)> {
     let files: Vec<_> = entries
         .map(|entry| {
             let path = entry.expect("an entry").path();
-            let name =
-                path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             (name, std::fs::read(path).expect("a file"))
         })
         .collect();

@@ -19,8 +19,8 @@ use mailbox::lab::spy::{Spy, Tamper};
 use mailbox::lab::stage::{NOW, Person, Setting, Stage, settings};
 use mailbox::passwords::{PasswordError, Passwords};
 use mailbox::protocol::{
-    Bytes, Delivery, MAX_DELETE, MAX_FRAME, MAX_SEALED, MessageId, Refusal, Request,
-    Response, Secret,
+    Bytes, Delivery, MAX_DELETE, MAX_FRAME, MAX_SEALED, MessageId, Refusal, Request, Response,
+    Secret,
 };
 use mailbox::sealed::{self, Letter, NotALetter};
 use mailbox::server::ServerLimits;
@@ -105,9 +105,7 @@ async fn a_logout_ends_both_tokens() -> TestResult {
     let alice = stage.person("alice").await?;
     let mut client = Client::new(stage.settings()?);
     let (token, refresh) = tokens(&mut client, &alice).await?;
-    client
-        .call(&Request::LogOut { token: token.clone(), refresh: refresh.clone() })
-        .await?;
+    client.call(&Request::LogOut { token: token.clone(), refresh: refresh.clone() }).await?;
     let fetch = Request::Fetch { token, after: 0 };
     assert_eq!(refusal(client.call(&fetch).await), Some(Refusal::Unauthorized));
     let again = Request::Refresh { refresh };
@@ -137,8 +135,7 @@ async fn requests_over_their_limits_are_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn registrations_and_failed_logins_are_counted_and_good_logins_are_not()
--> TestResult {
+async fn registrations_and_failed_logins_are_counted_and_good_logins_are_not() -> TestResult {
     let attempts = AttemptLimits { account: 2, address: 3, ..AttemptLimits::default() };
     let stage = Stage::new(Setting { attempts, ..Setting::default() }).await?;
     let alice = stage.person("alice").await?;
@@ -147,9 +144,7 @@ async fn registrations_and_failed_logins_are_counted_and_good_logins_are_not()
         tokens(&mut client, &alice).await?;
     }
     let guess = || Request::LogIn { name: name("alice"), password: Secret::new("wrong") };
-    for refused in
-        [Refusal::Unauthorized, Refusal::Unauthorized, Refusal::TooManyAttempts]
-    {
+    for refused in [Refusal::Unauthorized, Refusal::Unauthorized, Refusal::TooManyAttempts] {
         assert_eq!(refusal(client.call(&guess()).await), Some(refused));
     }
     // One registration and two guesses: the address has had its three.
@@ -165,8 +160,7 @@ async fn registrations_and_failed_logins_are_counted_and_good_logins_are_not()
 
 #[tokio::test]
 async fn after_the_first_frame_a_client_may_be_quiet_for_longer() -> TestResult {
-    let limits =
-        ServerLimits { first: Duration::from_millis(100), ..ServerLimits::default() };
+    let limits = ServerLimits { first: Duration::from_millis(100), ..ServerLimits::default() };
     let stage = Stage::new(Setting { limits, ..Setting::default() }).await?;
     let mut client = Client::new(stage.settings()?);
     for _ in 0..2 {
@@ -178,8 +172,7 @@ async fn after_the_first_frame_a_client_may_be_quiet_for_longer() -> TestResult 
 
 #[tokio::test]
 async fn a_request_has_its_deadline() -> TestResult {
-    let limits =
-        ServerLimits { request: Duration::from_millis(1), ..ServerLimits::default() };
+    let limits = ServerLimits { request: Duration::from_millis(1), ..ServerLimits::default() };
     let stage = Stage::new(Setting { limits, ..Setting::default() }).await?;
     let mut client = Client::new(stage.settings()?);
     let login = Request::LogIn { name: name("alice"), password: Secret::new("a guess") };
@@ -207,8 +200,7 @@ async fn a_hash_that_nobody_waits_for_still_has_its_place() -> TestResult {
     let hash = costly.hash(guess()).await?;
     let long = started.elapsed();
     let soon = Duration::from_millis(20);
-    let cancelled =
-        tokio::time::timeout(soon, passwords.check(guess(), Some(hash))).await;
+    let cancelled = tokio::time::timeout(soon, passwords.check(guess(), Some(hash))).await;
     assert!(cancelled.is_err());
     let started = std::time::Instant::now();
     passwords.check(guess(), None).await?;
@@ -242,8 +234,7 @@ async fn the_outbox_is_on_the_disk_before_it_is_sent_and_has_an_end() -> TestRes
     })
     .await?;
     let mut alice = loop {
-        let full =
-            matches!(alice.send("alice", "x").await, Err(AccountError::OutboxFull));
+        let full = matches!(alice.send("alice", "x").await, Err(AccountError::OutboxFull));
         if full || alice.account.waiting() > 100 {
             break alice.at(stage.settings()?)?;
         }
@@ -258,19 +249,17 @@ async fn a_page_that_brings_nothing_new_is_the_last_one() -> TestResult {
     let stage = Stage::new(Setting::default()).await?;
     let mut alice = stage.person("alice").await?;
     alice.send("alice", "hello").await?;
-    let (_spy, mut alice) =
-        spied(&stage, alice, |request, answer| match (request, answer) {
-            (Request::Fetch { .. }, Response::Messages { mut messages, .. }) => {
-                if messages.is_empty() {
-                    let (from, id, sealed) =
-                        (name("alice"), MessageId([0; 16]), Bytes(vec![]));
-                    messages.push(Delivery { number: 1, from, id, sealed });
-                }
-                Response::Messages { messages, more: true }
+    let (_spy, mut alice) = spied(&stage, alice, |request, answer| match (request, answer) {
+        (Request::Fetch { .. }, Response::Messages { mut messages, .. }) => {
+            if messages.is_empty() {
+                let (from, id, sealed) = (name("alice"), MessageId([0; 16]), Bytes(vec![]));
+                messages.push(Delivery { number: 1, from, id, sealed });
             }
-            (_, answer) => answer,
-        })
-        .await?;
+            Response::Messages { messages, more: true }
+        }
+        (_, answer) => answer,
+    })
+    .await?;
     let found = tokio::time::timeout(Duration::from_secs(10), alice.read()).await??;
     assert!(matches!(&found[..], [Found::Letter { number: 1, .. }]), "{found:?}");
     Ok(())
@@ -286,8 +275,7 @@ async fn a_key_of_another_name_is_not_taken() -> TestResult {
     })
     .await?;
     let sent = alice.send("bob", "hello").await;
-    let unexpected =
-        matches!(sent, Err(AccountError::Client(ClientError::Unexpected("key"))));
+    let unexpected = matches!(sent, Err(AccountError::Client(ClientError::Unexpected("key"))));
     assert!(unexpected, "{sent:?}");
     Ok(())
 }
@@ -320,8 +308,7 @@ async fn after_a_bad_request_a_client_connects_anew() -> TestResult {
     let mut client = Client::new(stage.settings()?);
     let token = Secret::new("x".repeat(MAX_FRAME - 100));
     // A frame that fits, of a request that does not.
-    let register =
-        Request::Register { name: name("bob"), password: token, key: Bytes(vec![]) };
+    let register = Request::Register { name: name("bob"), password: token, key: Bytes(vec![]) };
     assert_eq!(refusal(client.call(&register).await), Some(Refusal::BadRequest));
     let open = || {
         let counters = stage.server.service().counters();
@@ -354,16 +341,15 @@ fn a_box_over_the_limit_is_no_letter() -> TestResult {
 async fn the_server_speaks_tls_1_3_alone() -> TestResult {
     let stage = Stage::new(Setting::default()).await?;
     let mut tcp = tokio::net::TcpStream::connect(stage.address()).await?;
-    // A ClientHello of TLS 1.2: no supported_versions, ECDHE with AES-256-GCM, X25519, ECDSA and Ed25519.
+    // A ClientHello of TLS 1.2: no supported_versions, ECDHE with AES-256-GCM, X25519, ECDSA and
+    // Ed25519.
     let extensions: &[u8] = &[
         0, 10, 0, 6, 0, 4, 0, 29, 0, 23, // supported_groups: x25519, secp256r1
         0, 13, 0, 8, 0, 6, 4, 3, 8, 4, 8, 7, // signature_algorithms
-        0, 16, 0, 12, 0, 10, 9, b'm', b'a', b'i', b'l', b'b', b'o', b'x', b'/',
-        b'1', // ALPN
+        0, 16, 0, 12, 0, 10, 9, b'm', b'a', b'i', b'l', b'b', b'o', b'x', b'/', b'1', // ALPN
         0, 23, 0, 0, // extended_master_secret
     ];
-    let mut body =
-        [&[3, 3][..], &[7; 32], &[0], &[0, 4, 0xc0, 0x2c, 0xc0, 0x2b], &[1, 0]].concat();
+    let mut body = [&[3, 3][..], &[7; 32], &[0], &[0, 4, 0xc0, 0x2c, 0xc0, 0x2b], &[1, 0]].concat();
     body.extend_from_slice(&(extensions.len() as u16).to_be_bytes());
     body.extend_from_slice(extensions);
     let hello = [&[1, 0][..], &(body.len() as u16).to_be_bytes(), &body].concat();
@@ -387,10 +373,7 @@ async fn of_too_many_missing_letters_the_latest_are_awaited() -> TestResult {
     let found = bob.read().await?;
     assert!(found.contains(&Found::Repeated { from: name("alice"), number: 1 }));
     let last = found.last();
-    assert!(
-        matches!(last, Some(Found::Letter { number: 79, late: true, .. })),
-        "{last:?}"
-    );
+    assert!(matches!(last, Some(Found::Letter { number: 79, late: true, .. })), "{last:?}");
     Ok(())
 }
 
@@ -448,10 +431,7 @@ async fn a_count_that_cannot_be_read_is_left_and_nothing_is_overwritten() -> Tes
     let stored = shelf.put(message("bob", 2, vec![2])).await;
     assert!(matches!(stored, Err(StoreError::Broken)), "{stored:?}");
     let (messages, _) = shelf.messages(name("bob"), 0).await?;
-    assert_eq!(
-        messages.iter().map(|one| one.sealed.0.clone()).collect::<Vec<_>>(),
-        [[1]]
-    );
+    assert_eq!(messages.iter().map(|one| one.sealed.0.clone()).collect::<Vec<_>>(), [[1]]);
     // Others are not disturbed.
     assert!(!shelf.put(message("alice", 3, vec![3])).await?);
     Ok(())
@@ -601,8 +581,7 @@ async fn letter_by_hand(alice: &mut Person, number: u64) -> TestResult {
     let letter = Letter { number, text: "x".to_owned() };
     let (from, to) = (name("alice"), name("bob"));
     let sealed = Bytes(sealed::seal((&from, &hers), (&to, &his), id, &letter)?);
-    let send =
-        |token| Request::Send { token, to: to.clone(), id, sealed: sealed.clone() };
+    let send = |token| Request::Send { token, to: to.clone(), id, sealed: sealed.clone() };
     alice.client.call_with_token(send).await?;
     Ok(())
 }

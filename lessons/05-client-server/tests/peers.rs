@@ -94,10 +94,7 @@ fn letters_go_between_rust_and_python() -> TestResult {
         assert_eq!((sent.code, sent.said.trim()), (Some(0), "stored"), "{}", sent.said);
     }
     let read = mailbox.python(&python, &["read", "paula"]);
-    assert_eq!(
-        read.said,
-        "letter 1 of rosa: one\nletter 2 of rosa: two, with ä and \"quotes\"\n"
-    );
+    assert_eq!(read.said, "letter 1 of rosa: one\nletter 2 of rosa: two, with ä and \"quotes\"\n");
     assert_eq!(
         mailbox.rust(&["--as", "rosa", "read"])?,
         "rosa: letter 1 of paula: one\nrosa: letter 2 of paula: two, with ä and \"quotes\"\n"
@@ -185,8 +182,7 @@ fn a_client_that_says_nothing_stops_the_usual_server_and_ends_it() -> TestResult
     let runtime = tokio::runtime::Runtime::new()?;
     let config = tls_sockets::config::client_config(ca.roots(), b"any")?;
     let connect = |patience| {
-        let (config, name) =
-            (config.clone(), rustls::pki_types::ServerName::try_from(LAB));
+        let (config, name) = (config.clone(), rustls::pki_types::ServerName::try_from(LAB));
         async move {
             let tcp = tokio::net::TcpStream::connect(address).await?;
             let connector = tokio_rustls::TlsConnector::from(config);
@@ -216,9 +212,7 @@ fn a_client_that_says_nothing_stops_the_usual_server_and_ends_it() -> TestResult
 
 const LAB: &str = "mailbox.test";
 
-fn usual_server(
-    python: &Peer,
-) -> Result<(shared::LabCa, TempDir, ForeignServer), Box<dyn Error>> {
+fn usual_server(python: &Peer) -> Result<(shared::LabCa, TempDir, ForeignServer), Box<dyn Error>> {
     let ca = shared::LabCa::new("Lab")?;
     let folder = tempfile::tempdir()?;
     ca.leaf(LAB).issue()?.write_to(folder.path())?;

@@ -18,15 +18,11 @@ fn start(data: &Path) -> Result<ServerProcess, Box<dyn Error>> {
     Ok(ServerProcess::start_command(Command::new(SERVER), data, &[])?)
 }
 
-/// The server under a limit of the shell: `ulimit FLAG NUMBER`. A file over its limit is an error then,
-/// as on a full disk, and no signal.
+/// The server under a limit of the shell: `ulimit FLAG NUMBER`. A file over its limit is an error
+/// then, as on a full disk, and no signal.
 fn start_limited(data: &Path, limit: &str) -> Result<ServerProcess, Box<dyn Error>> {
     let mut command = Command::new("sh");
-    command.args([
-        "-c",
-        &format!("trap '' XFSZ; ulimit {limit}; exec \"$0\" \"$@\""),
-        SERVER,
-    ]);
+    command.args(["-c", &format!("trap '' XFSZ; ulimit {limit}; exec \"$0\" \"$@\""), SERVER]);
     Ok(ServerProcess::start_command(command, data, &[])?)
 }
 
@@ -61,10 +57,7 @@ fn the_first_words_of_the_readme_work() -> TestResult {
     let run = |arguments: &[&str]| said(&client(folder.path(), &server, arguments));
     assert!(run(&["register", "alice"]).starts_with("alice has an account"));
     assert!(run(&["send", "bob", "lunch at one?"]).ends_with("Stored for bob.\n"));
-    assert_eq!(
-        run(&["read"]),
-        "alice: nothing new\nbob: letter 1 of alice: lunch at one?\n"
-    );
+    assert_eq!(run(&["read"]), "alice: nothing new\nbob: letter 1 of alice: lunch at one?\n");
     Ok(())
 }
 
@@ -97,11 +90,8 @@ fn sighup_brings_a_new_certificate_and_a_new_key() -> TestResult {
     for name in ["chain.pem", "key.pem"] {
         std::fs::rename(folder.path().join("new").join(name), folder.path().join(name))?;
     }
-    let new_key = Command::new(SERVER)
-        .arg("--data")
-        .arg(folder.path())
-        .arg("--new-signing-key")
-        .output()?;
+    let new_key =
+        Command::new(SERVER).arg("--data").arg(folder.path()).arg("--new-signing-key").output()?;
     assert!(said(&new_key).contains("signs after the next reload"));
     signal(&server, "-HUP")?;
     let deadline = Instant::now() + Duration::from_secs(10);
@@ -196,8 +186,7 @@ fn the_log_is_json_with_ids_and_without_secrets() -> TestResult {
     let log = folder.path().join("log");
     let mut command = Command::new(SERVER);
     command.stderr(std::fs::File::create(&log)?);
-    let server =
-        ServerProcess::start_command(command, folder.path(), &["--log", "json"])?;
+    let server = ServerProcess::start_command(command, folder.path(), &["--log", "json"])?;
     client(folder.path(), &server, &["register", "alice"]);
     client(folder.path(), &server, &["send", "bob", "an unmistakable text"]);
     client(folder.path(), &server, &["send", "nobody", "hello"]);
@@ -214,11 +203,9 @@ fn the_log_is_json_with_ids_and_without_secrets() -> TestResult {
         }
     }
     assert!(requests > 5 && refused == 1, "{requests} requests, {refused} refused");
-    let account =
-        std::fs::read_to_string(folder.path().join("clients/alice/account.json"))?;
+    let account = std::fs::read_to_string(folder.path().join("clients/alice/account.json"))?;
     let account: serde_json::Value = serde_json::from_str(&account)?;
-    for secret in ["an unmistakable text", account["password"].as_str().ok_or("a text")?]
-    {
+    for secret in ["an unmistakable text", account["password"].as_str().ok_or("a text")?] {
         assert!(!log.contains(secret), "{secret}");
     }
     Ok(())
@@ -242,8 +229,7 @@ fn wrong_words_are_refused_with_what_was_expected() -> TestResult {
         (CLIENT, vec!["--help"], 0, "mailbox register alice"),
         (SERVER, vec!["--help"], 0, "Exit codes"),
     ] {
-        let output =
-            Command::new(program).env("MAILBOX_DATA", &data).args(&arguments).output()?;
+        let output = Command::new(program).env("MAILBOX_DATA", &data).args(&arguments).output()?;
         let text = said(&output);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
         assert!(text.contains(says), "{arguments:?}: {text}");

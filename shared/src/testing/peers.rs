@@ -50,20 +50,12 @@ impl Peer {
             "/opt/homebrew/opt/openssl@3/bin/openssl",
             "/usr/local/opt/openssl@3/bin/openssl",
         ];
-        Self::find(
-            &places,
-            &["s_client", "-help"],
-            "apt install openssl, brew install openssl@3",
-        )
+        Self::find(&places, &["s_client", "-help"], "apt install openssl, brew install openssl@3")
     }
 
     /// GnuTLS's command line.
     pub fn gnutls() -> Option<Self> {
-        Self::find(
-            &["gnutls-cli"],
-            &["--version"],
-            "apt install gnutls-bin, brew install gnutls",
-        )
+        Self::find(&["gnutls-cli"], &["--version"], "apt install gnutls-bin, brew install gnutls")
     }
 
     /// curl.
@@ -77,11 +69,7 @@ impl Peer {
 
     /// Node.js.
     pub fn node() -> Option<Self> {
-        Self::find(
-            &["node", "nodejs"],
-            &["--version"],
-            "apt install nodejs, brew install node",
-        )
+        Self::find(&["node", "nodejs"], &["--version"], "apt install nodejs, brew install node")
     }
 
     /// Node.js 20 or later with npm's jose 6, in the folder that `PEER_JOSE` names.
@@ -111,24 +99,12 @@ impl Peer {
     }
 
     /// A command of this peer, without input and without the proxies of the environment.
-    pub fn command<S: AsRef<OsStr>>(
-        &self,
-        arguments: impl IntoIterator<Item = S>,
-    ) -> Command {
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(&self.program);
-        command
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        for proxy in [
-            "HTTPS_PROXY",
-            "HTTP_PROXY",
-            "ALL_PROXY",
-            "https_proxy",
-            "http_proxy",
-            "all_proxy",
-        ] {
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        for proxy in
+            ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy"]
+        {
             command.env_remove(proxy);
         }
         command
@@ -139,26 +115,18 @@ impl Peer {
     ///
     /// # Panics
     /// When it cannot be started, or ends without naming a port.
-    pub fn serve<S: AsRef<OsStr>>(
-        &self,
-        arguments: impl IntoIterator<Item = S>,
-    ) -> ForeignServer {
+    pub fn serve<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> ForeignServer {
         let mut command = self.command(arguments);
         // Its standard input stays open for as long as it shall run. Clients that refuse it
         // make it complain on standard error.
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the peer starts");
-        let output =
-            BufReader::new(child.stdout.take().expect("standard output is piped"));
+        let mut child =
+            command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the peer starts");
+        let output = BufReader::new(child.stdout.take().expect("standard output is piped"));
         // A thread reads, so that a peer that says nothing is given up.
         let (tell, told) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let named = |line: String| {
-                let digits =
-                    line.trim_end().rsplit(|c: char| !c.is_ascii_digit()).next()?;
+                let digits = line.trim_end().rsplit(|c: char| !c.is_ascii_digit()).next()?;
                 digits.parse::<u16>().ok().filter(|&port| port > 1023)
             };
             let port = output.lines().map_while(Result::ok).find_map(named);
@@ -167,11 +135,7 @@ impl Peer {
         });
         let port = told.recv_timeout(DEADLINE).ok().flatten();
         let server = ForeignServer { child, port: port.unwrap_or(0) };
-        assert_ne!(
-            server.port, 0,
-            "{} named no port: run it by hand to see why",
-            self.program
-        );
+        assert_ne!(server.port, 0, "{} named no port: run it by hand to see why", self.program);
         server
     }
 
@@ -196,12 +160,8 @@ impl Peer {
     ///
     /// # Panics
     /// When it cannot be started or does not end in 30 seconds.
-    pub fn run<S: AsRef<OsStr>>(
-        &self,
-        arguments: impl IntoIterator<Item = S>,
-    ) -> Finished {
-        finish(self.command(arguments))
-            .unwrap_or_else(|error| panic!("{}: {error}", self.program))
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Finished {
+        finish(self.command(arguments)).unwrap_or_else(|error| panic!("{}: {error}", self.program))
     }
 }
 
@@ -239,18 +199,11 @@ fn finish(mut command: Command) -> io::Result<Finished> {
         if started.elapsed() > DEADLINE {
             child.kill()?;
             child.wait()?;
-            return Err(io::Error::other(format!(
-                "not done after {} seconds",
-                DEADLINE.as_secs()
-            )));
+            return Err(io::Error::other(format!("not done after {} seconds", DEADLINE.as_secs())));
         }
         std::thread::sleep(Duration::from_millis(5));
     }
     let Output { status, stdout, stderr } = child.wait_with_output()?;
-    let said = format!(
-        "{}{}",
-        String::from_utf8_lossy(&stdout),
-        String::from_utf8_lossy(&stderr)
-    );
+    let said = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
     Ok(Finished { code: status.code(), said })
 }

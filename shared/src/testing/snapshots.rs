@@ -17,10 +17,7 @@ const FILTERS: &[(&str, &str)] = &[
     (r"\b[12]\d{9}\b", "[time]"),
     (r"\(\d+(\s+)seconds", "([seconds]${1}seconds"),
     // Sizes that depend on a fresh signature: ECDSA in DER has no fixed length.
-    (
-        r"\b\d+ bytes, (readable: (?:Certificate|ServerKeyExchange)\b|encrypted)",
-        "[size] bytes, $1",
-    ),
+    (r"\b\d+ bytes, (readable: (?:Certificate|ServerKeyExchange)\b|encrypted)", "[size] bytes, $1"),
     (r"\b\d+ recorded bytes", "[size] recorded bytes"),
     // Fresh random bytes, under the label that says what they are.
     (r"(?m)^(   nonce +)[0-9a-f]{24}$", "$1[12 bytes]"),
@@ -86,11 +83,10 @@ pub fn check_lesson(binary: &str, package: &str) {
     for (part, output) in parts.iter().zip(&outputs) {
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "part {part} failed: {errors}");
-        let text =
-            String::from_utf8(output.stdout.clone()).expect("a transcript in UTF-8");
-        let too_long = text.lines().find(|line| {
-            line.chars().count() > 80 && line.split_whitespace().count() > 2
-        });
+        let text = String::from_utf8(output.stdout.clone()).expect("a transcript in UTF-8");
+        let too_long = text
+            .lines()
+            .find(|line| line.chars().count() > 80 && line.split_whitespace().count() > 2);
         assert_eq!(too_long, None, "part {part}: a line of more than 80 columns");
         settings.bind(|| insta::assert_snapshot!(part.as_str(), text));
     }
@@ -119,8 +115,8 @@ pub fn run(binary: &str, arguments: &[&str]) -> Output {
 /// The names of the files in a folder, without their ending, as parts are named.
 fn stems(package: &str, folder: &str, ending: &str) -> BTreeSet<String> {
     let folder = Path::new(package).join(folder);
-    let entries = std::fs::read_dir(&folder)
-        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let entries =
+        std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter_map(|name| name.strip_suffix(ending).map(|stem| stem.replace('_', "-")))

@@ -19,10 +19,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("Listen. Alice pays Bob over TLS 1.3, and a tap records.");
     let mut bank = Bank::open(accounts(), Some(config.clone())).await?;
     let tap = Wiretap::listening_to(bank.address()).await?;
-    t.works(
-        "Alice logs in and pays 25 coins to bob",
-        alice_pays_bob(&ca, tap.address()).await,
-    )?;
+    t.works("Alice logs in and pays 25 coins to bob", alice_pays_bob(&ca, tap.address()).await)?;
     bank.outcome().await?;
     let wire = tap.recording();
     t.wire_hides(&wire, "the password", PASSWORD)?;
@@ -41,11 +38,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         }
     })
     .await?;
-    t.refused(
-        "by Alice's client",
-        alice_pays_bob(&ca, relay.address()).await,
-        "BadRecordMac",
-    )?;
+    t.refused("by Alice's client", alice_pays_bob(&ca, relay.address()).await, "BadRecordMac")?;
     t.refused("by the bank", tampered.outcome().await, "cannot decrypt peer's message")?;
     ensure!(tampered.balance("alice") == 100, "Alice paid nothing");
     t.shows("alice has", format!("{} coins", tampered.balance("alice")));
@@ -57,7 +50,9 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     ensure!(bank.balance("alice") == 75, "Alice paid once");
     t.shows("alice has", format!("{} coins", bank.balance("alice")));
 
-    t.step("Impersonate. The false bank has a certificate for bank.test, from a CA of Mallory's own.");
+    t.step(
+        "Impersonate. The false bank has a certificate for bank.test, from a CA of Mallory's own.",
+    );
     let forged = LabCa::new("Mallory")?.leaf(tls::BANK).issue()?;
     let false_bank = FalseBank::open(Some(tls::server(&forged)?)).await?;
     t.refused(
@@ -78,21 +73,12 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     ]);
 
     t.step("What no lesson gives.");
-    t.shows(
-        "endpoints",
-        "TLS ends at both ends: a stolen laptop or server reads everything.",
-    );
+    t.shows("endpoints", "TLS ends at both ends: a stolen laptop or server reads everything.");
     t.shows(
         "metadata",
-        format!(
-            "The tap saw who talks, when and how much: {} recorded bytes.",
-            wire.len()
-        ),
+        format!("The tap saw who talks, when and how much: {} recorded bytes.", wire.len()),
     );
-    t.shows(
-        "authorization",
-        "Whether Alice may pay Bob is the bank's decision, not the wire's.",
-    );
+    t.shows("authorization", "Whether Alice may pay Bob is the bank's decision, not the wire's.");
     Ok(())
 }
 

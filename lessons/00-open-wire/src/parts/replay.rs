@@ -18,13 +18,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 
     // ANCHOR: replay
     t.step("Bob sends the recorded bytes again, twice. He need not understand them.");
-    let recorded = tap
-        .recording()
-        .connections
-        .first()
-        .context("nothing recorded")?
-        .to_server
-        .clone();
+    let recorded =
+        tap.recording().connections.first().context("nothing recorded")?.to_server.clone();
     for _ in 0..2 {
         let answer = replay(bank.address(), &recorded, super::PATIENCE).await?;
         t.shows("bank says", String::from_utf8_lossy(&answer));

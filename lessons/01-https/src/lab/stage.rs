@@ -58,8 +58,7 @@ impl Stage {
         versions: &[&'static SupportedProtocolVersion],
     ) -> anyhow::Result<Self> {
         let ca = LabCa::new("Course Lab")?;
-        let identity =
-            ca.leaf(BANK).also_for("localhost").also_for("127.0.0.1").issue()?;
+        let identity = ca.leaf(BANK).also_for("localhost").also_for("127.0.0.1").issue()?;
         Self::with_identity(ca, &identity, versions).await
     }
 
@@ -102,8 +101,6 @@ impl Stage {
     /// No port could be opened.
     pub async fn stalling(&self, stall: Stall) -> anyhow::Result<StallingServer> {
         let identity = self.ca.leaf(BANK).issue()?;
-        Ok(stall
-            .start(server_tls(identity.chain(), identity.key(), TLS_1_2_AND_1_3)?)
-            .await?)
+        Ok(stall.start(server_tls(identity.chain(), identity.key(), TLS_1_2_AND_1_3)?).await?)
     }
 }

@@ -26,22 +26,15 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: get
 
     let agreed = stage.server.handshake().await?;
-    t.shows(
-        "agreed on",
-        format!("{:?}", agreed.version.context("no version was agreed on")?),
-    );
-    t.shows(
-        "",
-        format!("{:?}", agreed.suite.context("no cipher suite was agreed on")?.suite()),
-    );
+    t.shows("agreed on", format!("{:?}", agreed.version.context("no version was agreed on")?));
+    t.shows("", format!("{:?}", agreed.suite.context("no cipher suite was agreed on")?.suite()));
     t.shows("", format!("{:?}", agreed.group.context("no group was agreed on")?));
     t.shows("", format!("ALPN {}", agreed.alpn.as_deref().unwrap_or("none")));
 
     // ANCHOR: post
     t.step("Pay Bob 25 coins: a POST with a JSON body.");
     let order = Payment { to: "bob".to_owned(), coins: 25 };
-    let answer =
-        client.post(bank.url("/pay")).bearer_auth(TOKEN).json(&order).send().await;
+    let answer = client.post(bank.url("/pay")).bearer_auth(TOKEN).json(&order).send().await;
     let answer = t.works("POST /pay", answer)?.error_for_status()?;
     let receipt: Payment = read_json(answer, MAX_ANSWER).await?;
     t.shows("answer", serde_json::to_string(&receipt)?);

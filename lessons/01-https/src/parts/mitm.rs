@@ -23,8 +23,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let client_of_the_web =
         careless::accepts_any_certificate().resolve(BANK, attack.address()).build()?;
     let receipt = pay(&client_of_the_web, &attack).await;
-    let receipt =
-        t.works("a client that accepts any certificate pays 25 coins", receipt)?;
+    let receipt = t.works("a client that accepts any certificate pays 25 coins", receipt)?;
     t.shows("receipt", format!("{} coins to {}", receipt.coins, receipt.to));
     // ANCHOR_END: careless
     let token = attack
@@ -62,12 +61,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("But if a CA that the client trusts signs for Mallory, the door is open.");
     let stage = Stage::new().await?;
     let attack = interceptor(&stage, &mallory).await?;
-    let Trust::Only(ours) = trust(&stage.ca)? else {
-        anyhow::bail!("the stage trusts one CA")
-    };
-    let Trust::Only(hers) = trust(&mallory)? else {
-        anyhow::bail!("Mallory trusts one CA")
-    };
+    let Trust::Only(ours) = trust(&stage.ca)? else { anyhow::bail!("the stage trusts one CA") };
+    let Trust::Only(hers) = trust(&mallory)? else { anyhow::bail!("Mallory trusts one CA") };
     let both = Trust::Only(ours.and(hers));
     let trusting = secure_client(&both)?.resolve(BANK, attack.address()).build()?;
     pay(&trusting, &attack).await?;

@@ -14,18 +14,12 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let ca = LabCa::new("Course Lab")?;
     let good = ca.leaf(BANK);
 
-    t.step(
-        "The good certificate: for bank.test, current, from a CA that the client trusts.",
-    );
+    t.step("The good certificate: for bank.test, current, from a CA that the client trusts.");
     t.works("https://bank.test", visit(&ca, good.issue()?, BANK).await)?;
 
     t.step("A wrong name, with the whole error. From here on, its last line only.");
     let shop = ca.leaf("shop.test").issue()?;
-    t.refused(
-        "wrong name",
-        visit(&ca, shop, BANK).await,
-        "certificate not valid for name",
-    )?;
+    t.refused("wrong name", visit(&ca, shop, BANK).await, "certificate not valid for name")?;
     so(t, "Use the name in the certificate, or issue one for the name in the URL.");
 
     // ANCHOR: names
@@ -47,11 +41,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 
     t.step("Who signed it?");
     let stranger = LabCa::new("Another Lab")?.leaf(BANK).issue()?;
-    t.refused_in_short(
-        "an unknown CA",
-        visit(&ca, stranger, BANK).await,
-        "UnknownIssuer",
-    )?;
+    t.refused_in_short("an unknown CA", visit(&ca, stranger, BANK).await, "UnknownIssuer")?;
     so(t, "Trust the CA that issued it, if you know whose it is.");
     let namesake = LabCa::new("Course Lab")?.leaf(BANK).issue()?;
     t.refused_in_short(
@@ -59,10 +49,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         visit(&ca, namesake, BANK).await,
         "BadSignature",
     )?;
-    so(
-        t,
-        "The CA was made anew, or somebody imitates it: compare the keys, not the names.",
-    );
+    so(t, "The CA was made anew, or somebody imitates it: compare the keys, not the names.");
     let own = visit(&ca, ca.leaf(BANK).self_signed().issue()?, BANK).await;
     t.refused_in_short("signed by itself", own, "UnknownIssuer")?;
     so(t, "Make a CA and a leaf; trust the CA.");
@@ -87,11 +74,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     so(t, "An intermediate with pathLen 0 signs leaves and no CA.");
     let outside = ca.intermediate_constrained_to("shop.test")?.leaf(BANK).issue()?;
     let outside = visit(&ca, outside, BANK).await;
-    t.refused_in_short(
-        "a CA constrained to shop.test",
-        outside,
-        "NameConstraintViolation",
-    )?;
+    t.refused_in_short("a CA constrained to shop.test", outside, "NameConstraintViolation")?;
     so(t, "Its name constraints forbid this name (RFC 5280 section 4.2.1.10).");
 
     t.step("What is it for, and when?");
@@ -115,11 +98,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("Was it revoked? Only a client with a revocation list can tell.");
     let revoked = ca.leaf(BANK).issue()?;
     let lists = [ca.root_crl()?, ca.crl(&[&revoked])?];
-    t.refused_in_short(
-        "revoked",
-        visit_with_crls(&ca, &revoked, &lists).await,
-        "Revoked",
-    )?;
+    t.refused_in_short("revoked", visit_with_crls(&ca, &revoked, &lists).await, "Revoked")?;
     so(t, "Get a new certificate, and find out why the old one was revoked.");
     let unknown = visit_with_crls(&ca, ca.leaf(BANK).issue()?, &[ca.crl(&[])?]).await;
     t.refused_in_short(
@@ -127,10 +106,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         unknown,
         "UnknownRevocationStatus",
     )?;
-    so(
-        t,
-        "Load the list of each CA in the chain: the root's speaks of the intermediate.",
-    );
+    so(t, "Load the list of each CA in the chain: the root's speaks of the intermediate.");
     // ANCHOR_END: revoked
 
     // ANCHOR: accepted
@@ -145,10 +121,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.works("no extended key usage at all", no_purpose)?;
     let old = LabCa::with_expired_root("Old Lab")?;
     let leaf = old.leaf(BANK).issue()?;
-    t.works(
-        "a root that expired yesterday, in the trust store",
-        visit(&old, leaf, BANK).await,
-    )?;
+    t.works("a root that expired yesterday, in the trust store", visit(&old, leaf, BANK).await)?;
     t.note("A trust anchor is a name and a key, without dates (RFC 5280 section 6.1).");
     // ANCHOR_END: accepted
     Ok(())
@@ -176,12 +149,9 @@ async fn visit_with_crls(
 ) -> anyhow::Result<()> {
     let mut crls = Vec::new();
     for list in lists {
-        crls.push(reqwest::tls::CertificateRevocationList::from_pem(
-            list.pem()?.as_bytes(),
-        )?);
+        crls.push(reqwest::tls::CertificateRevocationList::from_pem(list.pem()?.as_bytes())?);
     }
-    request(secure_client(&trust(ca)?)?.tls_crls_only(crls), identity.borrow(), BANK)
-        .await
+    request(secure_client(&trust(ca)?)?.tls_crls_only(crls), identity.borrow(), BANK).await
 }
 
 // ANCHOR: request

@@ -30,10 +30,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         get(&stage, Stall::Drip, |client| client.read_timeout(READ).timeout(TOTAL)),
     );
     // ANCHOR_END: limits
-    ensure!(
-        started.elapsed() >= TOTAL,
-        "read_timeout ended the drip, which it should not"
-    );
+    ensure!(started.elapsed() >= TOTAL, "read_timeout ended the drip, which it should not");
 
     t.step("A server accepts TCP and never answers the handshake.");
     t.refused("after connect_timeout, 100 ms", handshake, TIMED_OUT)?;
@@ -79,9 +76,7 @@ async fn get(
     let server = stage.stalling(stall).await?;
     let bank = bank_at(server.address());
     let client = limit(stage.client(&bank)?).build()?;
-    let body = async {
-        Ok(read_body(client.get(bank.url("/")).send().await?, MAX_ANSWER).await?)
-    };
+    let body = async { Ok(read_body(client.get(bank.url("/")).send().await?, MAX_ANSWER).await?) };
     let answer = body.await;
     if let Err(error) = &answer {
         ensure!(is_what_the_stall_causes(stall, &server, error), "{stall:?}: {error:#}");
@@ -92,14 +87,9 @@ async fn get(
 
 /// Whether the server came as far as it was to come, and the error is the one for that: an
 /// error for another reason would look the same in the transcript.
-fn is_what_the_stall_causes(
-    stall: Stall,
-    server: &StallingServer,
-    error: &anyhow::Error,
-) -> bool {
+fn is_what_the_stall_causes(stall: Stall, server: &StallingServer, error: &anyhow::Error) -> bool {
     let sending = error.downcast_ref::<reqwest::Error>();
-    let timed_out =
-        |read: Option<&reqwest::Error>| read.is_some_and(reqwest::Error::is_timeout);
+    let timed_out = |read: Option<&reqwest::Error>| read.is_some_and(reqwest::Error::is_timeout);
     let reading = match error.downcast_ref() {
         Some(BodyError::Read(source)) => Some(source),
         _ => None,

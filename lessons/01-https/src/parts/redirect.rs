@@ -25,8 +25,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let root = reqwest::Certificate::from_der(&ca.root_der())?;
     // reqwest's defaults, but for the trusted CA and the lesson's DNS.
     let defaults = || {
-        let ca_only =
-            reqwest::Client::builder().tls_certs_only([root.clone()]).no_proxy();
+        let ca_only = reqwest::Client::builder().tls_certs_only([root.clone()]).no_proxy();
         ca_only.resolve(BANK, bank.address).resolve("localhost", tap.address())
     };
     let get = async |client: ClientBuilder| -> anyhow::Result<reqwest::Response> {
@@ -40,8 +39,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 
     // ANCHOR: defaults
     t.step("A redirect from https to http. reqwest's defaults follow it.");
-    let answer =
-        t.works("GET with x-api-key and authorization", get(defaults()).await)?;
+    let answer = t.works("GET with x-api-key and authorization", get(defaults()).await)?;
     t.shows("final URL", answer.url());
     let seen = log.seen();
     for header in ["authorization", "x-api-key"] {
@@ -55,31 +53,20 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR: https_only
     t.step("https_only(true) refuses the plain URL before a byte is sent.");
     let before = tap.recording().len();
-    t.refused(
-        "GET",
-        get(defaults().https_only(true)).await,
-        "URL scheme is not allowed",
-    )?;
+    t.refused("GET", get(defaults().https_only(true)).await, "URL scheme is not allowed")?;
     t.shows("wire", format!("{} further bytes", tap.recording().len() - before));
     ensure!(tap.recording().len() == before, "nothing crosses the wire");
     // ANCHOR_END: https_only
 
-    t.step(
-        "To another https server the API key goes along, too: https_only does not help.",
-    );
+    t.step("To another https server the API key goes along, too: https_only does not help.");
     let shop_log = HeaderLog::default();
     let identity = ca.leaf("shop.test").issue()?;
     let shop_tls = server_tls(identity.chain(), identity.key(), TLS_1_2_AND_1_3)?;
     let shop = HttpsServer::start(shop_tls, shop_log.handler()).await?;
     let elsewhere = format!("https://shop.test:{}/", shop.address().port());
     let sends_away = HttpsServer::start(tls, redirect_to(&elsewhere)).await?;
-    let client =
-        defaults().https_only(true).resolve("shop.test", shop.address()).build()?;
-    client
-        .get(bank_at(sends_away.address()).url("/"))
-        .header("x-api-key", API_KEY)
-        .send()
-        .await?;
+    let client = defaults().https_only(true).resolve("shop.test", shop.address()).build()?;
+    client.get(bank_at(sends_away.address()).url("/")).header("x-api-key", API_KEY).send().await?;
     let shop_has_it = shop_log
         .seen()
         .iter()

@@ -11,28 +11,22 @@ use https::lab::stage::{BANK, Stage};
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let stage = Stage::new().await?;
     let bank = stage.host();
-    let balance = |client: reqwest::Client| {
-        client.get(bank.url("/balance")).bearer_auth(TOKEN).send()
-    };
+    let balance =
+        |client: reqwest::Client| client.get(bank.url("/balance")).bearer_auth(TOKEN).send();
 
     // ANCHOR: only
     t.step("Trust our CA and no other.");
     let roots = Roots::from_pem(stage.ca.root_pem().as_bytes())?;
-    let ours_only = secure_client(&Trust::Only(roots.clone()))?
-        .resolve(BANK, bank.address)
-        .build()?;
+    let ours_only =
+        secure_client(&Trust::Only(roots.clone()))?.resolve(BANK, bank.address).build()?;
     let answer = t.works("GET /balance", balance(ours_only).await)?;
     t.shows("status", answer.error_for_status()?.status());
     // ANCHOR_END: only
 
     // ANCHOR: none
-    t.step(
-        "Trust nobody. reqwest builds the client all the same; the first request fails.",
-    );
-    let nobody = reqwest::Client::builder()
-        .tls_certs_only([])
-        .resolve(BANK, bank.address)
-        .no_proxy();
+    t.step("Trust nobody. reqwest builds the client all the same; the first request fails.");
+    let nobody =
+        reqwest::Client::builder().tls_certs_only([]).resolve(BANK, bank.address).no_proxy();
     let nobody = t.works("a client without any CA is built", nobody.build())?;
     let answer = balance(nobody).await;
     if let Err(error) = &answer {
@@ -42,29 +36,20 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.refused("GET /balance", answer, "UnknownIssuer")?;
     // ANCHOR_END: none
 
-    t.step(
-        "Trust the platform's CAs and ours. Now any public CA can vouch for the bank.",
-    );
-    let merged =
-        secure_client(&Trust::PlatformAnd(roots))?.resolve(BANK, bank.address).build()?;
+    t.step("Trust the platform's CAs and ours. Now any public CA can vouch for the bank.");
+    let merged = secure_client(&Trust::PlatformAnd(roots))?.resolve(BANK, bank.address).build()?;
     let answer = t.works("GET /balance", balance(merged).await)?;
     t.shows("status", answer.error_for_status()?.status());
 
     // ANCHOR: garbage
     t.step("Load a CA from a file that holds something else. reqwest does not mind.");
-    let garbage = t.works(
-        "Certificate::from_pem(b\"garbage\")",
-        Certificate::from_pem(b"garbage"),
-    )?;
-    let builder = reqwest::Client::builder()
-        .tls_certs_only([garbage])
-        .resolve(BANK, bank.address)
-        .no_proxy();
+    let garbage =
+        t.works("Certificate::from_pem(b\"garbage\")", Certificate::from_pem(b"garbage"))?;
+    let builder =
+        reqwest::Client::builder().tls_certs_only([garbage]).resolve(BANK, bank.address).no_proxy();
     let fooled = t.works("a client with it is built", builder.build())?;
     t.refused_in_short("GET /balance", balance(fooled).await, "UnknownIssuer")?;
-    t.note(
-        "Made at the start, the mistake shows at the first request, as if the server's.",
-    );
+    t.note("Made at the start, the mistake shows at the first request, as if the server's.");
     // ANCHOR_END: garbage
 
     // ANCHOR: loader
@@ -81,16 +66,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         Roots::from_pem(key.as_bytes()),
         "of another kind in line 1",
     )?;
-    t.refused_in_short(
-        "a server's certificate",
-        Roots::from_pem(chain.as_bytes()),
-        "no CA's",
-    )?;
-    t.refused(
-        "no such file",
-        Roots::from_pem_file("no-such-ca.pem"),
-        "cannot use the CA file",
-    )?;
+    t.refused_in_short("a server's certificate", Roots::from_pem(chain.as_bytes()), "no CA's")?;
+    t.refused("no such file", Roots::from_pem_file("no-such-ca.pem"), "cannot use the CA file")?;
     // ANCHOR_END: loader
 
     t.step("And what it accepts works.");

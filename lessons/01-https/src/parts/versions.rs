@@ -16,8 +16,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR: versions
     t.step("Server and client have 1.2 and 1.3: the newer one is taken.");
     let (agreed, _) =
-        connect(TLS_1_2_AND_1_3, |client| client.tls_version_min(Version::TLS_1_2))
-            .await?;
+        connect(TLS_1_2_AND_1_3, |client| client.tls_version_min(Version::TLS_1_2)).await?;
     show(t, &agreed, (ProtocolVersion::TLSv1_3, NamedGroup::X25519MLKEM768))?;
 
     t.step("A server that has 1.2 only, and a client that allows it.");
@@ -33,8 +32,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR: minimum
     t.step("A minimum of TLS 1.0 is accepted in silence. What is offered on the wire?");
     let (_, offered) =
-        connect(TLS_1_2_AND_1_3, |client| client.tls_version_min(Version::TLS_1_0))
-            .await?;
+        connect(TLS_1_2_AND_1_3, |client| client.tls_version_min(Version::TLS_1_0)).await?;
     t.shows("offered", offered.join(", "));
     anyhow::ensure!(offered == ["TLS 1.3", "TLS 1.2"], "rustls has no older version");
     t.note("rustls has no TLS 1.0 and 1.1, which must not be negotiated (RFC 8996).");
@@ -51,12 +49,7 @@ async fn connect(
     let tap = Wiretap::listening_to(stage.server.address()).await?;
     let bank = bank_at(tap.address());
     let client = setting(stage.client(&bank)?).build()?;
-    client
-        .get(bank.url("/balance"))
-        .bearer_auth(TOKEN)
-        .send()
-        .await?
-        .error_for_status()?;
+    client.get(bank.url("/balance")).bearer_auth(TOKEN).send().await?.error_for_status()?;
     let tls = tap.recording().tls(0);
     let hello = tls.client_hello().context("the tap recorded no ClientHello")?;
     let offered = hello.versions.iter().map(|&version| version_name(version)).collect();

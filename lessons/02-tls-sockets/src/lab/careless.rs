@@ -14,9 +14,7 @@ const MAX_MESSAGE: u64 = 4096;
 ///
 /// # Errors
 /// Any failure but the one that matters.
-pub async fn read_to_any_end(
-    stream: &mut (impl AsyncRead + Unpin),
-) -> io::Result<String> {
+pub async fn read_to_any_end(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
     let mut message = Vec::new();
     match stream.take(MAX_MESSAGE).read_to_end(&mut message).await {
         Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),

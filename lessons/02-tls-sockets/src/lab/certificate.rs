@@ -36,8 +36,7 @@ pub fn fields(der: &[u8]) -> anyhow::Result<Vec<Field>> {
 
 fn validity(certificate: &X509Certificate<'_>) -> String {
     let validity = certificate.validity();
-    let days =
-        (validity.not_after.timestamp() - validity.not_before.timestamp()) / 86_400;
+    let days = (validity.not_after.timestamp() - validity.not_before.timestamp()) / 86_400;
     format!("{days} days")
 }
 
@@ -58,8 +57,7 @@ fn key_usage(extension: &ParsedExtension<'_>) -> Option<String> {
 fn extended_key_usage(extension: &ParsedExtension<'_>) -> Option<String> {
     let ParsedExtension::ExtendedKeyUsage(usage) = extension else { return None };
     let named = [(usage.server_auth, "serverAuth"), (usage.client_auth, "clientAuth")];
-    let named: Vec<&str> =
-        named.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
+    let named: Vec<&str> = named.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
     Some(named.join(", "))
 }
 

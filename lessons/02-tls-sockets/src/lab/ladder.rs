@@ -34,24 +34,16 @@ impl Rung {
                     // Alone in its record, a message is as long as the record.
                     let length = if messages.len() == 1 { size } else { message.length };
                     let what = format!("{}, {length} bytes", message.name);
-                    lines.push(if messages.len() == 1 {
-                        what
-                    } else {
-                        format!("- {what}")
-                    });
+                    lines.push(if messages.len() == 1 { what } else { format!("- {what}") });
                     lines.extend(fields(&message.fields));
                     if message.name == "Certificate" {
                         lines.push("names, issuer and public key".to_owned());
                     }
                 }
             }
-            Content::ChangeCipherSpec => {
-                lines.push(format!("ChangeCipherSpec, {size} bytes"))
-            }
+            Content::ChangeCipherSpec => lines.push(format!("ChangeCipherSpec, {size} bytes")),
             Content::Alert(name) => lines.push(format!("alert {name}, {size} bytes")),
-            Content::Encrypted(kind) => {
-                lines.push(format!("encrypted {kind}, {size} bytes"))
-            }
+            Content::Encrypted(kind) => lines.push(format!("encrypted {kind}, {size} bytes")),
             Content::Incomplete(came) => lines.push(format!("incomplete, {came} bytes")),
             Content::Malformed(why) => lines.push(why.clone()),
         }
@@ -126,12 +118,7 @@ pub fn svg(title: &str, rungs: &[Rung]) -> String {
         WIDTH + WIDTH / 2,
     );
     let (left, right) = (MARGIN, WIDTH - MARGIN);
-    let text = |out: &mut String,
-                x: usize,
-                y: usize,
-                anchor: &str,
-                weight: &str,
-                text: &str| {
+    let text = |out: &mut String, x: usize, y: usize, anchor: &str, weight: &str, text: &str| {
         let _ = writeln!(
             out,
             "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\" font-weight=\"{weight}\" \

@@ -79,11 +79,7 @@ impl Met {
 ///
 /// # Errors
 /// No port could be opened, or the name is none.
-pub async fn meet(
-    server: ServerConfig,
-    client: ClientConfig,
-    name: &str,
-) -> anyhow::Result<Met> {
+pub async fn meet(server: ServerConfig, client: ClientConfig, name: &str) -> anyhow::Result<Met> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
     meet_at(&listener, address, &Arc::new(server), &Arc::new(client), name).await
@@ -114,8 +110,7 @@ pub async fn meet_attacked(
     attack: impl FnMut(shared::wiretap::Unit<'_>) -> shared::wiretap::Action + Send + 'static,
 ) -> anyhow::Result<Met> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-    let relay =
-        Wiretap::attacking(listener.local_addr()?, Framing::TlsRecords, attack).await?;
+    let relay = Wiretap::attacking(listener.local_addr()?, Framing::TlsRecords, attack).await?;
     let (server, client) = (Arc::new(server), Arc::new(client));
     meet_at(&listener, relay.address(), &server, &client, super::SERVER).await
 }

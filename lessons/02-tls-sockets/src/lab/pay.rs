@@ -45,8 +45,7 @@ impl PayServer {
                     serve(tcp, config, &count)
                 });
                 // Nobody listens once the lesson has seen enough.
-                let _ =
-                    report.send(serving.await.unwrap_or_else(|panic| Err(panic.into())));
+                let _ = report.send(serving.await.unwrap_or_else(|panic| Err(panic.into())));
             }
         });
         Ok(Self { server: server.await?, paid, ended })
@@ -72,11 +71,7 @@ impl PayServer {
 }
 
 // ANCHOR: serve
-fn serve(
-    mut tcp: TcpStream,
-    config: Arc<ServerConfig>,
-    paid: &AtomicUsize,
-) -> io::Result<Agreed> {
+fn serve(mut tcp: TcpStream, config: Arc<ServerConfig>, paid: &AtomicUsize) -> io::Result<Agreed> {
     tcp.set_read_timeout(Some(DEADLINE))?;
     tcp.set_write_timeout(Some(DEADLINE))?;
     let mut tls = ServerConnection::new(config).map_err(io::Error::other)?;

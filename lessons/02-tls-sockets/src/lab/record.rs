@@ -10,8 +10,8 @@ use super::meet::meet_tapped;
 use super::{BOTH, SERVER, client, server};
 
 // ANCHOR: record
-/// One connection of a client with these versions, through a tap. With Ed25519 keys every signature has 64 bytes, so the sizes
-/// are the same in each run.
+/// One connection of a client with these versions, through a tap. With Ed25519 keys every signature
+/// has 64 bytes, so the sizes are the same in each run.
 ///
 /// # Errors
 /// No port could be opened.

@@ -19,9 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// No port could be opened, or the server accepted it.
-pub async fn plain_http_to_tls(
-    server: ServerConfig,
-) -> anyhow::Result<(Vec<u8>, io::Error)> {
+pub async fn plain_http_to_tls(server: ServerConfig) -> anyhow::Result<(Vec<u8>, io::Error)> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
     let acceptor = TlsAcceptor::from(Arc::new(server));
@@ -57,8 +55,7 @@ pub async fn tls_to_plain(client: ClientConfig) -> anyhow::Result<(io::Error, St
     let connected = tokio::time::timeout(DEADLINE, connector.connect(name, tcp)).await?;
     let error = connected.err().context("the client accepted plain HTTP")?;
     let wire = tap.recording();
-    let answer =
-        wire.connections.first().context("nothing recorded")?.to_client.as_slice();
+    let answer = wire.connections.first().context("nothing recorded")?.to_client.as_slice();
     let line = answer.split(|&byte| byte == b'\r').next().unwrap_or_default();
     Ok((error, line.escape_ascii().to_string()))
 }

@@ -20,9 +20,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("The intermediate is signed by the root, and issues leaves: path length 0.");
     show(t, &fields(&chain[1])?);
 
-    t.step(
-        "The leaf is the server's. Its name is in the SAN, its purpose is serverAuth.",
-    );
+    t.step("The leaf is the server's. Its name is in the SAN, its purpose is serverAuth.");
     show(t, &fields(&chain[0])?);
     let met = meet(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, SERVER).await?;
     t.works("a client that trusts the root accepts the chain", met.client)?;
@@ -42,9 +40,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         .filter(|((_, ours), (_, theirs))| ours.is_some() && theirs.is_none());
     let lost: Vec<&str> = lost.map(|((name, _), _)| *name).collect();
     t.must_show("left out", &lost.join(", "), "key usage, extended use, authority key")?;
-    t.note(
-        "It works in a test, lives for centuries, and has the name of every other one.",
-    );
+    t.note("It works in a test, lives for centuries, and has the name of every other one.");
     Ok(())
 }
 

@@ -102,26 +102,16 @@ async fn handshake_without_protocol(
     let serving = async { acceptor.accept(listener.accept().await?.0).await };
     let asking = async {
         let tcp = tokio::net::TcpStream::connect(address).await?;
-        connector
-            .connect(ServerName::try_from(SERVER).map_err(std::io::Error::other)?, tcp)
-            .await
+        connector.connect(ServerName::try_from(SERVER).map_err(std::io::Error::other)?, tcp).await
     };
     let (accepted, _client) = tokio::try_join!(serving, asking)?;
     Ok(require_protocol(accepted.get_ref().1, &[PROTOCOL.to_vec()]))
 }
 
 fn show(t: &mut Transcript, agreed: &Agreed) -> anyhow::Result<()> {
-    t.must_show(
-        "agreed on",
-        &format!("{:?}", agreed.version.context("a version")?),
-        "TLSv1_3",
-    )?;
+    t.must_show("agreed on", &format!("{:?}", agreed.version.context("a version")?), "TLSv1_3")?;
     t.shows("", format!("{:?}", agreed.suite.context("a cipher suite")?.suite()));
-    t.must_show(
-        "",
-        &format!("{:?}", agreed.group.context("a group")?),
-        "X25519MLKEM768",
-    )?;
+    t.must_show("", &format!("{:?}", agreed.group.context("a group")?), "X25519MLKEM768")?;
     let protocol = agreed.alpn.as_deref().unwrap_or_default().escape_ascii().to_string();
     t.shows("", protocol);
     Ok(())

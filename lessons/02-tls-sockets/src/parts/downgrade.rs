@@ -31,28 +31,20 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
             None => Action::Pass,
         }
     };
-    let met =
-        meet_attacked(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, edit).await?;
+    let met = meet_attacked(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, edit).await?;
     // ANCHOR_END: edit
-    let answer =
-        tls_records::view(&[], &told.recv().context("the server did not answer")?);
+    let answer = tls_records::view(&[], &told.recv().context("the server did not answer")?);
     let hello = answer.server_hello().context("a ServerHello")?;
     t.must_show("server chose", &tls_records::version_name(hello.version), "TLS 1.2")?;
     let sentinel = &hello.random[24..];
-    t.must_show(
-        "its random",
-        &format!("ends in \"{}\"", sentinel.escape_ascii()),
-        "DOWNGRD",
-    )?;
-    t.refused(
-        "by the client",
-        met.client,
-        "AttemptedDowngradeToTls12WhenTls13IsSupported",
-    )?;
+    t.must_show("its random", &format!("ends in \"{}\"", sentinel.escape_ascii()), "DOWNGRD")?;
+    t.refused("by the client", met.client, "AttemptedDowngradeToTls12WhenTls13IsSupported")?;
     t.note("The random is part of what the server signs, so the relay cannot change it.");
 
     // ANCHOR: fallback
-    t.step("A client that falls back: if TLS 1.3 fails, it tries TLS 1.2. The relay lets 1.3 fail.");
+    t.step(
+        "A client that falls back: if TLS 1.3 fails, it tries TLS 1.2. The relay lets 1.3 fail.",
+    );
     let met = met_by_a_client_that_falls_back(&ca, &leaf).await?;
     let agreed = met.client?;
     // ANCHOR_END: fallback
@@ -62,8 +54,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 
     // ANCHOR: minimum
     t.step("A client whose minimum is TLS 1.3, and no second try.");
-    let met = meet_attacked(server(&leaf, BOTH)?, client(ca.roots(), ONLY_1_3)?, no_1_3)
-        .await?;
+    let met = meet_attacked(server(&leaf, BOTH)?, client(ca.roots(), ONLY_1_3)?, no_1_3).await?;
     t.refused("by the client", met.client, "tls handshake eof")?;
     t.note("No connection is a failure that somebody notices. A weaker one is not.");
     // ANCHOR_END: minimum
@@ -74,13 +65,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 /// Cuts every connection that offers TLS 1.3.
 fn no_1_3(record: Unit<'_>) -> Action {
     let view = tls_records::view(record.bytes, &[]);
-    let offers =
-        view.client_hello().is_some_and(|hello| hello.versions.contains(&0x0304));
-    if record.direction == Direction::ToServer && offers {
-        Action::Cut
-    } else {
-        Action::Pass
-    }
+    let offers = view.client_hello().is_some_and(|hello| hello.versions.contains(&0x0304));
+    if record.direction == Direction::ToServer && offers { Action::Cut } else { Action::Pass }
 }
 
 /// INSECURE: the second try, with less.
@@ -88,14 +74,10 @@ async fn met_by_a_client_that_falls_back(
     ca: &LabCa,
     leaf: &shared::Identity,
 ) -> anyhow::Result<Met> {
-    let first =
-        meet_attacked(server(leaf, BOTH)?, client(ca.roots(), BOTH)?, no_1_3).await?;
+    let first = meet_attacked(server(leaf, BOTH)?, client(ca.roots(), BOTH)?, no_1_3).await?;
     match first.client {
         Ok(_) => Ok(first),
-        Err(_) => {
-            meet_attacked(server(leaf, BOTH)?, client(ca.roots(), ONLY_1_2)?, no_1_3)
-                .await
-        }
+        Err(_) => meet_attacked(server(leaf, BOTH)?, client(ca.roots(), ONLY_1_2)?, no_1_3).await,
     }
 }
 // ANCHOR_END: no_1_3

@@ -89,15 +89,8 @@ async fn names(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
 
 async fn signers(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
     t.step("Who signed it, and was it allowed to?");
-    let met =
-        meets(ca, &LabCa::new("Another Lab")?.leaf(SERVER).issue()?, SERVER).await?;
-    row(
-        t,
-        "an unknown CA",
-        &met,
-        ("UnknownIssuer", "UnknownCA"),
-        "trust the CA that issued it",
-    )?;
+    let met = meets(ca, &LabCa::new("Another Lab")?.leaf(SERVER).issue()?, SERVER).await?;
+    row(t, "an unknown CA", &met, ("UnknownIssuer", "UnknownCA"), "trust the CA that issued it")?;
     let met = meets(ca, &LabCa::new("Course Lab")?.leaf(SERVER).issue()?, SERVER).await?;
     row(
         t,
@@ -107,13 +100,7 @@ async fn signers(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
         "compare the CAs' keys: one of the two is old, or false",
     )?;
     let met = meets(ca, &ca.leaf(SERVER).self_signed().issue()?, SERVER).await?;
-    row(
-        t,
-        "signed by itself",
-        &met,
-        ("UnknownIssuer", "UnknownCA"),
-        "make a CA and a leaf",
-    )?;
+    row(t, "signed by itself", &met, ("UnknownIssuer", "UnknownCA"), "make a CA and a leaf")?;
     let met = meets(ca, &ca.leaf(SERVER).without_intermediate().issue()?, SERVER).await?;
     row(
         t,
@@ -130,8 +117,7 @@ async fn signers(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
         ("EndEntityUsedAsCa", "CertificateUnknown"),
         "only a CA may sign",
     )?;
-    let met =
-        meets(ca, &ca.intermediate_too_deep()?.leaf(SERVER).issue()?, SERVER).await?;
+    let met = meets(ca, &ca.intermediate_too_deep()?.leaf(SERVER).issue()?, SERVER).await?;
     row(
         t,
         "a CA below path length 0",
@@ -191,19 +177,12 @@ async fn revocation(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
     t.step("Was it revoked?");
     let leaf = ca.leaf(SERVER).issue()?;
     let met = meets(ca, &leaf, SERVER).await?;
-    row(
-        t,
-        "revoked, but the client has no list",
-        &met,
-        ("ok", "ok"),
-        "give clients the lists",
-    )?;
+    row(t, "revoked, but the client has no list", &met, ("ok", "ok"), "give clients the lists")?;
     let lists = [ca.root_crl()?, ca.crl(&[&leaf])?];
     let met = meet(server(&leaf, BOTH)?, with_lists(ca, &lists, false)?, SERVER).await?;
     row(t, "revoked", &met, ("Revoked", "CertificateRevoked"), "get a new certificate")?;
     let other = ca.leaf(SERVER).issue()?;
-    let met =
-        meet(server(&other, BOTH)?, with_lists(ca, &lists[1..], false)?, SERVER).await?;
+    let met = meet(server(&other, BOTH)?, with_lists(ca, &lists[1..], false)?, SERVER).await?;
     row(
         t,
         "the root's list is missing",
@@ -239,8 +218,7 @@ fn with_lists(
     let lists: Vec<CertificateRevocationListDer<'static>> =
         lists.iter().map(|list| list.der().clone()).collect();
     let mut verifier =
-        WebPkiServerVerifier::builder_with_provider(ca.roots(), crypto_provider())
-            .with_crls(lists);
+        WebPkiServerVerifier::builder_with_provider(ca.roots(), crypto_provider()).with_crls(lists);
     if enforce_dates {
         verifier = verifier.enforce_revocation_expiration();
     }
@@ -255,8 +233,7 @@ fn with_lists(
 async fn protocols(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
     t.step("Do they have a version and a protocol in common?");
     let leaf = ca.leaf(SERVER).issue()?;
-    let met =
-        meet(server(&leaf, ONLY_1_2)?, client(ca.roots(), ONLY_1_3)?, SERVER).await?;
+    let met = meet(server(&leaf, ONLY_1_2)?, client(ca.roots(), ONLY_1_3)?, SERVER).await?;
     row(
         t,
         "a server of 1.2, a client of 1.3",
@@ -264,8 +241,7 @@ async fn protocols(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
         ("ProtocolVersion", "Tls12NotOfferedOrEnabled"),
         "update the server",
     )?;
-    let met =
-        meet(server(&leaf, ONLY_1_3)?, client(ca.roots(), ONLY_1_2)?, SERVER).await?;
+    let met = meet(server(&leaf, ONLY_1_3)?, client(ca.roots(), ONLY_1_2)?, SERVER).await?;
     row(
         t,
         "a server of 1.3, a client of 1.2",
@@ -330,18 +306,14 @@ fn asking(
 ) -> anyhow::Result<ServerConfig> {
     let identity = ca.leaf(SERVER).issue()?;
     let verifier =
-        WebPkiClientVerifier::builder_with_provider(ca.roots(), crypto_provider())
-            .build()?;
+        WebPkiClientVerifier::builder_with_provider(ca.roots(), crypto_provider()).build()?;
     Ok(ServerConfig::builder_with_provider(crypto_provider())
         .with_protocol_versions(versions)?
         .with_client_cert_verifier(verifier)
         .with_single_cert(identity.chain(), identity.key())?)
 }
 
-fn showing(
-    roots: Arc<RootCertStore>,
-    identity: &Identity,
-) -> anyhow::Result<ClientConfig> {
+fn showing(roots: Arc<RootCertStore>, identity: &Identity) -> anyhow::Result<ClientConfig> {
     Ok(ClientConfig::builder_with_provider(crypto_provider())
         .with_protocol_versions(BOTH)?
         .with_root_certificates(roots)
@@ -353,11 +325,7 @@ async fn the_wire(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
     let leaf = ca.leaf(SERVER).issue()?;
     let (answer, seen) = plain_http_to_tls(server(&leaf, BOTH)?).await?;
     t.shows("case", "a plain HTTP client, and a TLS server");
-    t.must_show(
-        "  client",
-        &format!("the bytes {answer:02x?}: alert decode_error"),
-        "15, 03, 03",
-    )?;
+    t.must_show("  client", &format!("the bytes {answer:02x?}: alert decode_error"), "15, 03, 03")?;
     t.must_show("  server", &seen.to_string(), "InvalidContentType")?;
     t.shows("  do", "write https, or use the plain port");
     let (seen, answer) = tls_to_plain(client(ca.roots(), BOTH)?).await?;
@@ -373,8 +341,7 @@ async fn the_wire(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
         }
         _ => Action::Pass,
     };
-    let met =
-        meet_attacked(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, flip).await?;
+    let met = meet_attacked(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, flip).await?;
     row(
         t,
         "one bit flipped on the way",
@@ -386,8 +353,7 @@ async fn the_wire(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
         (Direction::ToServer, 3) => Action::Repeat,
         _ => Action::Pass,
     };
-    let met =
-        meet_attacked(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, twice).await?;
+    let met = meet_attacked(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, twice).await?;
     row(
         t,
         "a record sent twice by the wire",

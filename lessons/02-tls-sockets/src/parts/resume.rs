@@ -39,9 +39,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let sizes: Vec<usize> = wire.connections.iter().map(|c| c.to_client.len()).collect();
     t.shows("server sent", format!("{} bytes, then {} bytes", sizes[0], sizes[1]));
     ensure!(sizes[1] < sizes[0], "a resumed handshake sends less");
-    t.note(
-        "No certificate and no signature: both prove that they know the ticket's key.",
-    );
+    t.note("No certificate and no signature: both prove that they know the ticket's key.");
 
     t.step("A server that keeps no sessions and sends no tickets.");
     let mut forgetful = server(&leaf, ONLY_1_3)?;
@@ -51,11 +49,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let theirs = Arc::new(client(ca.roots(), ONLY_1_3)?);
     for _ in 0..2 {
         let met = meet_at(&listener, tap.address(), &forgetful, &theirs, SERVER).await?;
-        t.must_show(
-            "handshake",
-            &format!("{:?}", met.client?.kind.context("one")?),
-            "Full",
-        )?;
+        t.must_show("handshake", &format!("{:?}", met.client?.kind.context("one")?), "Full")?;
     }
 
     // ANCHOR: replay
@@ -118,10 +112,7 @@ async fn order_in_early_data(
     Ok((first_flight(&second.to_server).to_vec(), second.to_server.clone()))
 }
 
-async fn pay(
-    config: &Arc<ClientConfig>,
-    address: std::net::SocketAddr,
-) -> anyhow::Result<()> {
+async fn pay(config: &Arc<ClientConfig>, address: std::net::SocketAddr) -> anyhow::Result<()> {
     let connector = TlsConnector::from(config.clone()).early_data(true);
     let tcp = TcpStream::connect(address).await?;
     let mut stream = connector.connect(ServerName::try_from(SERVER)?, tcp).await?;

@@ -69,8 +69,7 @@ async fn connect(
 
 /// Sends the order to everybody, in two records, and closes properly.
 async fn orders(ca: &LabCa) -> anyhow::Result<LoopbackServer> {
-    let acceptor =
-        TlsAcceptor::from(Arc::new(server(&ca.leaf(SERVER).issue()?, ONLY_1_3)?));
+    let acceptor = TlsAcceptor::from(Arc::new(server(&ca.leaf(SERVER).issue()?, ONLY_1_3)?));
     let server = LoopbackServer::start(move |tcp| {
         let acceptor = acceptor.clone();
         async move {

@@ -23,10 +23,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("What 11 bytes of text cost.");
     let record_1_3 = 5 + GREETING.len() + 1 + 16;
     let record_1_2 = 5 + 8 + GREETING.len() + 16;
-    t.shows(
-        "TLS 1.3",
-        format!("{record_1_3} bytes: header 5, text 11, content type 1, tag 16"),
-    );
+    t.shows("TLS 1.3", format!("{record_1_3} bytes: header 5, text 11, content type 1, tag 16"));
     t.shows("TLS 1.2", format!("{record_1_2} bytes: header 5, nonce 8, text 11, tag 16"));
     ensure!(ladder.iter().any(|rung| rung.record.length == record_1_2), "as recorded");
     Ok(())
@@ -39,10 +36,7 @@ fn show(t: &mut Transcript, ladder: &[Rung]) {
             shared::Direction::ToServer => "client sends",
             shared::Direction::ToClient => "server sends",
         };
-        t.shows(
-            if last == Some(direction) { "" } else { direction },
-            rung.lines().join("\n  "),
-        );
+        t.shows(if last == Some(direction) { "" } else { direction }, rung.lines().join("\n  "));
         last = Some(direction);
     }
     let sum = |direction| -> usize {

@@ -18,11 +18,7 @@ pub fn counter_mode(key: &[u8; 32], counter: &[u8; 16], text: &mut [u8]) {
 ///
 /// # Errors
 /// None for short texts.
-pub fn seal(
-    key: &[u8; 32],
-    nonce: &[u8; 12],
-    text: &[u8],
-) -> Result<Vec<u8>, aes_gcm::Error> {
+pub fn seal(key: &[u8; 32], nonce: &[u8; 12], text: &[u8]) -> Result<Vec<u8>, aes_gcm::Error> {
     let key: &Key<Aes256Gcm> = key.into();
     Aes256Gcm::new(key).encrypt(&Nonce::from(*nonce), text)
 }
@@ -32,11 +28,7 @@ pub fn seal(
 ///
 /// # Errors
 /// The tag does not fit.
-pub fn open(
-    key: &[u8; 32],
-    nonce: &[u8; 12],
-    sealed: &[u8],
-) -> Result<Vec<u8>, aes_gcm::Error> {
+pub fn open(key: &[u8; 32], nonce: &[u8; 12], sealed: &[u8]) -> Result<Vec<u8>, aes_gcm::Error> {
     let key: &Key<Aes256Gcm> = key.into();
     Aes256Gcm::new(key).decrypt(&Nonce::from(*nonce), sealed)
 }

@@ -1,9 +1,10 @@
-//! GCM's arithmetic, as far as an attacker needs it who saw one nonce twice: the field GF(2^128), in
-//! GCM's order of bits (SP 800-38D section 6.3).
+//! GCM's arithmetic, as far as an attacker needs it who saw one nonce twice: the field GF(2^128),
+//! in GCM's order of bits (SP 800-38D section 6.3).
 //!
 //! A message of one block, without associated data, has the tag
-//! `T = C·H² ⊕ L·H ⊕ E`, where C is the ciphertext, L the block of lengths, H a secret that depends on
-//! the key alone, and E one that depends on key and nonce. Two messages under one nonce share H and E.
+//! `T = C·H² ⊕ L·H ⊕ E`, where C is the ciphertext, L the block of lengths, H a secret that depends
+//! on the key alone, and E one that depends on key and nonce. Two messages under one nonce share H
+//! and E.
 
 use std::ops::{BitXor, Mul};
 
@@ -25,7 +26,8 @@ impl Block {
         self.0.to_be_bytes()
     }
 
-    /// To the power of 2^128 - 2, which is the inverse, and of 2^127, which is the root of a square.
+    /// To the power of 2^128 - 2, which is the inverse, and of 2^127, which is the root of a
+    /// square.
     fn power(self, mut exponent: u128) -> Self {
         let (mut result, mut base) = (Self::ONE, self);
         while exponent > 0 {

@@ -12,19 +12,14 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR: moved
     t.step("Salaries, sealed without a context. Mallory can write there, and swaps two.");
     let nothing = Context::new("");
-    let mut rows =
-        [sealer.seal(&nothing, b"alice 9000")?, sealer.seal(&nothing, b"mallory 1000")?];
+    let mut rows = [sealer.seal(&nothing, b"alice 9000")?, sealer.seal(&nothing, b"mallory 1000")?];
     rows.swap(0, 1);
     let mallorys = sealer.open(&nothing, &rows[1])?;
-    t.attack_works(
-        "Mallory's row opens, and holds Alice's salary",
-        mallorys == b"alice 9000",
-    )?;
+    t.attack_works("Mallory's row opens, and holds Alice's salary", mallorys == b"alice 9000")?;
 
     t.step("The same, each bound to its table and its row.");
     let row = |name: &str| Context::new("salary").with(name);
-    let mut rows =
-        [sealer.seal(&row("alice"), b"9000")?, sealer.seal(&row("mallory"), b"1000")?];
+    let mut rows = [sealer.seal(&row("alice"), b"9000")?, sealer.seal(&row("mallory"), b"1000")?];
     rows.swap(0, 1);
     t.refused("Mallory's row", sealer.open(&row("mallory"), &rows[1]), "not authentic")?;
     // ANCHOR_END: moved

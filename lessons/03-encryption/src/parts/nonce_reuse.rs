@@ -1,4 +1,5 @@
-//! One nonce, twice: the second text is read, the authentication key is found, a forgery is accepted.
+//! One nonce, twice: the second text is read, the authentication key is found, a forgery is
+//! accepted.
 
 use anyhow::Context as _;
 use encryption::context::Context;
@@ -17,8 +18,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR: attack
     t.step("Two orders are sealed under one key and one nonce. Mallory sees both, and knows the first.");
     let (key, nonce) = ([7; 32], [9; 12]);
-    let sealed =
-        [careless::seal(&key, &nonce, &KNOWN), careless::seal(&key, &nonce, &SECRET)];
+    let sealed = [careless::seal(&key, &nonce, &KNOWN), careless::seal(&key, &nonce, &SECRET)];
     let [first, second] = sealed.map(|sealed| sealed.map(|bytes| OneBlock::new(&bytes)));
     let (first, second) = (first?.context("one block")?, second?.context("one block")?);
     t.shows("first", hex(&first.ciphertext.bytes()));
@@ -40,22 +40,17 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 
     t.step("Now she forges an order, and aes-gcm opens it.");
     let forged = forge(&first, KNOWN, FORGED, h);
-    let opened =
-        careless::open(&key, &nonce, &forged).map_err(|_| anyhow::anyhow!("refused"))?;
+    let opened = careless::open(&key, &nonce, &forged).map_err(|_| anyhow::anyhow!("refused"))?;
     t.shows("bank reads", String::from_utf8_lossy(&opened));
     t.attack_works("a message that nobody sealed is authentic", opened == FORGED)?;
     // ANCHOR_END: attack
 
     // ANCHOR: fix
-    t.step(
-        "The same steps against two messages of a Sealer, whose nonces nobody chooses.",
-    );
-    let sealer =
-        Sealer::new(KeyId(*b"key-2026"), &SecretKey::from_bytes(&mut key.clone()));
+    t.step("The same steps against two messages of a Sealer, whose nonces nobody chooses.");
+    let sealer = Sealer::new(KeyId(*b"key-2026"), &SecretKey::from_bytes(&mut key.clone()));
     let context = Context::new("payment order");
     let messages = [sealer.seal(&context, &KNOWN)?, sealer.seal(&context, &SECRET)?];
-    let [first, second] =
-        messages.each_ref().map(|message| OneBlock::new(&message[21..]));
+    let [first, second] = messages.each_ref().map(|message| OneBlock::new(&message[21..]));
     let (first, second) = (first.context("one block")?, second.context("one block")?);
     let guessed = other_text(&first, KNOWN, &second);
     anyhow::ensure!(guessed != SECRET, "the key streams differ");
@@ -69,11 +64,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // n random nonces of 96 bits: two are equal with probability of about n² / 2^97.
     let chance = 2 * log2 as i32 - 97;
     t.must_show("messages", &format!("2^{log2}"), "2^32")?;
-    t.must_show(
-        "chance",
-        &format!("2^{chance} that two of their nonces are equal"),
-        "2^-33",
-    )?;
+    t.must_show("chance", &format!("2^{chance} that two of their nonces are equal"), "2^-33")?;
     let years = MAX_MESSAGES / (100 * 60 * 60 * 24 * 365);
     t.shows("at 100/s", format!("{years} year, then the Sealer refuses: rotate before"));
     Ok(())

@@ -25,12 +25,9 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.shows("memory", format!("{} MiB", cost.memory / 1024));
     t.shows("passes", cost.passes);
     t.shows("lanes", cost.lanes);
-    let message =
-        t.works("sealed", seal(b"correct horse battery", cost, &context, TEXT))?;
-    let opened = t.works(
-        "opened",
-        open(b"correct horse battery", Cost::LIMIT, &context, &message),
-    )?;
+    let message = t.works("sealed", seal(b"correct horse battery", cost, &context, TEXT))?;
+    let opened =
+        t.works("opened", open(b"correct horse battery", Cost::LIMIT, &context, &message))?;
     t.must_show("text", &String::from_utf8_lossy(&opened), "the recipe of the house")?;
     // ANCHOR_END: seal
 
@@ -48,9 +45,5 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("A stranger's message that asks for 4 TiB of memory is refused before any is taken.");
     let mut huge = message;
     huge[1..5].copy_from_slice(&u32::MAX.to_be_bytes());
-    t.refused(
-        "by open",
-        open(b"correct horse battery", Cost::LIMIT, &context, &huge),
-        "at byte 1",
-    )
+    t.refused("by open", open(b"correct horse battery", Cost::LIMIT, &context, &huge), "at byte 1")
 }

@@ -14,11 +14,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let sealed = t.works("sealed", bob.public().seal(&context, text))?;
     t.must_show(
         "letter",
-        &format!(
-            "{} bytes, {} more than the text",
-            sealed.len(),
-            sealed.len() - text.len()
-        ),
+        &format!("{} bytes, {} more than the text", sealed.len(), sealed.len() - text.len()),
         "49 more",
     )?;
     let opened = t.works("Bob opens it", bob.open(&context, &sealed))?;
@@ -30,20 +26,15 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let forged = bob.public().seal(&context, b"meet me at midnight. Alice")?;
     let opened = bob.open(&context, &forged)?;
     t.shows("Bob reads", String::from_utf8_lossy(&opened));
-    t.attack_works(
-        "a sealed letter says nothing about its sender",
-        opened.ends_with(b"Alice"),
-    )?;
+    t.attack_works("a sealed letter says nothing about its sender", opened.ends_with(b"Alice"))?;
     // ANCHOR_END: base
 
     // ANCHOR: auth
     t.step("Authenticated: Alice's key goes into it, and Bob opens it as from Alice.");
-    let (alice, mallory) =
-        (KeyPair::<Classical>::random(), KeyPair::<Classical>::random());
+    let (alice, mallory) = (KeyPair::<Classical>::random(), KeyPair::<Classical>::random());
     let sealed = alice.seal_for(&bob.public(), &context, text)?;
     t.works("from Alice", bob.open_from(&alice.public(), &context, &sealed))?;
-    let forged =
-        mallory.seal_for(&bob.public(), &context, b"meet me at midnight. Alice")?;
+    let forged = mallory.seal_for(&bob.public(), &context, b"meet me at midnight. Alice")?;
     t.refused(
         "from Mallory, opened as from Alice",
         bob.open_from(&alice.public(), &context, &forged),
@@ -55,25 +46,17 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         "not authentic",
     )?;
 
-    t.note(
-        "Who has Bob's private key can write to Bob as anybody (RFC 9180 section 9.1.1).",
-    );
+    t.note("Who has Bob's private key can write to Bob as anybody (RFC 9180 section 9.1.1).");
     // ANCHOR_END: auth
 
     t.step("What is no public key is refused (RFC 9180 section 7.1.4).");
-    t.refused(
-        "31 bytes",
-        PublicKey::<Classical>::from_bytes(&[1; 31]),
-        "not a usable key",
-    )?;
-    let zero = PublicKey::<Classical>::from_bytes(&[0; 32])
-        .and_then(|key| key.seal(&context, text));
+    t.refused("31 bytes", PublicKey::<Classical>::from_bytes(&[1; 31]), "not a usable key")?;
+    let zero =
+        PublicKey::<Classical>::from_bytes(&[0; 32]).and_then(|key| key.seal(&context, text));
     t.refused_in_short("32 zeros", zero, "not a usable key")?;
 
     // ANCHOR: post_quantum
-    t.step(
-        "X-Wing: X25519 and ML-KEM-768 together, against quantum computers of tomorrow.",
-    );
+    t.step("X-Wing: X25519 and ML-KEM-768 together, against quantum computers of tomorrow.");
     let bob = KeyPair::<PostQuantum>::random();
     let sealed = bob.public().seal(&context, text)?;
     t.works("Bob opens it", bob.open(&context, &sealed))?;

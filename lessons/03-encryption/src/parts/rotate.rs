@@ -25,8 +25,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("The first key is retired.");
     ring.retire(old)?;
     t.refused("the first note", ring.open(&context, &first), "which is retired")?;
-    let stranger =
-        KeyRing::new(KeyId(*b"key-9999"), &SecretKey::random()).seal(&context, b"x")?;
+    let stranger = KeyRing::new(KeyId(*b"key-9999"), &SecretKey::random()).seal(&context, b"x")?;
     t.refused_in_short(
         "a note under a key of nobody",
         ring.open(&context, &stranger),
@@ -40,9 +39,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: rotate
 
     // ANCHOR: envelope
-    t.step(
-        "An envelope: the note under a key of its own, and that key under the ring's.",
-    );
+    t.step("An envelope: the note under a key of its own, and that key under the ring's.");
     let mut ring = KeyRing::new(old, &SecretKey::random());
     let note = vec![b'n'; 1_000_000];
     let envelope = ring.seal_envelope(&context, &note)?;
@@ -56,13 +53,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     anyhow::ensure!(same, "the sealed key changes, and the message does not");
     t.shows("changed", format!("the first 71 of {} bytes", rewrapped.len()));
     ring.retire(old)?;
-    t.refused(
-        "the old envelope",
-        ring.open_envelope(&context, &envelope),
-        "which is retired",
-    )?;
-    let opened =
-        t.works("the new one opens", ring.open_envelope(&context, &rewrapped))?;
+    t.refused("the old envelope", ring.open_envelope(&context, &envelope), "which is retired")?;
+    let opened = t.works("the new one opens", ring.open_envelope(&context, &rewrapped))?;
     t.must_show("note", &format!("{} bytes", opened.len()), "1000000")
     // ANCHOR_END: envelope
 }

@@ -18,21 +18,12 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.works("it is Alice's", alice.public().verify(&context, order, &signature))?;
 
     t.step("What the signature does not fit.");
-    let verify =
-        |context: &Context, text: &[u8]| alice.public().verify(context, text, &signature);
-    t.refused_in_short(
-        "another amount",
-        verify(&context, b"pay 900 to bob"),
-        "does not fit",
-    )?;
+    let verify = |context: &Context, text: &[u8]| alice.public().verify(context, text, &signature);
+    t.refused_in_short("another amount", verify(&context, b"pay 900 to bob"), "does not fit")?;
     let refund = Context::new("refund").with("number 17");
     t.refused_in_short("another kind of text", verify(&refund, order), "does not fit")?;
     let next = Context::new("payment order").with("number 18");
-    t.refused_in_short(
-        "the same order as number 18",
-        verify(&next, order),
-        "does not fit",
-    )?;
+    t.refused_in_short("the same order as number 18", verify(&next, order), "does not fit")?;
     let mallory = SigningKey::random()?;
     let hers = mallory.sign(&context, order);
     t.refused_in_short(
@@ -50,13 +41,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let made_by_bob = bob.seal(&note, b"I owe Bob 100")?;
     let judge = Sealer::new(KeyId(*b"al-and-b"), &shared).open(&note, &made_by_bob)?;
     t.shows("judge reads", String::from_utf8_lossy(&judge));
-    t.attack_works(
-        "it is authentic, and Bob made it himself",
-        judge == b"I owe Bob 100",
-    )?;
-    t.note(
-        "What both can make proves nothing to a third. A signature only Alice can make.",
-    );
+    t.attack_works("it is authentic, and Bob made it himself", judge == b"I owe Bob 100")?;
+    t.note("What both can make proves nothing to a third. A signature only Alice can make.");
     // ANCHOR_END: not_a_signature
 
     t.step("Sign, then seal: secret, and proved. The recipient's name stands in what is signed.");
@@ -66,8 +52,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let signed = [alice.sign(&context, text).as_slice(), text].concat();
     let sealed = bob.public().seal(&context, &signed)?;
     let opened = bob.open(&context, &sealed)?;
-    let (signature, text) =
-        opened.split_at_checked(64).context("too short to be signed")?;
+    let (signature, text) = opened.split_at_checked(64).context("too short to be signed")?;
     t.works(
         "Bob opens it and checks the signature",
         alice.public().verify(&context, text, signature),

@@ -18,10 +18,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR: large
     t.step("Seal 16 MiB, and open them again, chunk by chunk.");
     let (mut sealed, mut counter) = (Vec::new(), Counter::default());
-    t.works(
-        "sealed",
-        seal(&ring, &context, &mut io::repeat(b'x').take(SIZE), &mut sealed),
-    )?;
+    t.works("sealed", seal(&ring, &context, &mut io::repeat(b'x').take(SIZE), &mut sealed))?;
     t.works("opened", open(&ring, &context, &mut sealed.as_slice(), &mut counter))?;
     t.must_show("text", &format!("{} bytes", counter.bytes), "16777216")?;
     t.must_show("largest piece", &format!("{} bytes", counter.largest), "65536")?;
@@ -70,31 +67,18 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR: file
     t.step("A file appears when all of it was verified, and not before.");
     let folder = tempfile::tempdir()?;
-    let (source, target) =
-        (folder.path().join("backup.sealed"), folder.path().join("backup"));
+    let (source, target) = (folder.path().join("backup.sealed"), folder.path().join("backup"));
     std::fs::write(&source, &sealed[..chunk(2)])?;
     let refused = open_file(&ring, &context, &source, &target);
     t.refused_in_short("two of three chunks", refused, "not authentic")?;
-    t.must_show(
-        "the target",
-        if target.exists() { "is there" } else { "is not there" },
-        "not",
-    )?;
+    t.must_show("the target", if target.exists() { "is there" } else { "is not there" }, "not")?;
     std::fs::write(&source, &sealed)?;
     t.works("all of it", open_file(&ring, &context, &source, &target))?;
-    t.must_show(
-        "the target",
-        &format!("{} bytes", std::fs::read(&target)?.len()),
-        "131079",
-    )
+    t.must_show("the target", &format!("{} bytes", std::fs::read(&target)?.len()), "131079")
     // ANCHOR_END: file
 }
 
-fn sealed_text(
-    ring: &KeyRing,
-    context: &Context,
-    text: &[u8],
-) -> Result<Vec<u8>, StreamError> {
+fn sealed_text(ring: &KeyRing, context: &Context, text: &[u8]) -> Result<Vec<u8>, StreamError> {
     let mut sealed = Vec::new();
     seal(ring, context, &mut &*text, &mut sealed)?;
     Ok(sealed)

@@ -9,12 +9,9 @@ use serde_json::Value;
 use crate::lab::forge;
 use crate::lab::stage::{AUDIENCE, ISSUER};
 
-/// What most programs write: a key, an algorithm, an issuer, an audience. And the library's defaults.
-pub fn by_defaults(
-    token: &str,
-    key: &DecodingKey,
-    algorithm: Algorithm,
-) -> Result<Value, Error> {
+/// What most programs write: a key, an algorithm, an issuer, an audience. And the library's
+/// defaults.
+pub fn by_defaults(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<Value, Error> {
     // ANCHOR: defaults
     let mut validation = Validation::new(algorithm);
     validation.set_issuer(&[ISSUER]);
@@ -54,10 +51,7 @@ pub fn refuses_none(token: &str, secret: &[u8]) -> Option<Value> {
 // ANCHOR: unverified
 /// INSECURE: reads who it is before, or instead of, verifying it.
 pub fn reads_only(token: &str) -> Result<Value, Error> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the mistake that the part `none` attacks"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the mistake that the part `none` attacks")]
     jsonwebtoken::dangerous::insecure_decode_claims(token)
 }
 // ANCHOR_END: unverified

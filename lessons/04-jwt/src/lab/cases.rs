@@ -102,11 +102,7 @@ pub fn all(now: u64, secret: &[u8; 32], public_pem: &str) -> Vec<Case> {
         add(name, signed(&header, &changed(&claims, claim, value), secret), secret);
     }
     let twice = claims.to_string().replacen('{', &format!("{{\"exp\":{now},"), 1);
-    add(
-        "exp twice",
-        forge::hs256(secret, &forge::raw(&header.to_string(), &twice)),
-        secret,
-    );
+    add("exp twice", forge::hs256(secret, &forge::raw(&header.to_string(), &twice)), secret);
     for (name, field, value) in [
         ("typ of another kind", "typ", json!("logout+jwt")),
         ("no typ", "typ", Value::Null),
@@ -121,11 +117,7 @@ pub fn all(now: u64, secret: &[u8; 32], public_pem: &str) -> Vec<Case> {
         add(name, signed(&header, &claims, secret), secret);
     }
     let none = changed(&header, "alg", json!("none"));
-    add(
-        "alg none, no signature",
-        format!("{}.", forge::unsigned(&none, &claims)),
-        secret,
-    );
+    add("alg none, no signature", format!("{}.", forge::unsigned(&none, &claims)), secret);
     let hs512 = forge::unsigned(&changed(&header, "alg", json!("HS512")), &claims);
     let tag = jsonwebtoken::crypto::sign(
         hs512.as_bytes(),

@@ -19,8 +19,8 @@ use crate::verifier::{LONGEST_TOKEN, Refused, Verifier};
 const SERVER: &str = "bank.test";
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// A client with this certificate presents a token on a connection of its own. What the service made
-/// of it: the subject, or its reason to refuse.
+/// A client with this certificate presents a token on a connection of its own. What the service
+/// made of it: the subject, or its reason to refuse.
 ///
 /// # Errors
 /// No connection.
@@ -65,8 +65,8 @@ fn configurations(
 ) -> anyhow::Result<(Arc<ServerConfig>, Arc<ClientConfig>)> {
     let provider = crypto_provider();
     let identity = ca.leaf(SERVER).issue()?;
-    let asked = WebPkiClientVerifier::builder_with_provider(ca.roots(), provider.clone())
-        .build()?;
+    let asked =
+        WebPkiClientVerifier::builder_with_provider(ca.roots(), provider.clone()).build()?;
     let server = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(asked)

@@ -63,11 +63,7 @@ impl Service {
     }
 
     /// The reason to its own log, the challenge to the sender.
-    fn refuse(
-        &self,
-        reason: String,
-        challenge: impl Into<Challenge>,
-    ) -> Response<Full<Bytes>> {
+    fn refuse(&self, reason: String, challenge: impl Into<Challenge>) -> Response<Full<Bytes>> {
         lock(&self.reasons).push(reason);
         unauthorized(challenge)
     }

@@ -39,9 +39,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let client = secure_client(&trust(&ca)?)?.resolve(host.name, host.address).build()?;
 
     // ANCHOR: header
-    t.step(
-        "Alice sends her token in the Authorization header, over HTTPS. A tap records.",
-    );
+    t.step("Alice sends her token in the Authorization header, over HTTPS. A tap records.");
     let expired = issuer.issue("alice", &Scope::new("read"))?;
     clock.advance(Duration::from_secs(3600));
     let token = issuer.issue("alice", &Scope::new("read"))?;
@@ -52,15 +50,9 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let body = read_body(answer, 1024).await?;
     t.must_show("answer", &String::from_utf8_lossy(&body), "balance of alice")?;
     t.wire_hides(&tap.recording(), "the token", token.expose())?;
-    t.must_show(
-        "server's log",
-        service.log().last().context("a line")?,
-        "GET /balance 200",
-    )?;
+    t.must_show("server's log", service.log().last().context("a line")?, "GET /balance 200")?;
 
-    t.step(
-        "Three requests without a token. Each has its reason in the log, all one answer.",
-    );
+    t.step("Three requests without a token. Each has its reason in the log, all one answer.");
     let none = [
         ("no header", get("/balance")),
         ("a name and a password", get("/balance").basic_auth("alice", Some("password"))),
@@ -89,8 +81,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let line = service.log().last().context("a line")?.clone();
     let start: String = line.chars().take(40).collect();
     t.shows("server's log", format!("{start}…"));
-    let copied =
-        line.split("access_token=").nth(1).and_then(|rest| rest.split(' ').next());
+    let copied = line.split("access_token=").nth(1).and_then(|rest| rest.split(' ').next());
     let copied = copied.context("a token in the log")?;
     let answer = get("/balance").bearer_auth(copied).send().await?;
     t.attack_works("Mallory reads the log, and is Alice", answer.status().is_success())?;
@@ -150,8 +141,7 @@ async fn answered_alike<const N: usize>(
 /// Everything that an answer says, but the date.
 async fn whole(request: RequestBuilder) -> anyhow::Result<Vec<(&'static str, String)>> {
     let answer = request.send().await?;
-    let mut lines =
-        vec![("status", format!("{:?} {}", answer.version(), answer.status()))];
+    let mut lines = vec![("status", format!("{:?} {}", answer.version(), answer.status()))];
     for (name, value) in answer.headers() {
         if name != "date" {
             lines.push(("header", format!("{name}: {}", value.to_str()?)));

@@ -13,8 +13,7 @@ use super::logged;
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let now = Clock::system().now();
-    let claims =
-        json!({ "iss": ISSUER, "sub": "alice", "aud": AUDIENCE, "exp": now + 300 });
+    let claims = json!({ "iss": ISSUER, "sub": "alice", "aud": AUDIENCE, "exp": now + 300 });
 
     t.step("A bank signs with RSA (RS256), and publishes its public key.");
     let rsa = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256)?;
@@ -53,8 +52,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     );
 
     t.step("The take-home verifier: the key id leads to a key, and the key has one algorithm.");
-    let (issuer, verifier) =
-        pair(SigningKey::ed25519(key_id("2026-11")?)?, &Clock::settable(NOW))?;
+    let (issuer, verifier) = pair(SigningKey::ed25519(key_id("2026-11")?)?, &Clock::settable(NOW))?;
     let token = issuer.issue("alice", &Scope::new("read"))?;
     let jwks = jwt::jwks::KeySet::new([issuer.verifying_key()])?.to_jwks()?;
     let header = json!({ "typ": "at+jwt", "alg": "HS256", "kid": "2026-11" });

@@ -35,9 +35,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         let text = serde_json::to_string_pretty(&json)?;
         t.shows(name, text);
     }
-    t.note(
-        "Encoded, not encrypted: put nothing into a token that its holder must not see.",
-    );
+    t.note("Encoded, not encrypted: put nothing into a token that its holder must not see.");
 
     t.step("The signature is over the first two parts, with the dot.");
     let (unsigned, _) = text.rsplit_once('.').context("a dot")?;
@@ -51,11 +49,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     claims["scope"] = "root".into();
     let header = forge::json(text, 0).context("JSON")?;
     let changed = format!("{}.{}", forge::unsigned(&header, &claims), parts[2]);
-    t.refused(
-        "it",
-        logged(verifier.verify::<Scope>(&changed)),
-        "signature does not fit",
-    )?;
+    t.refused("it", logged(verifier.verify::<Scope>(&changed)), "signature does not fit")?;
 
     // ANCHOR: forge
     t.step("Bob's service verifies the bank's tokens. So it has the secret.");

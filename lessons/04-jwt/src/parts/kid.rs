@@ -23,8 +23,7 @@ use super::logged;
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let now = Clock::system().now();
-    let admin =
-        json!({ "iss": ISSUER, "sub": "admin", "aud": AUDIENCE, "exp": now + 300 });
+    let admin = json!({ "iss": ISSUER, "sub": "admin", "aud": AUDIENCE, "exp": now + 300 });
     let signed = |kid: &str, secret: &[u8]| {
         let header = json!({ "typ": "JWT", "alg": "HS256", "kid": kid });
         forge::hs256(secret, &forge::unsigned(&header, &admin))
@@ -99,8 +98,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 fn key_server(secret: [u8; 32]) -> Handler {
     Arc::new(move |request: Request<Bytes>| {
         let query = request.uri().query().unwrap_or_default();
-        let mut tenants =
-            query.split('&').filter_map(|pair| pair.strip_prefix("tenant="));
+        let mut tenants = query.split('&').filter_map(|pair| pair.strip_prefix("tenant="));
         let key = match tenants.next_back() {
             Some("bank") => Bytes::copy_from_slice(&secret),
             _ => Bytes::from_static(b"the key of tenant mallory"),
@@ -111,17 +109,12 @@ fn key_server(secret: [u8; 32]) -> Handler {
 
 /// A token that brings the key that verifies it.
 fn with_own_key(key: &EncodingKey, claims: &Value) -> anyhow::Result<String> {
-    let public = SigningKey::from_pkcs8(
-        key_id("m1")?,
-        jwt::keys::Algorithm::EdDsa,
-        key.as_bytes(),
-    )?;
+    let public =
+        SigningKey::from_pkcs8(key_id("m1")?, jwt::keys::Algorithm::EdDsa, key.as_bytes())?;
     let set = jwt::jwks::KeySet::new([public.verifying()])?.to_jwks()?;
     let set: Value = serde_json::from_str(&set)?;
-    let header =
-        json!({ "typ": "JWT", "alg": "EdDSA", "kid": "m1", "jwk": set["keys"][0] });
+    let header = json!({ "typ": "JWT", "alg": "EdDSA", "kid": "m1", "jwk": set["keys"][0] });
     let unsigned = forge::unsigned(&header, claims);
-    let signature =
-        jsonwebtoken::crypto::sign(unsigned.as_bytes(), key, Algorithm::EdDSA)?;
+    let signature = jsonwebtoken::crypto::sign(unsigned.as_bytes(), key, Algorithm::EdDSA)?;
     Ok(format!("{unsigned}.{signature}"))
 }

@@ -32,8 +32,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         Some(claims) if claims["sub"] == "admin" => "admin",
         _ => "refused",
     };
-    let mut rows =
-        vec![["alg", "by hand", "with a list", "take-home"].map(str::to_owned)];
+    let mut rows = vec![["alg", "by hand", "with a list", "take-home"].map(str::to_owned)];
     let mut accepted = [0; 2];
     for alg in ["none", "None", "NONE", "nOnE", "none ", "null", "", "HS256"] {
         let token = forged(alg);
@@ -49,10 +48,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     }
     t.table(&rows);
     t.attack_works("against the one by hand", accepted[0] > 0)?;
-    t.attack_works(
-        "against the one with a list: letters in another case",
-        accepted[1] > 0,
-    )?;
+    t.attack_works("against the one with a list: letters in another case", accepted[1] > 0)?;
 
     t.step("The take-home verifier has no list: none is no algorithm of any key.");
     t.refused(
@@ -66,7 +62,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         "the signature does not fit",
     )?;
 
-    t.step("A third verifier calls insecure_decode_claims, which reads the claims and checks \
+    t.step(
+        "A third verifier calls insecure_decode_claims, which reads the claims and checks \
          no signature.",
     );
     let read = careless::reads_only(&forged("HS256"))?;

@@ -20,9 +20,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let clock = Clock::settable(NOW);
     let key = SigningKey::ed25519(key_id("2026-11")?)?;
     let denied = Arc::new(DenyList::new(2));
-    let verifier =
-        Verifier::new(profile()?, KeySet::new([key.verifying()])?, clock.clone())
-            .with_deny_list(denied.clone());
+    let verifier = Verifier::new(profile()?, KeySet::new([key.verifying()])?, clock.clone())
+        .with_deny_list(denied.clone());
     let issuer = Issuer::new(profile()?, key, clock.clone());
     let store = RefreshStore::new(RefreshLimits::default(), clock.clone());
     let scope = Scope::new("read");
@@ -34,9 +33,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.works("the access token", logged(verifier.verify::<Scope>(access.expose())))?;
     t.shows("refresh token", format!("{} random characters", first.expose().len()));
 
-    t.step(
-        "Ten minutes later it has expired. The refresh token gives the next pair, once.",
-    );
+    t.step("Ten minutes later it has expired. The refresh token gives the next pair, once.");
     clock.advance(Duration::from_secs(605));
     t.refused_in_short(
         "the access token",
@@ -47,11 +44,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: refresh
 
     t.step("Mallory had copied the first refresh token. She uses it.");
-    t.refused(
-        "her copy",
-        told(store.refresh(first.expose())),
-        "used before: somebody has a copy",
-    )?;
+    t.refused("her copy", told(store.refresh(first.expose())), "used before: somebody has a copy")?;
     t.refused(
         "and Alice's own, the second: the login is ended for both",
         told(store.refresh(second.expose())),

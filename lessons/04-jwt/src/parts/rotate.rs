@@ -50,15 +50,11 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     };
     let denied = Arc::new(DenyList::new(1000));
     let freshness = Freshness::default();
-    let service =
-        RemoteVerifier::new(profile()?, clock.clone(), freshness, denied, fetch);
+    let service = RemoteVerifier::new(profile()?, clock.clone(), freshness, denied, fetch);
     // ANCHOR_END: fetch
     let mut issuer = Issuer::new(profile()?, old, clock.clone());
     let first = issuer.issue("alice", &Scope::new("read"))?;
-    t.works(
-        "a token of the key 2026-11",
-        logged(service.verify::<Scope>(first.expose()).await),
-    )?;
+    t.works("a token of the key 2026-11", logged(service.verify::<Scope>(first.expose()).await))?;
     t.must_show("fetches", &page.fetches(), "1")?;
 
     t.step("A second key is published beside the first, and signs a minute later.");
@@ -95,10 +91,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     clock.advance(Duration::from_secs(600));
     page.publish(&KeySet::new([new_public])?)?;
     let third = issuer.issue("alice", &Scope::new("read"))?;
-    t.works(
-        "a token of the key 2026-12",
-        logged(service.verify::<Scope>(third.expose()).await),
-    )?;
+    t.works("a token of the key 2026-12", logged(service.verify::<Scope>(third.expose()).await))?;
     t.must_show("fetches", &page.fetches(), "3")?;
     t.refused_in_short(
         "the first token",
@@ -129,8 +122,7 @@ struct Page {
 
 impl Page {
     fn publish(&self, keys: &KeySet) -> anyhow::Result<()> {
-        *self.jwks.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) =
-            Some(keys.to_jwks()?);
+        *self.jwks.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(keys.to_jwks()?);
         Ok(())
     }
 

@@ -13,8 +13,7 @@ use shared::Transcript;
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let now = Clock::system().now();
     let header = json!({ "typ": "JWT", "alg": "HS256" });
-    let claims =
-        json!({ "iss": ISSUER, "sub": "mallory", "aud": AUDIENCE, "exp": now + 300 });
+    let claims = json!({ "iss": ISSUER, "sub": "mallory", "aud": AUDIENCE, "exp": now + 300 });
 
     t.step("A service signs with a secret from an example. Mallory logs in and gets a token.");
     let token = forge::hs256(b"your-256-bit-secret", &forge::unsigned(&header, &claims));

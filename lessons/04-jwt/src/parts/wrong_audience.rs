@@ -17,12 +17,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let clock = Clock::system();
     let key = SigningKey::ed25519(key_id("2026-11")?)?;
     let same_key = || {
-        SigningKey::from_pkcs8(
-            key_id("2026-11")?,
-            jwt::keys::Algorithm::EdDsa,
-            &key.expose(),
-        )
-        .map_err(anyhow::Error::from)
+        SigningKey::from_pkcs8(key_id("2026-11")?, jwt::keys::Algorithm::EdDsa, &key.expose())
+            .map_err(anyhow::Error::from)
     };
     let set = jwt::jwks::KeySet::new([key.verifying()])?.to_jwks()?;
     let jwk: jsonwebtoken::jwk::JwkSet = serde_json::from_str(&set)?;
@@ -40,9 +36,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         t.shows(name, claims[name].as_str().unwrap_or_default());
     }
 
-    t.step(
-        "Mallory takes it to the accounts. Issuer, key, signature and times are right.",
-    );
+    t.step("Mallory takes it to the accounts. Issuer, key, signature and times are right.");
     let fooled = careless::any_audience(token.expose(), &public)?;
     t.attack_works("a verifier without the check lets her in", fooled["sub"] == "alice")?;
     t.refused(
@@ -60,10 +54,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let signing = jsonwebtoken::EncodingKey::from_ed_der(&key.expose());
     let token = jsonwebtoken::encode(&header, &anywhere, &signing)?;
     let defaults = careless::by_defaults(&token, &public, Algorithm::EdDSA);
-    t.attack_works(
-        "the defaults take it: what is not there is not checked",
-        defaults.is_ok(),
-    )?;
+    t.attack_works("the defaults take it: what is not there is not checked", defaults.is_ok())?;
     t.refused(
         "the take-home verifier",
         logged(accounts.verify::<Scope>(&token)),
@@ -77,10 +68,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let receipt = receipts.issue("alice", &Scope::new("read"))?;
     // ANCHOR_END: kind
     let defaults = careless::by_defaults(receipt.expose(), &public, Algorithm::EdDSA);
-    t.attack_works(
-        "the defaults take the receipt for an access token",
-        defaults.is_ok(),
-    )?;
+    t.attack_works("the defaults take the receipt for an access token", defaults.is_ok())?;
     t.refused(
         "the take-home verifier",
         logged(accounts.verify::<Scope>(receipt.expose())),

@@ -35,11 +35,7 @@ impl ServerProcess {
     ///
     /// # Errors
     /// It does not start.
-    pub fn start_command(
-        mut command: Command,
-        data: &Path,
-        more: &[&str],
-    ) -> anyhow::Result<Self> {
+    pub fn start_command(mut command: Command, data: &Path, more: &[&str]) -> anyhow::Result<Self> {
         command
             .env("MAILBOX_LOG", "off")
             .arg("--data")

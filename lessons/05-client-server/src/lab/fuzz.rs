@@ -1,5 +1,5 @@
-//! What a fuzzer feeds: the parsers of everything that comes from strangers. Each must return, whatever
-//! the bytes; none may panic, or take much memory.
+//! What a fuzzer feeds: the parsers of everything that comes from strangers. Each must return,
+//! whatever the bytes; none may panic, or take much memory.
 //!
 //! `fuzz/` has a cargo-fuzz target for each; `tests/fuzz_corpus.rs` runs them over its corpus.
 
@@ -47,8 +47,8 @@ pub fn messages(bytes: &[u8]) {
     }
 }
 
-/// Lesson 3's formats: messages, envelopes, boxes, streams, messages under a password. All of them are
-/// refused: nobody here has sealed them.
+/// Lesson 3's formats: messages, envelopes, boxes, streams, messages under a password. All of them
+/// are refused: nobody here has sealed them.
 ///
 /// # Panics
 /// When one is accepted.

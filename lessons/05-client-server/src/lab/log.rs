@@ -35,17 +35,12 @@ impl Log {
     /// The requests in it: names and outcomes, without times.
     pub fn requests(&self) -> Vec<String> {
         let text = self.text();
-        let lines =
-            text.lines().filter_map(|line| {
-                let (_, rest) = line.split_once("request=\"")?;
-                let name = rest.split('"').next()?;
-                let why =
-                    rest.split_once("why=\"").and_then(|(_, why)| why.split('"').next());
-                Some(why.map_or_else(
-                    || name.to_owned(),
-                    |why| format!("{name}, refused: {why}"),
-                ))
-            });
+        let lines = text.lines().filter_map(|line| {
+            let (_, rest) = line.split_once("request=\"")?;
+            let name = rest.split('"').next()?;
+            let why = rest.split_once("why=\"").and_then(|(_, why)| why.split('"').next());
+            Some(why.map_or_else(|| name.to_owned(), |why| format!("{name}, refused: {why}")))
+        });
         lines.collect()
     }
 }

@@ -33,10 +33,7 @@ pub async fn connection(
 ///
 /// # Errors
 /// The server did not close in time, or without saying so.
-pub async fn say(
-    stream: &mut TlsStream<TcpStream>,
-    bytes: &[u8],
-) -> anyhow::Result<Vec<u8>> {
+pub async fn say(stream: &mut TlsStream<TcpStream>, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut answer = Vec::new();
     let talking = async {
         stream.write_all(bytes).await?;

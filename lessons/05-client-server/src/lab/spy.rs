@@ -1,5 +1,5 @@
-//! The server as the attacker: it has the right certificate, passes requests on to the honest server,
-//! and changes its answers.
+//! The server as the attacker: it has the right certificate, passes requests on to the honest
+//! server, and changes its answers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,8 +32,7 @@ impl Spy {
         let config = server_config(identity(&stage.ca)?, ALPN)?;
         let honest = stage.settings()?;
         let handler = move |connection| relay(connection, honest.clone(), tamper.clone());
-        let server =
-            TlsServer::start(listener, config, Limits::default(), |_event| {}, handler)?;
+        let server = TlsServer::start(listener, config, Limits::default(), |_event| {}, handler)?;
         Ok(Self { server })
     }
 

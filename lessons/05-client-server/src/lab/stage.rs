@@ -164,11 +164,7 @@ impl Person {
     ///
     /// # Errors
     /// The server refuses.
-    pub async fn register(
-        folder: PathBuf,
-        name: &str,
-        settings: Settings,
-    ) -> anyhow::Result<Self> {
+    pub async fn register(folder: PathBuf, name: &str, settings: Settings) -> anyhow::Result<Self> {
         let name = Name::new(name)?;
         let password = Secret::new(format!("the password of {name}"));
         let account = Account::create(&folder, name.clone(), password.clone())?;
@@ -191,8 +187,7 @@ impl Person {
     /// The files cannot be read.
     pub fn load(folder: PathBuf, settings: Settings) -> anyhow::Result<Self> {
         let account = Account::load(&folder)?;
-        let client =
-            Client::with_login(settings, account.name().clone(), account.password());
+        let client = Client::with_login(settings, account.name().clone(), account.password());
         Ok(Self { account, client, folder })
     }
 

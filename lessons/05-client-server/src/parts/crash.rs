@@ -45,8 +45,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         if unit.direction == Direction::ToServer {
             return Action::Pass;
         }
-        let left = left
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let left =
+            left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         left.map_or_else(
             |_none| {
                 seen.notify_one();
@@ -57,8 +57,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     })
     .await?;
     let mut alice = alice.at(at(tap.address())?)?;
-    // Logged in, and Carol's key is pinned. What comes next is one answer about that key, and then the
-    // answer to the letter.
+    // Logged in, and Carol's key is pinned. What comes next is one answer about that key, and then
+    // the answer to the letter.
     alice.account.fingerprint_of(&mut alice.client, &Name::new("carol")?).await?;
     answers.store(1, Ordering::SeqCst);
     // ANCHOR: kill
@@ -147,8 +147,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let found = carol.at(at(address)?)?.read().await?;
     // ANCHOR_END: storm
     let letters = |late: bool| {
-        let is =
-            |found: &&Found| matches!(found, Found::Letter { late: l, .. } if *l == late);
+        let is = |found: &&Found| matches!(found, Found::Letter { late: l, .. } if *l == late);
         found.iter().filter(is).count()
     };
     t.must_show("in order", &letters(false).to_string(), "100")?;

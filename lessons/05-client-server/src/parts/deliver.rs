@@ -19,9 +19,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let folder = |name: &str| stage.folder.path().join(name);
 
     // ANCHOR: deliver
-    t.step(
-        "Alice and Bob register: a password for the server, a public key for each other.",
-    );
+    t.step("Alice and Bob register: a password for the server, a public key for each other.");
     let alice = Person::register(folder("alice"), "alice", tapped()?).await;
     let mut alice = t.works("alice", alice)?;
     let bob = Person::register(folder("bob"), "bob", tapped()?).await;
@@ -67,11 +65,9 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("What the server's log says, at its most talkative level.");
     let lines = log.text()[before..].to_owned();
     t.shows("requests", log.requests().join(", "));
-    for (what, secret) in [
-        ("the letter", TEXT),
-        ("a password", "the password of"),
-        ("a token", token.expose()),
-    ] {
+    for (what, secret) in
+        [("the letter", TEXT), ("a password", "the password of"), ("a token", token.expose())]
+    {
         let found = if lines.contains(secret) { "in it" } else { "not in it" };
         t.must_show(what, found, "not in it")?;
     }
@@ -84,8 +80,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         ("alice", b"alice", "in it"),
         ("bob", b"bob", "in it"),
     ] {
-        let found =
-            if find_bytes(&database, bytes).is_some() { "in it" } else { "not in it" };
+        let found = if find_bytes(&database, bytes).is_some() { "in it" } else { "not in it" };
         ensure!(found == expected, "{what}: {found}");
         t.must_show(what, found, expected)?;
     }

@@ -84,9 +84,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.must_show("server", &text(&answer), "bad_request")?;
     // ANCHOR_END: giant
 
-    t.step(
-        "One that sends a frame of nonsense, and one with a request of another protocol.",
-    );
+    t.step("One that sends a frame of nonsense, and one with a request of another protocol.");
     for frame in [&b"GET / HTTP/1.1"[..], b"{\"do\":\"open\",\"sesame\":true}"] {
         let mut stream = raw::connection(address, roots()).await?;
         let length = (frame.len() as u32).to_be_bytes();
@@ -128,9 +126,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     }
 
     // ANCHOR: guess
-    t.step(
-        "One that guesses Alice's password. Three wrong ones are allowed in 15 minutes.",
-    );
+    t.step("One that guesses Alice's password. Three wrong ones are allowed in 15 minutes.");
     stage.person("alice").await?;
     let mut guesser = Client::new(stage.settings()?);
     for number in 1..=4 {
@@ -163,8 +159,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         matches!(answer, Err(ClientError::Refused { because: Refusal::Busy, .. }))
     };
     let busy = logins.join_all().await.iter().filter(|answer| is_busy(answer)).count();
-    let refused =
-        if (1..12).contains(&busy) { "some, with busy" } else { "none, or all" };
+    let refused = if (1..12).contains(&busy) { "some, with busy" } else { "none, or all" };
     t.must_show("refused", refused, "busy")?;
 
     t.step("Meanwhile an honest client asked, again and again.");

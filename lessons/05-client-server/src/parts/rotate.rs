@@ -41,9 +41,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.works("Alice goes on", alice.read().await)?;
     // ANCHOR_END: certificate
 
-    t.step(
-        "A certificate with the key of another one is refused, and the old one stays.",
-    );
+    t.step("A certificate with the key of another one is refused, and the old one stays.");
     let mut wrong = identity(&stage.ca)?;
     wrong.key = identity(&stage.ca)?.key;
     t.refused("it", stage.server.replace_identity(wrong), "keys may not be consistent")?;
@@ -76,8 +74,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.works("her client renews its own, and goes on", alice.read().await)?;
     let Person { client, .. } = alice;
     let renewed = client.token().context("a token")?;
-    let signer =
-        if kid(renewed) == kid(&token) { "the first key" } else { "the third key" };
+    let signer = if kid(renewed) == kid(&token) { "the first key" } else { "the third key" };
     t.must_show("her token", signer, "the third key")
     // ANCHOR_END: keys
 }

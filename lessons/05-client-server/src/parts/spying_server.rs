@@ -17,9 +17,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let (alice_name, bob_name) = (Name::new("alice")?, Name::new("bob")?);
 
     // ANCHOR: first_use
-    t.step(
-        "Alice has never written to Bob. The server gives her a key of its own as his.",
-    );
+    t.step("Alice has never written to Bob. The server gives her a key of its own as his.");
     let servers = Arc::new(KeyPair::random());
     let swapped = servers.public().to_bytes();
     let kept = Arc::new(Mutex::new(Vec::new()));
@@ -61,9 +59,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.refused("to send", carol.send("bob", "again").await, "HAS CHANGED")?;
     // ANCHOR_END: changed
 
-    t.step(
-        "Alice compared, and trusts Bob's own key now. She writes four letters to him.",
-    );
+    t.step("Alice compared, and trusts Bob's own key now. She writes four letters to him.");
     let mut alice = alice.at(stage.settings()?)?;
     let compared = bob.account.own_fingerprint();
     alice.account.trust(&mut alice.client, &bob_name, &compared).await?;
@@ -86,9 +82,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     ];
     let bob = show(t, &stage, bob, swap, &expected).await?;
 
-    t.step(
-        "She writes friday and saturday. It drops friday, and delivers thursday again.",
-    );
+    t.step("She writes friday and saturday. It drops friday, and delivers thursday again.");
     alice.send("bob", "friday").await?;
     alice.send("bob", "saturday").await?;
     let old = lock(&SEEN).clone();
@@ -136,8 +130,7 @@ async fn show(
     let spy = spy(stage, move |_request, answer| match answer {
         Response::Messages { mut messages, more } if !messages.is_empty() => {
             *lock(&SEEN) = messages.clone();
-            let numbers: Vec<u64> =
-                messages.iter().map(|message| message.number).collect();
+            let numbers: Vec<u64> = messages.iter().map(|message| message.number).collect();
             change(&mut messages);
             // The numbers of the mailbox are the server's own: they are in order.
             for (message, number) in messages.iter_mut().zip(numbers) {

@@ -22,9 +22,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let fetch = |token: &Secret| Request::Fetch { token: token.clone(), after: 0 };
 
     // ANCHOR: stolen
-    t.step(
-        "Mallory has a copy of Alice's access token, from a machine that she broke into.",
-    );
+    t.step("Mallory has a copy of Alice's access token, from a machine that she broke into.");
     alice.send("bob", "hello").await?;
     let stolen = alice.client.token().context("a token")?.clone();
     let answer = mallory.call(&fetch(&stolen)).await?;
@@ -37,17 +35,10 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let from = encryption::public_key::PublicKey::from_bytes(&public(&mut bob).await?)?;
     t.refused(
         "to open it without Alice's key",
-        mailbox::sealed::open(
-            (&name, &key),
-            (&messages[0].from, &from),
-            messages[0].id,
-            box_,
-        ),
+        mailbox::sealed::open((&name, &key), (&messages[0].from, &from), messages[0].id, box_),
         "not a letter",
     )?;
-    t.note(
-        "She can delete it, and send in Alice's name what Bob will not take for Alice's.",
-    );
+    t.note("She can delete it, and send in Alice's name what Bob will not take for Alice's.");
 
     t.step("Alice logs out. The token would live for minutes more.");
     let Person { client, folder, .. } = alice;
@@ -85,11 +76,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.refused("it", mallory.call(&fetch(&Secret::new(forged))).await, "log in again")?;
     let answer = mallory.call(&fetch(&Secret::new(token))).await?;
     let Response::Messages { messages, .. } = answer else { bail!("messages") };
-    t.must_show(
-        "with her own",
-        &format!("{} letters: her mailbox", messages.len()),
-        "0",
-    )?;
+    t.must_show("with her own", &format!("{} letters: her mailbox", messages.len()), "0")?;
 
     // ANCHOR: twice
     t.step("A request that comes twice: a client that got no answer, or a thief with a recording.");

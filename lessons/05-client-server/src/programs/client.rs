@@ -44,10 +44,7 @@ fn say(text: String) -> std::io::Result<()> {
 
 fn command() -> Command {
     let name = || {
-        Arg::new("who")
-            .value_name("NAME")
-            .required(true)
-            .value_parser(|name: &str| Name::new(name))
+        Arg::new("who").value_name("NAME").required(true).value_parser(|name: &str| Name::new(name))
     };
     Command::new("mailbox")
         .about("Sends and reads sealed letters.")
@@ -92,16 +89,13 @@ fn command() -> Command {
                 .arg(name()),
         )
         .subcommand(
-            Command::new("send")
-                .about("Seal a letter and send it")
-                .arg(name())
-                .arg(
-                    Arg::new("text")
-                        .value_name("TEXT")
-                        .required(true)
-                        .num_args(1..)
-                        .help("In quotes; several words are one text, too"),
-                ),
+            Command::new("send").about("Seal a letter and send it").arg(name()).arg(
+                Arg::new("text")
+                    .value_name("TEXT")
+                    .required(true)
+                    .num_args(1..)
+                    .help("In quotes; several words are one text, too"),
+            ),
         )
         .subcommand(Command::new("read").about("Read what has come"))
         .subcommand(
@@ -162,9 +156,7 @@ async fn carry_out(matches: &ArgMatches, out: &mut String) -> anyhow::Result<()>
                     let text = words.cloned().collect::<Vec<_>>().join(" ");
                     send(&mut account, &mut client, &who()?, &text, out).await
                 }
-                "fingerprint" => {
-                    fingerprint(&mut account, &mut client, &who()?, out).await
-                }
+                "fingerprint" => fingerprint(&mut account, &mut client, &who()?, out).await,
                 "trust" => {
                     let groups = arguments.get_many::<String>("fingerprint");
                     let compared = groups.unwrap_or_default().cloned();
@@ -243,19 +235,15 @@ async fn send(
 ) -> anyhow::Result<()> {
     let (fingerprint, known) = account.fingerprint_of(client, to).await?;
     if !known {
-        let _ = writeln!(
-            out,
-            "First letter to {to}. Its key is pinned now; compare it: {fingerprint}"
-        );
+        let _ =
+            writeln!(out, "First letter to {to}. Its key is pinned now; compare it: {fingerprint}");
     }
     let before = account.waiting();
     let count = match account.send(client, to, text).await {
         Ok(sent) => sent.letters,
         Err(error) => {
             out.push_str(match account.waiting() > before {
-                true => {
-                    "It waits, and goes with the next letter: do not write it again.\n"
-                }
+                true => "It waits, and goes with the next letter: do not write it again.\n",
                 false => "Nothing was kept: send it again.\n",
             });
             return Err(error.into());
@@ -421,8 +409,7 @@ pub(super) fn folder(data: &Path, name: &Name) -> PathBuf {
 
 /// The CAs of a file.
 pub(super) fn roots(file: &Path) -> anyhow::Result<Arc<RootCertStore>> {
-    let what =
-        || format!("no CA certificate in {}: did the server start?", file.display());
+    let what = || format!("no CA certificate in {}: did the server start?", file.display());
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(file).with_context(what)? {
         roots.add(certificate.with_context(what)?).with_context(what)?;

@@ -48,11 +48,7 @@ fn run(
         Err(error) => {
             // A closed standard output is no failure of its own.
             let _ = error.print();
-            return if error.use_stderr() {
-                ExitCode::from(2)
-            } else {
-                ExitCode::SUCCESS
-            };
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
         }
     };
     let runtime = match tokio::runtime::Runtime::new() {

@@ -30,16 +30,11 @@ use crate::service::{Parts, Service};
 use crate::signing_keys;
 use crate::store::{Quotas, Store};
 
-/// Less than lesson 4's: with those, ten accounts could fill the memory for tokens, and nobody could
-/// log in any more.
+/// Less than lesson 4's: with those, ten accounts could fill the memory for tokens, and nobody
+/// could log in any more.
 fn refresh_limits() -> RefreshLimits {
     let day = Duration::from_secs(24 * 60 * 60);
-    RefreshLimits {
-        login: 3 * day,
-        refreshes: 500,
-        logins_of_one: 10,
-        ..Default::default()
-    }
+    RefreshLimits { login: 3 * day, refreshes: 500, logins_of_one: 10, ..Default::default() }
 }
 
 /// Password hashes at once, each 19 MiB, and those that may wait.
@@ -141,10 +136,9 @@ fn command() -> Command {
                 .help("The log on standard error"),
         )
         .arg(
-            Arg::new("new-signing-key")
-                .long("new-signing-key")
-                .action(ArgAction::SetTrue)
-                .help("Add a key for tokens to the file, and end; a running server takes it by SIGHUP"),
+            Arg::new("new-signing-key").long("new-signing-key").action(ArgAction::SetTrue).help(
+                "Add a key for tokens to the file, and end; a running server takes it by SIGHUP",
+            ),
         )
 }
 
@@ -172,8 +166,7 @@ impl Files {
 
 async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
     let data = super::path(&matches, "data").unwrap_or_default();
-    files::folder(&data)
-        .with_context(|| format!("cannot make the folder {}", data.display()))?;
+    files::folder(&data).with_context(|| format!("cannot make the folder {}", data.display()))?;
     let signing = data.join("signing-keys.json");
     if matches.get_flag("new-signing-key") {
         let keys = signing_keys::rotate(&signing)?;
@@ -183,15 +176,12 @@ async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
     log_to_stderr(super::text(&matches, "log"));
     let name = super::text(&matches, "name").to_owned();
     let lab = matches.get_one::<PathBuf>("chain").is_none();
-    let or = |given: &str, ours: &str| {
-        super::path(&matches, given).unwrap_or_else(|| data.join(ours))
-    };
-    let files =
-        Files { chain: or("chain", "chain.pem"), key: or("key", "key.pem"), signing };
+    let or =
+        |given: &str, ours: &str| super::path(&matches, given).unwrap_or_else(|| data.join(ours));
+    let files = Files { chain: or("chain", "chain.pem"), key: or("key", "key.pem"), signing };
 
     let clock = Clock::system();
-    let store =
-        Store::open(&data.join("mailbox.redb"), Quotas::default(), clock.clone())?;
+    let store = Store::open(&data.join("mailbox.redb"), Quotas::default(), clock.clone())?;
     let operators = matches.get_many::<Name>("operator").unwrap_or_default();
     let parts = Parts {
         name: name.clone(),
@@ -208,7 +198,8 @@ async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address).await;
     let listener = listener.with_context(|| format!("cannot listen on {address}"))?;
     if lab {
-        // After the database and the port are ours: a second server must not replace the first one's.
+        // After the database and the port are ours: a second server must not replace the first
+        // one's.
         make_certificates(&data, &name)?;
     }
     let many = |name| matches.get_one::<u32>(name).map_or(64, |&number| number as usize);
@@ -218,8 +209,7 @@ async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
         ..Limits::default()
     };
     let limits = ServerLimits { connections, ..ServerLimits::default() };
-    let server =
-        MailboxServer::start(listener, files.identity()?, Arc::new(service), limits)?;
+    let server = MailboxServer::start(listener, files.identity()?, Arc::new(service), limits)?;
     let address = server.address();
     if lab {
         say(&format!(

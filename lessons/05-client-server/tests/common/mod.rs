@@ -20,10 +20,7 @@ pub fn refusal<T>(answer: Result<T, ClientError>) -> Option<Refusal> {
 }
 
 /// The tokens of a login: to use, and to refresh.
-pub async fn tokens(
-    client: &mut Client,
-    of: &Person,
-) -> Result<(Secret, Secret), Box<dyn Error>> {
+pub async fn tokens(client: &mut Client, of: &Person) -> Result<(Secret, Secret), Box<dyn Error>> {
     let (name, password) = (of.account.name().clone(), of.account.password());
     match client.call(&Request::LogIn { name, password }).await? {
         Response::Tokens { access, refresh, .. } => Ok((access, refresh)),
