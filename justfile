@@ -62,12 +62,12 @@ check:
 # Accept what the lessons print now; then read git add -N . and git diff
 [unix]
 snapshots:
-    INSTA_UPDATE=always cargo test --test transcript --test troubleshooting
+    INSTA_UPDATE=always cargo test --test all -- transcript troubleshooting
 
 # Accept what the lessons print now; then read git add -N . and git diff
 [windows]
 snapshots:
-    $env:INSTA_UPDATE="always"; cargo test --test transcript --test troubleshooting
+    $env:INSTA_UPDATE="always"; cargo test --test all -- transcript troubleshooting
 
 # Measure lesson N (2, 3, 4, 5) beside bare programs of its kind
 [no-exit-message]

@@ -10,7 +10,6 @@
 //! | [`tls_records`] | what an eavesdropper can read in recorded TLS |
 //! | [`crypto_provider`](mod@crypto_provider) | the one place that chooses the cryptography |
 //! | [`error_chain`] | an error with all its causes |
-//! | `testing` | locked transcripts and foreign peers, for tests only |
 //!
 //! This crate is the laboratory: it makes keys, records secrets and attacks connections.
 //! What a product can use is in the libraries of the lessons.
@@ -20,8 +19,6 @@ pub mod crypto_provider;
 pub mod error_chain;
 pub mod lesson;
 pub mod loopback;
-#[cfg(feature = "testing")]
-pub mod testing;
 pub mod tls_records;
 pub mod transcript;
 pub mod wiretap;

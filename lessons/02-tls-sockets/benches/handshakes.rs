@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, HandshakeKind, ServerConfig};
 use shared::LabCa;
-use shared::testing::measure::median;
+use snapshots::measure::median;
 use tls_sockets::config::{client_config, server_config};
 use tls_sockets::identity::ServerIdentity;
 use tls_sockets::lab::SERVER;

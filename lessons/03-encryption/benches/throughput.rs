@@ -15,7 +15,7 @@ use encryption::context::Context;
 use encryption::keyring::KeyRing;
 use encryption::sealing::{KeyId, Sealer, SecretKey};
 use encryption::stream;
-use shared::testing::measure::{ROUNDS, per_second};
+use snapshots::measure::{ROUNDS, per_second};
 
 const KEY: [u8; 32] = [7; 32];
 

@@ -15,9 +15,9 @@ use jwt::clock::Clock;
 use jwt::jwks::KeySet;
 use jwt::keys::{Algorithm, KeyId, SigningKey};
 use jwt::lab::stage::{AUDIENCE, ISSUER, Scope, pair};
+use peers::Peer;
 use serde_json::{Value, json};
-use shared::testing::measure::{ROUNDS, per_second};
-use shared::testing::peers::Peer;
+use snapshots::measure::{ROUNDS, per_second};
 
 fn main() -> anyhow::Result<()> {
     let python = Peer::python("jwt, cryptography");

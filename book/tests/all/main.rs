@@ -1,0 +1,4 @@
+//! The book's own checks, and the repository's policies.
+
+mod book;
+mod policy;

@@ -1,0 +1,75 @@
+//! The command line that every lesson has, on the binary of this one.
+
+use snapshots::{parts, run};
+
+const LESSON: &str = env!("CARGO_BIN_EXE_lesson-0");
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("UTF-8")
+}
+
+#[test]
+fn list_names_the_parts_with_a_line_each() {
+    let list = run(LESSON, &["--list"]);
+    let mut lines = text(&list.stdout).lines();
+    assert!(lines.next().is_some_and(|title| title.starts_with("Lesson 0: ")));
+    for (line, part) in lines.zip(parts(LESSON)) {
+        let about = line.trim_start().strip_prefix(part.as_str()).expect("the name comes first");
+        assert!(about.trim().contains(' '), "{part} has a line about it");
+    }
+}
+
+#[test]
+fn all_parts_run_in_order_when_none_is_named_and_several_when_they_are() {
+    let headings = |arguments: &[&str]| -> Vec<String> {
+        let all = run(LESSON, arguments);
+        let lines = text(&all.stdout).lines().filter(|line| line.starts_with("Part "));
+        lines.filter_map(|line| Some(line.split([' ', ':']).nth(2)?.to_owned())).collect()
+    };
+    let parts = parts(LESSON);
+    assert_eq!(headings(&[]), parts);
+    assert_eq!(headings(&[&parts[0]]), parts[..1]);
+    assert_eq!(headings(&[&parts[0], &parts[1]]), parts[..2]);
+    let all = run(LESSON, &[]);
+    assert!(text(&all.stdout).ends_with(": all hold.\n"), "{}", text(&all.stdout));
+}
+
+#[test]
+fn an_unknown_part_says_which_there_are() {
+    let refused = run(LESSON, &["listne"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let said = text(&refused.stderr);
+    let all = format!("[possible values: {}]", parts(LESSON).join(", "));
+    assert!(said.contains(&all), "expected {all}, got {said}");
+    assert!(said.contains("'listen'"), "it suggests the part that was meant: {said}");
+}
+
+#[test]
+fn an_unknown_flag_says_what_to_do() {
+    let refused = run(LESSON, &["--fast"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("try '--help'"), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn a_pipe_gets_no_color_and_a_pause_without_a_keyboard_goes_on() {
+    let plain = run(LESSON, &["listen"]);
+    assert!(!plain.stdout.contains(&0x1b), "an escape sequence in a pipe");
+    let paused = run(LESSON, &["listen", "--pause"]);
+    assert_eq!(text(&paused.stdout), text(&plain.stdout));
+    assert_eq!(text(&paused.stderr).matches("(Enter to go on)").count(), 3);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_reported() -> std::io::Result<()> {
+    let full = std::fs::File::options().write(true).open("/dev/full")?;
+    let ended = std::process::Command::new(LESSON).arg("listen").stdout(full).output()?;
+    assert_eq!(ended.status.code(), Some(1));
+    let said = text(&ended.stderr);
+    assert!(
+        said.contains("cannot write the transcript to standard output: No space left on device"),
+        "{said}"
+    );
+    Ok(())
+}

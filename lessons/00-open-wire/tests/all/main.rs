@@ -1,0 +1,7 @@
+//! The tests of this lesson: one executable, so that its suites run side by side.
+
+mod claims;
+mod command_line;
+mod peers;
+mod transcript;
+mod troubleshooting;

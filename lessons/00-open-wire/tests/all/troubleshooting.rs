@@ -1,0 +1,79 @@
+//! "When it does not work": every error of the chapter's list, made by a run.
+
+use std::error::Error;
+
+use open_wire::bank::Bank;
+use open_wire::client::BankClient;
+use open_wire::ledger::Ledger;
+use open_wire::tls;
+use shared::wiretap::{Action, Framing};
+use shared::{LabCa, Wiretap};
+use snapshots::Page;
+use snapshots::settings;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+fn accounts() -> Ledger {
+    Ledger::default().open("alice", "correct-horse", 100)
+}
+
+#[tokio::test]
+async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>> {
+    let (page, mut t) = Page::with_transcript();
+    let mut bank = Bank::open(accounts(), None).await?;
+
+    t.step("Nothing listens there.");
+    let closed = TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?;
+    t.refused("at the client", TcpStream::connect(closed).await, "efused")?;
+    t.shows("fix", "Start the server; compare the port.");
+
+    t.step("A wrong name or password.");
+    let mut client = BankClient::new(TcpStream::connect(bank.address()).await?);
+    t.refused(
+        "at the client",
+        client.log_in("alice", "wrong").await,
+        "unknown name or wrong password",
+    )?;
+    t.shows("fix", "The bank does not say which of the two: look at what you sent.");
+    client.close().await?;
+    bank.outcome().await?;
+
+    t.step("A line that is too long.");
+    let mut stranger = TcpStream::connect(bank.address()).await?;
+    stranger.write_all(&[b'A'; 300]).await?;
+    t.refused("at the bank", bank.outcome().await, "at most 256 bytes")?;
+    t.shows("fix", "Send lines of the protocol. A server can raise its limit, and always has one.");
+
+    t.step("A client that goes away in the middle of a line.");
+    let mut stranger = TcpStream::connect(bank.address()).await?;
+    stranger.write_all(b"LOGIN ali").await?;
+    stranger.shutdown().await?;
+    t.refused("at the bank", bank.outcome().await, "in the middle of a line")?;
+    t.shows("fix", "Nothing to do on the server. The client should send whole lines, then close.");
+    stranger.read_to_end(&mut Vec::new()).await?;
+
+    t.step("A connection that ends without an answer.");
+    let cut = Wiretap::attacking(bank.address(), Framing::Lines, |_line| Action::Cut).await?;
+    let mut client = BankClient::new(TcpStream::connect(cut.address()).await?);
+    t.refused("at the client", client.log_in("alice", "correct-horse").await, "without an answer")?;
+    t.shows(
+        "fix",
+        "On an open wire the client cannot tell an attacker from a server that stopped.",
+    );
+    let _ended = bank.outcome().await;
+
+    t.step("A client that does not speak TLS, and a server that does.");
+    let ca = LabCa::new("Course Lab")?;
+    let config = tls::server(&ca.leaf(tls::BANK).issue()?)?;
+    let mut secure = Bank::open(accounts(), Some(config)).await?;
+    let mut client = BankClient::new(TcpStream::connect(secure.address()).await?);
+    // What the client sees depends on which comes first, the alert or the end: it is no
+    // line of text.
+    assert!(client.log_in("alice", "correct-horse").await.is_err());
+    t.refused("at the bank", secure.outcome().await, "InvalidContentType")?;
+    t.shows("fix", "Wrap the client's stream in TLS.");
+
+    settings(env!("CARGO_MANIFEST_DIR"), &[])
+        .bind(|| insta::assert_snapshot!("troubleshooting", page.text()));
+    Ok(())
+}

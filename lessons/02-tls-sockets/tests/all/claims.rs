@@ -1,0 +1,689 @@
+//! The take-home code as a product would use it: hostile clients, limits, shutdown, files.
+
+use std::error::Error;
+use std::io::BufRead;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use open_wire::lines::{LineLimits, read_line};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use shared::{ErrorChain, LabCa};
+use tls_sockets::config::{client_config, server_config};
+use tls_sockets::echo::{EchoLimits, PROTOCOL, echo};
+use tls_sockets::identity::ServerIdentity;
+use tls_sockets::lab::{BOTH, SERVER, client};
+use tls_sockets::server::{Drained, Event, Limits, Refused, TlsServer};
+use tls_sockets::stream::{ConnectError, close, connect};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_rustls::client::TlsStream;
+
+type TestResult = Result<(), Box<dyn Error>>;
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running echo server, and what it reported.
+struct Stage {
+    server: TlsServer,
+    config: Arc<ClientConfig>,
+    events: mpsc::UnboundedReceiver<Event>,
+}
+
+impl Stage {
+    async fn start(limits: Limits) -> Result<Self, Box<dyn Error>> {
+        Self::start_with(limits, EchoLimits::default()).await
+    }
+
+    async fn start_with(limits: Limits, echo_limits: EchoLimits) -> Result<Self, Box<dyn Error>> {
+        let Lab { ca, listener, config } = Lab::set_up().await?;
+        let (report, events) = mpsc::unbounded_channel();
+        let observe = move |event| drop(report.send(event));
+        let server = TlsServer::start(listener, config, limits, observe, move |connection| {
+            echo(connection, echo_limits)
+        })?;
+        Ok(Self { server, config: client_config(ca.roots(), PROTOCOL)?, events })
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    async fn connect(&self) -> Result<BufReader<TlsStream<TcpStream>>, ConnectError> {
+        let name = ServerName::try_from(SERVER).expect("a name");
+        let stream = connect(self.config.clone(), self.address(), name, PATIENCE).await?;
+        Ok(BufReader::new(stream))
+    }
+
+    /// An honest client connects, says something, is answered, and closes.
+    async fn an_honest_client_is_served(&self) -> TestResult {
+        let mut stream = self.connect().await?;
+        say(&mut stream, "hello").await?;
+        close(&mut stream, PATIENCE).await?;
+        Ok(())
+    }
+
+    async fn next_refusal(&mut self) -> Result<Refused, Box<dyn Error>> {
+        match tokio::time::timeout(PATIENCE, self.events.recv()).await?.ok_or("no event")? {
+            Event::Refused(_, why) => Ok(why),
+            Event::AcceptFailed(error) => Err(error.into()),
+        }
+    }
+}
+
+async fn say(stream: &mut BufReader<TlsStream<TcpStream>>, line: &str) -> TestResult {
+    stream.write_all(format!("{line}\n").as_bytes()).await?;
+    stream.flush().await?;
+    let answer = read_line(stream, LineLimits::default()).await?;
+    if answer.as_deref() == Some(line) { Ok(()) } else { Err(format!("{answer:?}").into()) }
+}
+
+/// What a server of a test's own stands on.
+struct Lab {
+    ca: LabCa,
+    listener: TcpListener,
+    config: Arc<ServerConfig>,
+}
+
+impl Lab {
+    async fn set_up() -> Result<Self, Box<dyn Error>> {
+        let ca = LabCa::new("Lab")?;
+        let leaf = ca.leaf(SERVER).issue()?;
+        let identity = ServerIdentity { chain: leaf.chain(), key: leaf.key() };
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        Ok(Self { ca, listener, config: server_config(identity, PROTOCOL)? })
+    }
+}
+
+fn quick() -> Limits {
+    Limits { handshake: Duration::from_millis(200), ..Limits::default() }
+}
+
+#[tokio::test]
+async fn silent_clients_stop_nobody() -> TestResult {
+    // They may be silent for a minute: if the loop waited for them, so would everybody.
+    let limits = Limits { handshake: Duration::from_secs(60), ..Limits::default() };
+    let stage = Stage::start(limits).await?;
+    let mut silent = Vec::new();
+    for _ in 0..5 {
+        silent.push(TcpStream::connect(stage.address()).await?);
+    }
+    let served = stage.an_honest_client_is_served();
+    tokio::time::timeout(Duration::from_secs(5), served).await?
+}
+
+#[tokio::test]
+async fn a_silent_client_is_refused_in_time() -> TestResult {
+    let mut stage = Stage::start(quick()).await?;
+    let silent = TcpStream::connect(stage.address()).await?;
+    let why = stage.next_refusal().await?;
+    assert!(matches!(why, Refused::TooSlow(_)), "{why:?}");
+    drop(silent);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_handshake_takes_a_permit_before_it_begins() -> TestResult {
+    let limits =
+        Limits { connections: 1, handshake: Duration::from_millis(400), ..Limits::default() };
+    let stage = Stage::start(limits).await?;
+    let silent = TcpStream::connect(stage.address()).await?;
+    // The silent one is accepted when this is answered; then it holds the one permit.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let started = Instant::now();
+    stage.an_honest_client_is_served().await?;
+    assert!(started.elapsed() >= Duration::from_millis(200), "{:?}", started.elapsed());
+    drop(silent);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_gives_its_place_back() -> TestResult {
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let echo_limits = EchoLimits { answer: Duration::from_millis(300), ..EchoLimits::default() };
+    let stage = Stage::start_with(limits, echo_limits).await?;
+    let deaf = stage.connect().await?;
+    let (_deaf_in, mut deaf_out) = tokio::io::split(deaf);
+    // Lines without end, and no answer is read: some megabytes fit into the buffers on the way.
+    let lines = [vec![b'x'; 200], vec![b'\n']].concat().repeat(100);
+    let talk = tokio::spawn(async move { while deaf_out.write_all(&lines).await.is_ok() {} });
+    tokio::time::timeout(Duration::from_secs(25), stage.an_honest_client_is_served()).await??;
+    talk.abort();
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_observer_that_panics_does_not_end_the_server() -> TestResult {
+    let Lab { ca, listener, config } = Lab::set_up().await?;
+    let limits = Limits { connections: usize::MAX, ..Limits::default() };
+    let panics = |_event| panic!("the observer's own mistake");
+    let server = TlsServer::start(listener, config, limits, panics, |connection| {
+        echo(connection, EchoLimits::default())
+    })?;
+    let mut garbage = TcpStream::connect(server.address()).await?;
+    garbage.write_all(&[0xff; 100]).await?;
+    let _refused = garbage.read_to_end(&mut Vec::new()).await;
+    let client = client_config(ca.roots(), PROTOCOL)?;
+    let name = ServerName::try_from(SERVER)?;
+    let mut stream = BufReader::new(connect(client, server.address(), name, PATIENCE).await?);
+    say(&mut stream, "hello").await?;
+    assert!(server.is_running());
+    close(&mut stream, PATIENCE).await?;
+    server.shut_down().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_take_home_configurations_have_tls_1_3_only_and_no_early_data() -> TestResult {
+    let mut stage = Stage::start(Limits::default()).await?;
+    let ca = LabCa::new("Lab")?;
+    let leaf = ca.leaf(SERVER).issue()?;
+    let identity = ServerIdentity { chain: leaf.chain(), key: leaf.key() };
+    assert_eq!(server_config(identity, PROTOCOL)?.max_early_data_size, 0);
+    assert!(!client_config(ca.roots(), PROTOCOL)?.enable_early_data);
+    let old = client(ca.roots(), tls_sockets::lab::ONLY_1_2)?;
+    let tcp = TcpStream::connect(stage.address()).await?;
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(old));
+    let refused = connector.connect(ServerName::try_from(SERVER)?, tcp).await;
+    assert!(refused.is_err_and(|error| error.to_string().contains("ProtocolVersion")));
+    assert!(matches!(stage.next_refusal().await?, Refused::Handshake(_)));
+    let old_server = tls_sockets::lab::server(&leaf, tls_sockets::lab::ONLY_1_2)?;
+    let met = tls_sockets::lab::meet::meet(
+        old_server,
+        (*client_config(ca.roots(), PROTOCOL)?).clone(),
+        SERVER,
+    );
+    assert!(met.await?.client_says().contains("ProtocolVersion"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_of_one_byte_at_a_time_does_not_outlive_the_deadline() -> TestResult {
+    let mut stage = Stage::start(quick()).await?;
+    let mut slow = TcpStream::connect(stage.address()).await?;
+    let started = Instant::now();
+    // The header of a record of 512 bytes, then zeros, a byte each 20 milliseconds.
+    let drip = async {
+        for byte in [22, 3, 1, 2, 0].into_iter().chain(std::iter::repeat(0)).take(1000) {
+            if slow.write_all(&[byte]).await.is_err() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        () = drip => {}
+        why = stage.next_refusal() => assert!(matches!(why?, Refused::TooSlow(_))),
+    }
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    stage.an_honest_client_is_served().await
+}
+
+#[tokio::test]
+async fn plain_http_and_garbage_are_refused_and_an_honest_client_is_served() -> TestResult {
+    let mut stage = Stage::start(Limits::default()).await?;
+    for hostile in [&b"GET / HTTP/1.1\r\nHost: bank.test\r\n\r\n"[..], &[0xff; 300]] {
+        let mut stream = TcpStream::connect(stage.address()).await?;
+        stream.write_all(hostile).await?;
+        let why = stage.next_refusal().await?;
+        let Refused::Handshake(error) = &why else { panic!("{why:?}") };
+        assert!(error.to_string().contains("InvalidContentType"), "{error}");
+        stage.an_honest_client_is_served().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reset_in_the_middle_of_the_handshake_is_survived() -> TestResult {
+    let mut stage = Stage::start(Limits::default()).await?;
+    for _ in 0..5 {
+        let mut stream = TcpStream::connect(stage.address()).await?;
+        stream.write_all(&[22, 3, 1, 2, 0, 1]).await?;
+        stream.set_zero_linger()?;
+        drop(stream);
+        let why = stage.next_refusal().await?;
+        assert!(matches!(why, Refused::Handshake(_)), "{why:?}");
+    }
+    stage.an_honest_client_is_served().await
+}
+
+#[tokio::test]
+async fn clients_over_the_limit_wait_and_are_served_when_there_is_room() -> TestResult {
+    let stage = Stage::start(Limits { connections: 2, ..Limits::default() }).await?;
+    let mut first = stage.connect().await?;
+    let _second = stage.connect().await?;
+    // The third's TCP connection is in the listener's queue; its handshake has not begun.
+    let third = stage.an_honest_client_is_served();
+    tokio::pin!(third);
+    let waiting = tokio::time::timeout(Duration::from_millis(100), &mut third).await;
+    assert!(waiting.is_err(), "the third client was served beyond the limit");
+    close(&mut first, PATIENCE).await?;
+    third.await
+}
+
+#[tokio::test]
+async fn clients_over_the_limit_of_their_address_are_closed_at_once() -> TestResult {
+    let mut stage = Stage::start(Limits { per_address: 2, ..Limits::default() }).await?;
+    let mut first = stage.connect().await?;
+    let _second = stage.connect().await?;
+    assert!(stage.connect().await.is_err());
+    let why = stage.next_refusal().await?;
+    assert!(matches!(why, Refused::TooMany(2)), "{why:?}");
+    close(&mut first, PATIENCE).await?;
+    // The place is given back when the server's side has ended, too.
+    for _ in 0..100 {
+        if stage.an_honest_client_is_served().await.is_ok() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Err("no place was given back".into())
+}
+
+#[tokio::test]
+async fn a_panic_in_a_handler_ends_one_connection() -> TestResult {
+    let Lab { ca, listener, config } = Lab::set_up().await?;
+    let first = Arc::new(Mutex::new(true));
+    let server = TlsServer::start(
+        listener,
+        config,
+        Limits::default(),
+        |_| {},
+        move |connection| {
+            let panics = std::mem::take(&mut *first.lock().expect("not poisoned"));
+            async move {
+                assert!(!panics, "the first connection panics");
+                echo(connection, EchoLimits::default()).await;
+            }
+        },
+    )?;
+    let client = client_config(ca.roots(), PROTOCOL)?;
+    let name = ServerName::try_from(SERVER)?;
+    let mut doomed = connect(client.clone(), server.address(), name.clone(), PATIENCE).await?;
+    assert!(doomed.read_to_end(&mut Vec::new()).await.is_err(), "no close_notify");
+    let mut stream = BufReader::new(connect(client, server.address(), name, PATIENCE).await?);
+    say(&mut stream, "still here").await
+}
+
+#[tokio::test]
+async fn a_shutdown_says_goodbye_and_closes_the_port() -> TestResult {
+    let stage = Stage::start(Limits::default()).await?;
+    let mut stream = stage.connect().await?;
+    say(&mut stream, "before").await?;
+    let address = stage.address();
+    let ending = tokio::spawn(stage.server.shut_down());
+    // close_notify comes: an end, and not a truncation.
+    assert_eq!(stream.read_to_end(&mut Vec::new()).await?, 0);
+    stream.shutdown().await?;
+    drop(stream);
+    assert_eq!(ending.await??, Drained { cut: 0 });
+    assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_work_in_progress() -> TestResult {
+    let Lab { ca, listener, config } = Lab::set_up().await?;
+    let (begun, mut has_begun) = mpsc::unbounded_channel();
+    let server = TlsServer::start(
+        listener,
+        config,
+        Limits::default(),
+        |_| {},
+        move |connection| {
+            let begun = begun.clone();
+            async move {
+                let mut stream = connection.stream;
+                let _ = begun.send(());
+                // The work of a request that came before the shutdown.
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                let answered = async {
+                    stream.write_all(b"done").await?;
+                    stream.shutdown().await
+                };
+                drop(answered.await);
+            }
+        },
+    )?;
+    let name = ServerName::try_from(SERVER)?;
+    let client = client_config(ca.roots(), PROTOCOL)?;
+    let mut stream = connect(client, server.address(), name, PATIENCE).await?;
+    has_begun.recv().await.ok_or("the server is gone")?;
+    let ending = tokio::spawn(server.shut_down());
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    assert_eq!(answer, "done");
+    drop(stream);
+    assert_eq!(ending.await??, Drained { cut: 0 });
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_handshakes() -> TestResult {
+    let limits = Limits {
+        handshake: Duration::from_secs(60),
+        shutdown: Duration::from_secs(60),
+        ..Limits::default()
+    };
+    let stage = Stage::start(limits).await?;
+    let silent = TcpStream::connect(stage.address()).await?;
+    stage.an_honest_client_is_served().await?;
+    let drained = tokio::time::timeout(Duration::from_secs(10), stage.server.shut_down()).await??;
+    assert_eq!(drained, Drained { cut: 0 });
+    drop(silent);
+    Ok(())
+}
+
+#[tokio::test]
+async fn lines_that_have_arrived_are_answered_before_a_shutdown() -> TestResult {
+    let stage = Stage::start(Limits::default()).await?;
+    let mut stream = stage.connect().await?;
+    say(&mut stream, "before").await?;
+    stream.write_all("line\n".repeat(50).as_bytes()).await?;
+    stream.flush().await?;
+    // The first of them is answered, so all of them have arrived: they came in one record.
+    assert_eq!(read_line(&mut stream, LineLimits::default()).await?.as_deref(), Some("line"));
+    let ending = tokio::spawn(stage.server.shut_down());
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).await?;
+    assert_eq!(rest.lines().count(), 49);
+    stream.shutdown().await?;
+    drop(stream);
+    assert_eq!(ending.await??, Drained { cut: 0 });
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_over_a_limit_is_told_goodbye() -> TestResult {
+    let stage = Stage::start(Limits::default()).await?;
+    let mut stream = stage.connect().await?;
+    stream.write_all(&[b'x'; 256]).await?;
+    stream.flush().await?;
+    // An end with close_notify: Ok, and not a truncation.
+    assert_eq!(stream.read_to_end(&mut Vec::new()).await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn close_does_not_claim_an_end_that_has_not_come() -> TestResult {
+    let (mut ours, mut theirs) = tokio::io::duplex(1 << 20);
+    theirs.write_all(&vec![0; 70_000]).await?;
+    let closed = close(&mut ours, PATIENCE).await;
+    assert_eq!(closed.map_err(|error| error.kind()), Err(std::io::ErrorKind::InvalidData));
+    let (mut ours, theirs) = tokio::io::duplex(1 << 20);
+    let closed = close(&mut ours, Duration::from_millis(20)).await;
+    assert_eq!(closed.map_err(|error| error.kind()), Err(std::io::ErrorKind::TimedOut));
+    drop(theirs);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_shutdown_cuts_who_does_not_go_within_the_deadline() -> TestResult {
+    let limits = Limits { shutdown: Duration::from_millis(50), ..Limits::default() };
+    let stage = Stage::start(limits).await?;
+    // It is being served, and will never answer the goodbye.
+    let mut stream = stage.connect().await?;
+    say(&mut stream, "hello").await?;
+    let started = Instant::now();
+    let drained = stage.server.shut_down().await?;
+    assert_eq!(drained, Drained { cut: 1 });
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    drop(stream);
+    Ok(())
+}
+
+/// Hostile clients of every kind at once, honest ones between them, and at the end nothing is left:
+/// no task, no descriptor.
+#[cfg(target_os = "linux")]
+#[test]
+fn after_a_storm_no_task_and_no_descriptor_is_left() -> TestResult {
+    if !snapshots::alone("claims::after_a_storm_no_task_and_no_descriptor_is_left") {
+        return Ok(());
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let metrics = runtime.metrics();
+    let descriptors = || std::fs::read_dir("/proc/self/fd").map(|list| list.count());
+    runtime.block_on(async {
+        // One round before counting: what a library opens once and keeps is no leak.
+        storm().await?;
+        let before = (descriptors()?, metrics.num_alive_tasks());
+        for _ in 0..3 {
+            storm().await?;
+        }
+        for _ in 0..200 {
+            if (descriptors()?, metrics.num_alive_tasks()) <= before {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let after = (descriptors()?, metrics.num_alive_tasks());
+        Err(format!("descriptors and tasks: before {before:?}, after {after:?}").into())
+    })
+}
+
+#[cfg(target_os = "linux")]
+async fn storm() -> TestResult {
+    let stage = Stage::start_with(
+        Limits { handshake: Duration::from_millis(200), ..Limits::default() },
+        EchoLimits {
+            lines: LineLimits { deadline: Duration::from_millis(300), ..LineLimits::default() },
+            ..EchoLimits::default()
+        },
+    )
+    .await?;
+    let mut hostile = Vec::new();
+    for round in 0..20_u8 {
+        let mut stream = TcpStream::connect(stage.address()).await?;
+        match round % 4 {
+            0 => {}
+            1 => stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await?,
+            2 => stream.write_all(&[22, 3, 1]).await?,
+            _ => stream.set_zero_linger()?,
+        }
+        if round % 4 == 3 {
+            drop(stream)
+        } else {
+            hostile.push(stream)
+        }
+        if round % 5 == 0 {
+            stage.an_honest_client_is_served().await?;
+        }
+    }
+    // One that shook hands and then says nothing.
+    let idle = stage.connect().await?;
+    stage.an_honest_client_is_served().await?;
+    drop((hostile, idle));
+    stage.server.shut_down().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_without_the_protocol_is_not_served() -> TestResult {
+    let mut stage = Stage::start(Limits::default()).await?;
+    let mut without = (*stage.config).clone();
+    without.alpn_protocols.clear();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(without));
+    let tcp = TcpStream::connect(stage.address()).await?;
+    let mut stream = connector.connect(ServerName::try_from(SERVER)?, tcp).await?;
+    stream.write_all(b"hello\n").await?;
+    let mut answer = Vec::new();
+    let _ended = stream.read_to_end(&mut answer).await;
+    assert_eq!(answer, b"", "nothing was answered");
+    let why = stage.next_refusal().await?;
+    assert!(matches!(why, Refused::Protocol(_)), "{why:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn our_client_refuses_a_server_without_the_protocol() -> TestResult {
+    let ca = LabCa::new("Lab")?;
+    let leaf = ca.leaf(SERVER).issue()?;
+    let server = tls_sockets::lab::server(&leaf, BOTH)?;
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let address = listener.local_addr()?;
+    let serving = tokio::spawn(async move { acceptor.accept(listener.accept().await?.0).await });
+    let config = client_config(ca.roots(), PROTOCOL)?;
+    let refused = connect(config, address, ServerName::try_from(SERVER)?, PATIENCE).await;
+    assert!(matches!(refused, Err(ConnectError::Protocol(_))), "{:?}", refused.err());
+    drop(serving);
+    Ok(())
+}
+
+#[tokio::test]
+async fn our_client_gives_a_silent_server_up() -> TestResult {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let config = Arc::new(client(Arc::new(RootCertStore::empty()), BOTH)?);
+    let name = ServerName::try_from(SERVER)?;
+    let deadline = Duration::from_millis(50);
+    let refused = connect(config, listener.local_addr()?, name, deadline).await;
+    assert!(matches!(refused, Err(ConnectError::TooSlow(_))), "{:?}", refused.err());
+    Ok(())
+}
+
+// Files
+
+fn files() -> Result<(tempfile::TempDir, LabCa), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let ca = LabCa::new("Lab")?;
+    ca.leaf(SERVER).issue()?.write_to(folder.path())?;
+    Ok((folder, ca))
+}
+
+fn load(folder: &Path) -> Result<ServerIdentity, String> {
+    let (chain, key) = (folder.join("chain.pem"), folder.join("key.pem"));
+    ServerIdentity::from_pem_files(&chain, &key).map_err(|error| ErrorChain(&error).to_string())
+}
+
+/// Replaces a file, keeping its rights.
+fn replace(folder: &Path, name: &str, text: &[u8]) -> TestResult {
+    std::fs::OpenOptions::new().write(true).truncate(true).open(folder.join(name))?;
+    std::fs::write(folder.join(name), text)?;
+    Ok(())
+}
+
+#[test]
+fn a_good_chain_and_key_are_loaded_and_do_not_print() -> TestResult {
+    let (folder, _) = files()?;
+    let identity = load(folder.path())?;
+    assert_eq!(format!("{identity:?}"), "ServerIdentity { certificates: 2, .. }");
+    server_config(identity, PROTOCOL)?;
+    Ok(())
+}
+
+#[test]
+fn every_file_that_cannot_be_used_is_named_with_what_is_wrong() -> TestResult {
+    let (folder, ca) = files()?;
+    let folder = folder.path();
+    let chain = std::fs::read(folder.join("chain.pem"))?;
+    let key = std::fs::read(folder.join("key.pem"))?;
+    let two_keys = [key.clone(), key.clone()].concat();
+    let encrypted =
+        b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let one_line_key = String::from_utf8(key.clone())?.replace('\n', "\\n") + "\n";
+    let old_way = String::from_utf8(key.clone())?
+        .replace("KEY-----\n", "KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n");
+    let cases: [(&str, &[u8], &str); 11] = [
+        ("key.pem", old_way.as_bytes(), "one with a passphrase"),
+        ("chain.pem", &key, "another kind in line 1"),
+        ("key.pem", one_line_key.as_bytes(), "broken or cut off"),
+        ("chain.pem", b"", "expected at least one"),
+        ("chain.pem", b"garbage", "expected at least one"),
+        ("chain.pem", &chain[..chain.len() - 40], "section 2 is broken or cut off"),
+        ("chain.pem", &vec![b' '; 300_000], "at most 262144 bytes"),
+        ("key.pem", b"", "expected one private key, found 0"),
+        ("key.pem", &two_keys, "expected one private key, found 2"),
+        ("key.pem", encrypted, "one with a passphrase"),
+        ("key.pem", &key[..key.len() - 40], "broken or cut off"),
+    ];
+    for (name, text, expected) in cases {
+        let original = std::fs::read(folder.join(name))?;
+        replace(folder, name, text)?;
+        let error = load(folder).expect_err(expected);
+        assert!(error.contains(name) && error.contains(expected), "{error}");
+        let secret = String::from_utf8_lossy(&key[40..60]).into_owned();
+        let as_numbers = format!("{:?}", secret.as_bytes());
+        assert!(!error.contains(&secret), "the error holds a part of the key");
+        assert!(!error.contains(&as_numbers[1..as_numbers.len() - 1]), "in numbers");
+        replace(folder, name, &original)?;
+    }
+    std::fs::remove_file(folder.join("chain.pem"))?;
+    assert!(load(folder).expect_err("missing").contains("chain.pem: it cannot be read"));
+    drop(ca);
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_that_nobody_writes_to_is_refused_at_once() -> TestResult {
+    let (folder, _) = files()?;
+    let pipe = folder.path().join("chain.pem");
+    std::fs::remove_file(&pipe)?;
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status()?.success());
+    assert!(load(folder.path()).expect_err("a pipe").contains("expected a file"));
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn a_key_that_others_can_read_is_refused() -> TestResult {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, _) = files()?;
+    for (mode, accepted) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
+        let path = folder.path().join("key.pem");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
+        assert_eq!(load(folder.path()).is_ok(), accepted, "{mode:o}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_key_of_another_certificate_is_refused_before_anybody_connects() -> TestResult {
+    let (one, other) = (files()?, files()?);
+    std::fs::remove_file(one.0.path().join("key.pem"))?;
+    std::fs::copy(other.0.path().join("key.pem"), one.0.path().join("key.pem"))?;
+    let error = server_config(load(one.0.path())?, PROTOCOL).expect_err("inconsistent");
+    assert!(matches!(error, rustls::Error::InconsistentKeys(_)), "{error:?}");
+    Ok(())
+}
+
+#[test]
+fn the_key_log_is_a_new_file_that_only_its_owner_reads() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("keys.log");
+    // Its certificates go there, too: it is killed, and cannot tidy up.
+    let temporary = |name: &'static str| (name, folder.path());
+    let serve = || -> Result<String, Box<dyn Error>> {
+        let mut server = std::process::Command::new(env!("CARGO_BIN_EXE_lesson-2"))
+            .args(["--serve", "--key-log"])
+            .env("SSLKEYLOGFILE", &file)
+            .envs(["TMPDIR", "TMP"].map(temporary))
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        let errors = server.stderr.take().ok_or("no standard error")?;
+        let read = std::io::BufReader::new(errors).read_line(&mut line);
+        server.kill()?;
+        server.wait()?;
+        read?;
+        Ok(line)
+    };
+    std::fs::write(&file, b"as it was")?;
+    let refused = serve()?;
+    assert!(refused.contains("keys.log exists: name a new file"), "{refused}");
+    assert_eq!(std::fs::read(&file)?, b"as it was");
+
+    std::fs::remove_file(&file)?;
+    let served = serve()?;
+    assert!(served.starts_with("Writing the secrets"), "{served}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&file)?.permissions().mode() & 0o777, 0o600);
+    }
+    Ok(())
+}

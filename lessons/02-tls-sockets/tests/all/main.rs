@@ -1,0 +1,5 @@
+//! The tests of this lesson: one executable, so that its suites run side by side.
+
+mod claims;
+mod peers;
+mod transcript;

@@ -1,0 +1,9 @@
+//! The tests of this lesson: one executable, so that its suites run side by side.
+
+mod claims;
+mod common;
+mod fuzz_corpus;
+mod opponents;
+mod peers;
+mod process;
+mod transcript;

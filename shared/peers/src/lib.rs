@@ -1,0 +1,213 @@
+//! Foreign peers: other implementations, run where they are found.
+//!
+//! A plain `cargo test` needs none of them. A missing one is skipped, loudly; with
+//! `REQUIRE_PEERS=1`, as in CI, it fails.
+
+use std::ffi::OsStr;
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// No peer may take longer.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A foreign program that was found on this machine.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    program: String,
+}
+
+impl Peer {
+    /// The first of `programs` that runs successfully with `check` as its arguments.
+    ///
+    /// None, after a line on standard error that says what to install, when there is
+    /// none.
+    ///
+    /// # Panics
+    /// When there is none and `REQUIRE_PEERS` is set.
+    pub fn find(programs: &[&str], check: &[&str], install: &str) -> Option<Self> {
+        let found = programs.iter().find(|program| {
+            let run = Command::new(program).args(check).stdin(Stdio::null()).output();
+            run.is_ok_and(|output| output.status.success())
+        });
+        if let Some(program) = found {
+            return Some(Self { program: (*program).to_owned() });
+        }
+        let missing = format!(
+            "no foreign peer: none of {programs:?} runs with {check:?}; to have it: {install}"
+        );
+        assert!(std::env::var_os("REQUIRE_PEERS").is_none(), "{missing}");
+        // Not eprintln!, which the test harness keeps to itself.
+        let _ = writeln!(io::stderr(), "SKIPPED, {missing}");
+        None
+    }
+
+    /// OpenSSL's command line. LibreSSL, which macOS calls `openssl`, lacks options that
+    /// the tests use.
+    pub fn openssl() -> Option<Self> {
+        let places = [
+            "openssl",
+            "/opt/homebrew/opt/openssl@3/bin/openssl",
+            "/usr/local/opt/openssl@3/bin/openssl",
+        ];
+        Self::find(&places, &["s_client", "-help"], "apt install openssl, brew install openssl@3")
+    }
+
+    /// GnuTLS's command line.
+    pub fn gnutls() -> Option<Self> {
+        Self::find(&["gnutls-cli"], &["--version"], "apt install gnutls-bin, brew install gnutls")
+    }
+
+    /// curl.
+    pub fn curl() -> Option<Self> {
+        Self::find(
+            &["curl"],
+            &["--version"],
+            "apt install curl, brew install curl, winget install curl",
+        )
+    }
+
+    /// Node.js.
+    pub fn node() -> Option<Self> {
+        Self::find(&["node", "nodejs"], &["--version"], "apt install nodejs, brew install node")
+    }
+
+    /// Node.js 20 or later with npm's jose 6, in the folder that `PEER_JOSE` names.
+    pub fn jose() -> Option<Self> {
+        let check = "import(require('node:url').pathToFileURL(\
+                     process.env.PEER_JOSE + '/dist/webapi/index.js')).catch(\
+                     () => process.exit(1))";
+        Self::find(
+            &["node", "nodejs"],
+            &["-e", check],
+            "Node.js 20, npm install jose@6 in a folder; name its node_modules/jose in PEER_JOSE",
+        )
+    }
+
+    /// A Python 3 that can import `modules`; the one that `PEER_PYTHON` names comes
+    /// first.
+    pub fn python(modules: &str) -> Option<Self> {
+        let named = std::env::var("PEER_PYTHON").unwrap_or_default();
+        let programs: Vec<&str> = [named.as_str(), "python3", "python"]
+            .into_iter()
+            .filter(|name| !name.is_empty())
+            .collect();
+        let install = format!(
+            "python3 with the modules {modules}, in a virtual environment; name it in PEER_PYTHON"
+        );
+        Self::find(&programs, &["-c", &format!("import {modules}")], &install)
+    }
+
+    /// A command of this peer, without input and without the proxies of the environment.
+    pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        for proxy in
+            ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy"]
+        {
+            command.env_remove(proxy);
+        }
+        command
+    }
+
+    /// Starts a server, and waits until it says its port: the digits at the end of a line
+    /// on standard output. Dropping it ends the server.
+    ///
+    /// # Panics
+    /// When it cannot be started, or ends without naming a port.
+    pub fn serve<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> ForeignServer {
+        let mut command = self.command(arguments);
+        // Its standard input stays open for as long as it shall run. Clients that refuse it
+        // make it complain on standard error.
+        let mut child =
+            command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the peer starts");
+        let output = BufReader::new(child.stdout.take().expect("standard output is piped"));
+        // A thread reads, so that a peer that says nothing is given up.
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let named = |line: String| {
+                let digits = line.trim_end().rsplit(|c: char| !c.is_ascii_digit()).next()?;
+                digits.parse::<u16>().ok().filter(|&port| port > 1023)
+            };
+            let port = output.lines().map_while(Result::ok).find_map(named);
+            // The test may have given up.
+            let _ = tell.send(port);
+        });
+        let port = told.recv_timeout(DEADLINE).ok().flatten();
+        let server = ForeignServer { child, port: port.unwrap_or(0) };
+        assert_ne!(server.port, 0, "{} named no port: run it by hand to see why", self.program);
+        server
+    }
+
+    /// Runs a command to its end, with this text as its input.
+    ///
+    /// # Panics
+    /// When it cannot be started or does not end in 30 seconds.
+    pub fn run_with_input<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+        input: &str,
+    ) -> Finished {
+        let mut command = self.command(arguments);
+        let (reader, mut writer) = io::pipe().expect("a pipe for the input");
+        command.stdin(reader);
+        let input = input.to_owned();
+        // A thread writes, so that a peer that reads nothing is given up, too.
+        std::thread::spawn(move || {
+            // A peer may end before it has read all of it.
+            let _ = writer.write_all(input.as_bytes());
+        });
+        finish(command).unwrap_or_else(|error| panic!("{}: {error}", self.program))
+    }
+
+    /// Runs a command to its end.
+    ///
+    /// # Panics
+    /// When it cannot be started or does not end in 30 seconds.
+    pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Finished {
+        finish(self.command(arguments)).unwrap_or_else(|error| panic!("{}: {error}", self.program))
+    }
+}
+
+/// A foreign server on 127.0.0.1.
+#[derive(Debug)]
+pub struct ForeignServer {
+    child: Child,
+    /// Where it listens.
+    pub port: u16,
+}
+
+impl Drop for ForeignServer {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a peer said and how it ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// The exit code; none if a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output and standard error, one after the other.
+    pub said: String,
+}
+
+fn finish(mut command: Command) -> io::Result<Finished> {
+    let mut child = command.spawn()?;
+    let started = Instant::now();
+    // A child is polled, since std has no wait with a deadline. Its output here is small,
+    // less than a pipe holds.
+    while child.try_wait()?.is_none() {
+        if started.elapsed() > DEADLINE {
+            child.kill()?;
+            child.wait()?;
+            return Err(io::Error::other(format!("not done after {} seconds", DEADLINE.as_secs())));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let Output { status, stdout, stderr } = child.wait_with_output()?;
+    let said = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    Ok(Finished { code: status.code(), said })
+}
