@@ -9,8 +9,8 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, Command};
 
-use crate::error_chain::ErrorChain;
 use crate::transcript::{OutputFailed, Transcript};
+use careful_errors::ErrorChain;
 
 /// No part may take longer. A part that waits for ever is a defect; this ends it with an
 /// error.

@@ -9,14 +9,12 @@
 //! | [`wiretap`] | a relay between client and server that records, or attacks |
 //! | [`tls_records`] | what an eavesdropper can read in recorded TLS |
 //! | [`crypto_provider`](mod@crypto_provider) | the one place that chooses the cryptography |
-//! | [`error_chain`] | an error with all its causes |
 //!
 //! This crate is the laboratory: it makes keys, records secrets and attacks connections.
 //! What a product can use is in the libraries of the lessons.
 
 pub mod ca;
 pub mod crypto_provider;
-pub mod error_chain;
 pub mod lesson;
 pub mod loopback;
 pub mod tls_records;
@@ -25,7 +23,6 @@ pub mod wiretap;
 
 pub use ca::{Identity, LabCa};
 pub use crypto_provider::crypto_provider;
-pub use error_chain::ErrorChain;
 pub use lesson::Lesson;
 pub use loopback::LoopbackServer;
 pub use rcgen::CertificateRevocationList;

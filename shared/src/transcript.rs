@@ -22,8 +22,8 @@ use std::io::{self, BufRead, Write};
 use anstyle::{AnsiColor, Style};
 use anyhow::{bail, ensure};
 
-use crate::error_chain::ErrorChain;
 use crate::wiretap::Recording;
+use careful_errors::ErrorChain;
 
 const WIDTH: usize = 80;
 const INDENT: &str = "   ";

@@ -1,18 +1,3 @@
-//! A payment server on an open wire. **Take nothing home from here but [`lines`]**: the
-//! rest exists to be attacked, and the lessons after this one replace it piece by piece.
-//!
-//! | module | what it is | replaced by |
-//! | --- | --- | --- |
-//! | [`ledger`] | accounts and payments, passwords as plain text | lesson 5: Argon2id |
-//! | [`lines`] | reading a line from a stranger, with a limit and a deadline | |
-//! | [`client`] | the client's side of the protocol | lesson 1: HTTPS |
-//! | [`bank`] | the bank, and the false one | lesson 5 |
-//! | [`service`] | a service of text lines, over plain TCP or over TLS | lesson 2 |
-//! | [`tls`] | the smallest TLS set-up, for the last part | lesson 2 |
+//! The laboratory of lesson 0: a payment server on an open wire, which exists to be attacked.
 
-pub mod bank;
-pub mod client;
-pub mod ledger;
-pub mod lines;
-pub mod service;
-pub mod tls;
+pub mod lab;

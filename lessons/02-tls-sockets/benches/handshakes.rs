@@ -9,14 +9,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use careful_tls::config::{client_config, server_config};
+use careful_tls::identity::ServerIdentity;
+use careful_tls::server::{Connection, Limits, TlsServer};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, HandshakeKind, ServerConfig};
 use shared::LabCa;
 use snapshots::measure::median;
-use tls_sockets::config::{client_config, server_config};
-use tls_sockets::identity::ServerIdentity;
 use tls_sockets::lab::SERVER;
-use tls_sockets::server::{Connection, Limits, TlsServer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;

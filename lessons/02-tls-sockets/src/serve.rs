@@ -2,18 +2,20 @@
 
 use std::io::{ErrorKind, Write};
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use open_wire::lines::LineLimits;
+use careful_errors::ErrorChain;
+use careful_lines::LineLimits;
+use careful_tls::config::server_config;
+use careful_tls::identity::ServerIdentity;
+use careful_tls::server::{Event, Limits, TlsServer};
+use shared::LabCa;
 use shared::lesson::ServeOptions;
-use shared::{ErrorChain, LabCa};
-use tls_sockets::config::server_config;
-use tls_sockets::echo::{EchoLimits, PROTOCOL, echo};
-use tls_sockets::identity::ServerIdentity;
 use tls_sockets::lab::SERVER;
-use tls_sockets::server::{Event, Limits, TlsServer};
+use tls_sockets::lab::echo::{EchoLimits, PROTOCOL, echo};
 use tokio::net::TcpListener;
 
 /// Somebody types at the other end.
@@ -92,12 +94,8 @@ fn write_secrets(config: &mut Arc<rustls::ServerConfig>) -> anyhow::Result<()> {
     let Some(file) = file else {
         bail!("--key-log: expected the name of a file in SSLKEYLOGFILE, found none");
     };
-    let mut options = std::fs::OpenOptions::new();
     // A file that is there keeps its rights, by which others may read it.
-    options.create_new(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(&file) {
+    match careful_files::create_private(Path::new(&file)) {
         Ok(_) => {}
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             bail!("--key-log: {} exists: name a new file", file.display())

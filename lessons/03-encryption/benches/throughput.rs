@@ -11,10 +11,10 @@ use std::io::{self, Read};
 use aes_gcm::aead::{Aead, Generate, KeyInit, Payload};
 use aes_gcm::{Aes256Gcm, Nonce};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, UnboundKey};
-use encryption::context::Context;
-use encryption::keyring::KeyRing;
-use encryption::sealing::{KeyId, Sealer, SecretKey};
-use encryption::stream;
+use careful_encryption::context::Context;
+use careful_encryption::keyring::KeyRing;
+use careful_encryption::sealing::{KeyId, Sealer, SecretKey};
+use careful_encryption::stream;
 use snapshots::measure::{ROUNDS, per_second};
 
 const KEY: [u8; 32] = [7; 32];

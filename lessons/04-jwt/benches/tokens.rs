@@ -9,11 +9,11 @@ use std::hint::black_box;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use careful_tokens::claims::Claims;
+use careful_tokens::clock::Clock;
+use careful_tokens::jwks::KeySet;
+use careful_tokens::keys::{Algorithm, KeyId, SigningKey};
 use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation, decode, encode};
-use jwt::claims::Claims;
-use jwt::clock::Clock;
-use jwt::jwks::KeySet;
-use jwt::keys::{Algorithm, KeyId, SigningKey};
 use jwt::lab::stage::{AUDIENCE, ISSUER, Scope, pair};
 use peers::Peer;
 use serde_json::{Value, json};

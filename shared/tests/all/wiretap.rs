@@ -4,12 +4,13 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use careful_errors::ErrorChain;
 use rustls::pki_types::ServerName;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 use shared::tls_records::{Content, TLS_1_2, TLS_1_3, TlsView};
 use shared::wiretap::{Action, Framing, Recording, replay};
-use shared::{Direction, ErrorChain, LabCa, Wiretap, crypto_provider};
+use shared::{Direction, LabCa, Wiretap, crypto_provider};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};

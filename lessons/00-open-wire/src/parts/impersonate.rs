@@ -1,7 +1,7 @@
 //! Authenticity: whoever answers is taken for the bank.
 
 use anyhow::Context;
-use open_wire::bank::FalseBank;
+use open_wire::lab::bank::FalseBank;
 use shared::Transcript;
 
 use super::{PASSWORD, alice_pays_bob};

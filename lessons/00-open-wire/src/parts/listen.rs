@@ -1,7 +1,7 @@
 //! Confidentiality: whoever is on the way reads everything.
 
 use anyhow::Context;
-use open_wire::bank::Bank;
+use open_wire::lab::bank::Bank;
 use shared::wiretap::replay;
 use shared::{Transcript, Wiretap};
 

@@ -2,9 +2,9 @@
 //! gives.
 
 use anyhow::{Context, ensure};
-use open_wire::bank::{Bank, FalseBank};
-use open_wire::client::BankClient;
-use open_wire::tls;
+use open_wire::lab::bank::{Bank, FalseBank};
+use open_wire::lab::client::BankClient;
+use open_wire::lab::tls;
 use shared::wiretap::{Action, Framing, replay};
 use shared::{Direction, LabCa, Transcript, Wiretap};
 use std::net::SocketAddr;

@@ -9,8 +9,8 @@ pub mod tamper;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use open_wire::client::BankClient;
-use open_wire::ledger::Ledger;
+use open_wire::lab::client::BankClient;
+use open_wire::lab::ledger::Ledger;
 use shared::Transcript;
 use tokio::net::TcpStream;
 

@@ -1,7 +1,7 @@
 //! Freshness: what was true once is accepted again.
 
 use anyhow::Context;
-use open_wire::bank::Bank;
+use open_wire::lab::bank::Bank;
 use shared::wiretap::replay;
 use shared::{Transcript, Wiretap};
 

@@ -1,6 +1,6 @@
 //! Integrity: whoever is on the way changes what it likes.
 
-use open_wire::bank::Bank;
+use open_wire::lab::bank::Bank;
 use shared::wiretap::{Action, Framing, replace_bytes};
 use shared::{Direction, Transcript, Wiretap};
 

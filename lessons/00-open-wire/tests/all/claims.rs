@@ -4,10 +4,10 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use open_wire::bank::{Bank, FalseBank};
-use open_wire::client::{BankClient, ClientError};
-use open_wire::ledger::Ledger;
-use open_wire::tls;
+use open_wire::lab::bank::{Bank, FalseBank};
+use open_wire::lab::client::{BankClient, ClientError};
+use open_wire::lab::ledger::Ledger;
+use open_wire::lab::tls;
 use shared::wiretap::{Action, Framing, replace_bytes, replay};
 use shared::{LabCa, Wiretap};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

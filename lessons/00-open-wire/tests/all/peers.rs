@@ -2,8 +2,8 @@
 
 use std::error::Error;
 
-use open_wire::bank::Bank;
-use open_wire::ledger::Ledger;
+use open_wire::lab::bank::Bank;
+use open_wire::lab::ledger::Ledger;
 use peers::Peer;
 use shared::Wiretap;
 

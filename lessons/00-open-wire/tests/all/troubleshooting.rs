@@ -2,10 +2,10 @@
 
 use std::error::Error;
 
-use open_wire::bank::Bank;
-use open_wire::client::BankClient;
-use open_wire::ledger::Ledger;
-use open_wire::tls;
+use open_wire::lab::bank::Bank;
+use open_wire::lab::client::BankClient;
+use open_wire::lab::ledger::Ledger;
+use open_wire::lab::tls;
 use shared::wiretap::{Action, Framing};
 use shared::{LabCa, Wiretap};
 use snapshots::Page;

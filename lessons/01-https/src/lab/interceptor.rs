@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::{Host, tls_server};
-use crate::server::{TLS_1_2_AND_1_3, server_tls};
+use crate::lab::server::{TLS_1_2_AND_1_3, server_tls};
 
 /// A running interceptor.
 pub struct Interceptor {

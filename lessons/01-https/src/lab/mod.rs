@@ -1,8 +1,10 @@
 //! The opponents of this lesson. Nothing in here is to be taken home.
 
+pub mod bank;
 pub mod careless;
 pub mod interceptor;
 pub mod plain;
+pub mod server;
 pub mod stage;
 pub mod stall;
 

@@ -13,7 +13,7 @@ use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use shared::LoopbackServer;
 
-use crate::server::Handler;
+use crate::lab::server::Handler;
 
 /// The headers of every request that a server got.
 #[derive(Clone, Default)]

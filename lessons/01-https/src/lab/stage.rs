@@ -9,10 +9,10 @@ use shared::{Identity, LabCa};
 
 use super::Host;
 use super::stall::{Stall, StallingServer};
-use crate::bank::Bank;
-use crate::client::{Trust, secure_client};
-use crate::roots::Roots;
-use crate::server::{HttpsServer, TLS_1_2_AND_1_3, server_tls};
+use crate::lab::bank::Bank;
+use crate::lab::server::{HttpsServer, TLS_1_2_AND_1_3, server_tls};
+use careful_certificates::roots::Roots;
+use careful_https::client::{Trust, secure_client};
 
 /// The bank's name. `.test` is reserved (RFC 6761 section 6.2): it exists on no network.
 pub const BANK: &str = "bank.test";

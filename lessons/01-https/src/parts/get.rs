@@ -1,8 +1,8 @@
 //! A GET and a POST with JSON, what both ends agreed on, and what a tap saw.
 
 use anyhow::Context;
-use https::bank::{Balance, Payment, TOKEN};
-use https::body::read_json;
+use careful_https::body::read_json;
+use https::lab::bank::{Balance, Payment, TOKEN};
 use shared::tls_records::{group_name, version_name};
 use shared::{Transcript, Wiretap};
 

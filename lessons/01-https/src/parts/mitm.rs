@@ -1,8 +1,8 @@
 //! An interceptor with a CA of its own, and three clients.
 
-use https::bank::{Payment, TOKEN};
-use https::body::read_json;
-use https::client::{Trust, secure_client};
+use careful_https::body::read_json;
+use careful_https::client::{Trust, secure_client};
+use https::lab::bank::{Payment, TOKEN};
 use https::lab::careless;
 use https::lab::interceptor::Interceptor;
 use reqwest::Client;

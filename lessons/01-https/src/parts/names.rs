@@ -2,11 +2,11 @@
 
 use std::borrow::Borrow;
 
-use https::bank::{Bank, TOKEN};
-use https::client::secure_client;
+use careful_https::client::secure_client;
 use https::lab::Host;
+use https::lab::bank::{Bank, TOKEN};
+use https::lab::server::{HttpsServer, TLS_1_2_AND_1_3, server_tls};
 use https::lab::stage::{BANK, trust};
-use https::server::{HttpsServer, TLS_1_2_AND_1_3, server_tls};
 use reqwest::ClientBuilder;
 use shared::{CertificateRevocationList, Identity, LabCa, Transcript};
 

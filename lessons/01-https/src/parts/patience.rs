@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use https::body::{BodyError, read_body};
-use https::client::{CONNECT_TIMEOUT, READ_TIMEOUT, TOTAL_TIMEOUT};
+use careful_https::body::{BodyError, read_body};
+use careful_https::client::{CONNECT_TIMEOUT, READ_TIMEOUT, TOTAL_TIMEOUT};
 use https::lab::stage::{Stage, bank_at};
 use https::lab::stall::{Stall, StallingServer};
 use reqwest::ClientBuilder;

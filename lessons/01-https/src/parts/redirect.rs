@@ -1,9 +1,9 @@
 //! A server that sends you elsewhere, and what your client takes along.
 
 use anyhow::ensure;
-use https::client::secure_client;
+use careful_https::client::secure_client;
 use https::lab::plain::{HeaderLog, plain_server, redirect_to};
-use https::server::{HttpsServer, TLS_1_2_AND_1_3, server_tls};
+use https::lab::server::{HttpsServer, TLS_1_2_AND_1_3, server_tls};
 use reqwest::ClientBuilder;
 use reqwest::redirect::Policy;
 use shared::{LabCa, Transcript, Wiretap};

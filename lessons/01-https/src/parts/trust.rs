@@ -1,8 +1,8 @@
 //! Whose certificates a client accepts: one CA, one more CA, or nobody by accident.
 
-use https::bank::TOKEN;
-use https::client::{Trust, secure_client};
-use https::roots::Roots;
+use careful_certificates::roots::Roots;
+use careful_https::client::{Trust, secure_client};
+use https::lab::bank::TOKEN;
 use reqwest::Certificate;
 use shared::Transcript;
 

@@ -1,9 +1,9 @@
 //! TLS 1.3, TLS 1.2, and what a minimum does.
 
 use anyhow::{Context, anyhow};
-use https::bank::TOKEN;
+use https::lab::bank::TOKEN;
+use https::lab::server::{Negotiated, TLS_1_2_AND_1_3, TLS_1_2_ONLY};
 use https::lab::stage::{Stage, bank_at};
-use https::server::{Negotiated, TLS_1_2_AND_1_3, TLS_1_2_ONLY};
 use reqwest::ClientBuilder;
 use reqwest::tls::Version;
 use rustls::{NamedGroup, ProtocolVersion, SupportedProtocolVersion};

@@ -5,17 +5,17 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::ensure;
-use https::ErrorChain;
-use https::bank::TOKEN;
-use https::body::{BodyError, read_body, read_json};
-use https::client::{Trust, secure_client};
+use careful_certificates::pem::PemError;
+use careful_certificates::roots::{MAX_FILE, Roots, RootsError};
+use careful_errors::ErrorChain;
+use careful_https::body::{BodyError, read_body, read_json};
+use careful_https::client::{Trust, secure_client};
+use https::lab::bank::TOKEN;
 use https::lab::careless;
 use https::lab::interceptor::Interceptor;
+use https::lab::server::{MAX_BODY, TLS_1_2_AND_1_3, TLS_1_2_ONLY, server_tls};
 use https::lab::stage::{BANK, Stage, bank_at};
 use https::lab::stall::Stall;
-use https::pem::PemError;
-use https::roots::{MAX_FILE, Roots, RootsError};
-use https::server::{MAX_BODY, TLS_1_2_AND_1_3, TLS_1_2_ONLY, server_tls};
 use reqwest::ClientBuilder;
 use shared::{LabCa, Wiretap};
 use tempfile::NamedTempFile;
@@ -321,7 +321,7 @@ fn a_pipe_that_nobody_writes_to_is_refused_at_once() -> TestResult {
         return Err("expected mkfifo, which every Unix has".into());
     }
     let error = Roots::from_pem_file(&pipe).expect_err("a pipe is no file");
-    assert!(chain(&error).contains("expected a file"), "{}", chain(&error));
+    assert!(chain(&error).contains("expected a regular file"), "{}", chain(&error));
     Ok(())
 }
 

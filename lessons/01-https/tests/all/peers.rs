@@ -4,13 +4,13 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use https::ErrorChain;
-use https::bank::{Balance, TOKEN};
-use https::body::{read_body, read_json};
-use https::client::secure_client;
+use careful_errors::ErrorChain;
+use careful_https::body::{read_body, read_json};
+use careful_https::client::secure_client;
 use https::lab::Host;
+use https::lab::bank::{Balance, TOKEN};
+use https::lab::server::{HandshakeError, Negotiated};
 use https::lab::stage::{BANK, Stage, bank_at, trust};
-use https::server::{HandshakeError, Negotiated};
 use peers::Peer;
 use reqwest::tls::Version;
 use rustls::ProtocolVersion;

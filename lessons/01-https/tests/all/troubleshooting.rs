@@ -6,11 +6,11 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use https::body::read_body;
+use careful_https::body::read_body;
 use https::lab::plain::{HeaderLog, plain_server, redirect_to};
+use https::lab::server::{HttpsServer, TLS_1_2_AND_1_3, TLS_1_2_ONLY, server_tls};
 use https::lab::stage::{BANK, Stage, bank_at};
 use https::lab::stall::Stall;
-use https::server::{HttpsServer, TLS_1_2_AND_1_3, TLS_1_2_ONLY, server_tls};
 use reqwest::tls::Version;
 use reqwest::{Client, ClientBuilder};
 use snapshots::Page;

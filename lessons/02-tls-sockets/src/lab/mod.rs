@@ -2,6 +2,7 @@
 
 pub mod careless;
 pub mod certificate;
+pub mod echo;
 pub mod ladder;
 pub mod meet;
 pub mod pay;

@@ -1,14 +1,20 @@
 //! Peers that do not speak TLS.
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use https::lab::plain::{HeaderLog, plain_server};
+use http_body_util::Empty;
+use hyper::Response;
+use hyper::body::Bytes;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
-use shared::Wiretap;
+use shared::{LoopbackServer, Wiretap};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -47,7 +53,7 @@ pub async fn plain_http_to_tls(server: ServerConfig) -> anyhow::Result<(Vec<u8>,
 /// # Errors
 /// No port could be opened, or the client accepted it.
 pub async fn tls_to_plain(client: ClientConfig) -> anyhow::Result<(io::Error, String)> {
-    let server = plain_server(HeaderLog::default()).await?;
+    let server = plain_http_server().await?;
     let tap = Wiretap::listening_to(server.address()).await?;
     let connector = TlsConnector::from(Arc::new(client));
     let name = ServerName::try_from(super::SERVER)?;
@@ -58,4 +64,16 @@ pub async fn tls_to_plain(client: ClientConfig) -> anyhow::Result<(io::Error, St
     let answer = wire.connections.first().context("nothing recorded")?.to_client.as_slice();
     let line = answer.split(|&byte| byte == b'\r').next().unwrap_or_default();
     Ok((error, line.escape_ascii().to_string()))
+}
+
+/// An HTTP server without TLS.
+async fn plain_http_server() -> io::Result<LoopbackServer> {
+    LoopbackServer::start(|tcp| async move {
+        let service = service_fn(|_request| async {
+            Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+        });
+        // What the client sends is no HTTP, which is the point.
+        let _ = http1::Builder::new().serve_connection(TokioIo::new(tcp), service).await;
+    })
+    .await
 }

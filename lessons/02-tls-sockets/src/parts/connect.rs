@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use open_wire::lines::{LineLimits, read_line};
+use careful_lines::{LineLimits, read_line};
+use careful_tls::config::{client_config, require_protocol, server_config};
+use careful_tls::identity::ServerIdentity;
+use careful_tls::server::{Limits, TlsServer};
+use careful_tls::stream::{close, connect};
 use rustls::pki_types::ServerName;
 use shared::{LabCa, Transcript};
-use tls_sockets::config::{client_config, require_protocol, server_config};
-use tls_sockets::echo::{EchoLimits, PROTOCOL, echo};
-use tls_sockets::identity::ServerIdentity;
+use tls_sockets::lab::echo::{EchoLimits, PROTOCOL, echo};
 use tls_sockets::lab::meet::{Agreed, meet};
 use tls_sockets::lab::{BOTH, SERVER, client, server};
-use tls_sockets::server::{Limits, TlsServer};
-use tls_sockets::stream::{close, connect};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
@@ -94,7 +94,7 @@ fn server_of(leaf: &shared::Identity) -> Result<rustls::ServerConfig, rustls::Er
 async fn handshake_without_protocol(
     ca: &LabCa,
     leaf: &shared::Identity,
-) -> anyhow::Result<Result<(), tls_sockets::config::WrongProtocol>> {
+) -> anyhow::Result<Result<(), careful_tls::config::WrongProtocol>> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server(leaf, BOTH)?));

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use open_wire::lines::{LineLimits, read_line};
+use careful_lines::{LineLimits, read_line};
 use rustls::pki_types::ServerName;
 use shared::wiretap::{Action, Framing, Unit};
 use shared::{Direction, LabCa, LoopbackServer, Transcript, Wiretap};

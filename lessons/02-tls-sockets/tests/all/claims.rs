@@ -7,16 +7,17 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use open_wire::lines::{LineLimits, read_line};
+use careful_errors::ErrorChain;
+use careful_lines::{LineLimits, read_line};
+use careful_tls::config::{client_config, server_config};
+use careful_tls::identity::ServerIdentity;
+use careful_tls::server::{Drained, Event, Limits, Refused, TlsServer};
+use careful_tls::stream::{ConnectError, close, connect};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use shared::{ErrorChain, LabCa};
-use tls_sockets::config::{client_config, server_config};
-use tls_sockets::echo::{EchoLimits, PROTOCOL, echo};
-use tls_sockets::identity::ServerIdentity;
+use shared::LabCa;
+use tls_sockets::lab::echo::{EchoLimits, PROTOCOL, echo};
 use tls_sockets::lab::{BOTH, SERVER, client};
-use tls_sockets::server::{Drained, Event, Limits, Refused, TlsServer};
-use tls_sockets::stream::{ConnectError, close, connect};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -623,7 +624,7 @@ fn a_pipe_that_nobody_writes_to_is_refused_at_once() -> TestResult {
     let pipe = folder.path().join("chain.pem");
     std::fs::remove_file(&pipe)?;
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status()?.success());
-    assert!(load(folder.path()).expect_err("a pipe").contains("expected a file"));
+    assert!(load(folder.path()).expect_err("a pipe").contains("expected a regular file"));
     Ok(())
 }
 

@@ -1,9 +1,9 @@
 //! A message that opens in one place only.
 
 use anyhow::ensure;
-use encryption::context::Context;
+use careful_encryption::context::Context;
+use careful_encryption::sealing::{KeyId, Sealer, SecretKey};
 use encryption::lab::careless::glued;
-use encryption::sealing::{KeyId, Sealer, SecretKey};
 use shared::Transcript;
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {

@@ -2,10 +2,10 @@
 //! accepted.
 
 use anyhow::Context as _;
-use encryption::context::Context;
+use careful_encryption::context::Context;
+use careful_encryption::sealing::{KeyId, MAX_MESSAGES, Sealer, SecretKey};
 use encryption::lab::careless;
 use encryption::lab::gcm::{Block, OneBlock, forge, hash_key, other_text};
-use encryption::sealing::{KeyId, MAX_MESSAGES, Sealer, SecretKey};
 use shared::Transcript;
 
 use super::hex;

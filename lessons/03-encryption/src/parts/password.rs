@@ -1,7 +1,7 @@
 //! A key from a password.
 
-use encryption::context::Context;
-use encryption::password::{Cost, open, seal};
+use careful_encryption::context::Context;
+use careful_encryption::password::{Cost, open, seal};
 use sha2::{Digest, Sha256};
 use shared::Transcript;
 

@@ -1,7 +1,7 @@
 //! For somebody whose public key you have.
 
-use encryption::context::Context;
-use encryption::public_key::{Classical, KeyPair, PostQuantum, PublicKey};
+use careful_encryption::context::Context;
+use careful_encryption::public_key::{Classical, KeyPair, PostQuantum, PublicKey};
 use shared::Transcript;
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {

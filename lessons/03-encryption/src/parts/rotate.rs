@@ -1,8 +1,8 @@
 //! A new key, and the old messages.
 
-use encryption::context::Context;
-use encryption::keyring::KeyRing;
-use encryption::sealing::{KeyId, SecretKey, key_id};
+use careful_encryption::context::Context;
+use careful_encryption::keyring::KeyRing;
+use careful_encryption::sealing::{KeyId, SecretKey, key_id};
 use shared::Transcript;
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {

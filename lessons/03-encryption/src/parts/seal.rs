@@ -1,7 +1,7 @@
 //! A sealed message, byte by byte.
 
-use encryption::context::Context;
-use encryption::sealing::{KeyId, OVERHEAD, Sealer, SecretKey};
+use careful_encryption::context::Context;
+use careful_encryption::sealing::{KeyId, OVERHEAD, Sealer, SecretKey};
 use shared::Transcript;
 
 use super::hex;

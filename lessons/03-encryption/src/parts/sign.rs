@@ -1,10 +1,10 @@
 //! Who said it.
 
 use anyhow::Context as _;
-use encryption::context::Context;
-use encryption::public_key::{Classical, KeyPair};
-use encryption::sealing::{KeyId, Sealer, SecretKey};
-use encryption::signing::SigningKey;
+use careful_encryption::context::Context;
+use careful_encryption::public_key::{Classical, KeyPair};
+use careful_encryption::sealing::{KeyId, Sealer, SecretKey};
+use careful_encryption::signing::SigningKey;
 use shared::Transcript;
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {

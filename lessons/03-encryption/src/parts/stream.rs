@@ -2,10 +2,10 @@
 
 use std::io::{self, Read, Write};
 
-use encryption::context::Context;
-use encryption::keyring::KeyRing;
-use encryption::sealing::{KeyId, SecretKey};
-use encryption::stream::{CHUNK, StreamError, open, open_file, seal};
+use careful_encryption::context::Context;
+use careful_encryption::keyring::KeyRing;
+use careful_encryption::sealing::{KeyId, SecretKey};
+use careful_encryption::stream::{CHUNK, StreamError, open, open_file, seal};
 use shared::Transcript;
 
 const SIZE: u64 = 16 * 1024 * 1024;

@@ -1,8 +1,8 @@
 //! A change without the key, and what notices it.
 
-use encryption::context::Context;
+use careful_encryption::context::Context;
+use careful_encryption::sealing::{KeyId, Sealer, SecretKey};
 use encryption::lab::careless::counter_mode;
-use encryption::sealing::{KeyId, Sealer, SecretKey};
 use shared::Transcript;
 
 const ORDER: &[u8] = b"amount=0100 to=bob";

@@ -4,17 +4,17 @@ use std::collections::HashSet;
 use std::error::Error;
 use std::io::{self, Read, Write};
 
-use encryption::context::Context;
-use encryption::keyring::{KeyRing, KeyRingError};
-use encryption::lab::careless;
-use encryption::lab::gcm::{OneBlock, forge, hash_key};
-use encryption::password::{self, Cost, PasswordError};
-use encryption::public_key::{BoxError, Classical, KeyPair, PostQuantum, PublicKey, Suite};
-use encryption::sealing::{
+use careful_encryption::context::Context;
+use careful_encryption::keyring::{KeyRing, KeyRingError};
+use careful_encryption::password::{self, Cost, PasswordError};
+use careful_encryption::public_key::{BoxError, Classical, KeyPair, PostQuantum, PublicKey, Suite};
+use careful_encryption::sealing::{
     KeyId, MAX_MESSAGES, MAX_TEXT, OVERHEAD, OpenError, SealError, Sealer, SecretKey, key_id,
 };
-use encryption::signing::{SigningKey, VerifyingKey, signed_bytes};
-use encryption::stream::{self, CHUNK, StreamError};
+use careful_encryption::signing::{SigningKey, VerifyingKey, signed_bytes};
+use careful_encryption::stream::{self, CHUNK, StreamError};
+use encryption::lab::careless;
+use encryption::lab::gcm::{OneBlock, forge, hash_key};
 use proptest::prelude::*;
 
 type TestResult = Result<(), Box<dyn Error>>;

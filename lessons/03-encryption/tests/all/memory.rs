@@ -4,10 +4,10 @@
 use std::error::Error;
 use std::io::{self, Read};
 
-use encryption::context::Context;
-use encryption::keyring::KeyRing;
-use encryption::sealing::{KeyId, SecretKey};
-use encryption::stream;
+use careful_encryption::context::Context;
+use careful_encryption::keyring::KeyRing;
+use careful_encryption::sealing::{KeyId, SecretKey};
+use careful_encryption::stream;
 use snapshots::alone;
 
 type TestResult = Result<(), Box<dyn Error>>;

@@ -2,11 +2,11 @@
 
 use std::error::Error;
 
-use encryption::context::Context;
-use encryption::password::{self, Cost};
-use encryption::public_key::{Classical, KeyPair};
-use encryption::sealing::{KeyId, Sealer, SecretKey};
-use encryption::signing::SigningKey;
+use careful_encryption::context::Context;
+use careful_encryption::password::{self, Cost};
+use careful_encryption::public_key::{Classical, KeyPair};
+use careful_encryption::sealing::{KeyId, Sealer, SecretKey};
+use careful_encryption::signing::SigningKey;
 use peers::Peer;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;

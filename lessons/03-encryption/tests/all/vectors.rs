@@ -1,9 +1,9 @@
 //! The standards' own test vectors, on the primitives that the lesson stands on.
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+use careful_encryption::signing::SigningKey;
 use encryption::lab::careless;
 use encryption::lab::gcm::{Block, OneBlock};
-use encryption::signing::SigningKey;
 use hpke::aead::AesGcm128;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;

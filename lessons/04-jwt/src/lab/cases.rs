@@ -5,12 +5,12 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use serde_json::{Value, json};
 
-use crate::clock::Clock;
-use crate::jwks::KeySet;
-use crate::keys::SigningKey;
 use crate::lab::stage::{AUDIENCE, ISSUER, Scope, key_id, profile};
 use crate::lab::{careless, forge};
-use crate::verifier::Verifier;
+use careful_tokens::clock::Clock;
+use careful_tokens::jwks::KeySet;
+use careful_tokens::keys::SigningKey;
+use careful_tokens::verifier::Verifier;
 
 /// The id of the one key.
 const KEY: &str = "2026-11";

@@ -7,3 +7,4 @@ pub mod forge;
 pub mod mutual;
 pub mod service;
 pub mod stage;
+pub mod web;

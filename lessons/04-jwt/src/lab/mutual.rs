@@ -14,9 +14,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::lab::stage::Scope;
-use crate::verifier::{LONGEST_TOKEN, Refused, Verifier};
+use crate::lab::web::SERVER;
+use careful_tokens::verifier::{LONGEST_TOKEN, Refused, Verifier};
 
-const SERVER: &str = "bank.test";
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A client with this certificate presents a token on a connection of its own. What the service

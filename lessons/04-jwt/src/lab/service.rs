@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use http_body_util::Full;
-use https::server::Handler;
 use hyper::body::Bytes;
 use hyper::{Request, Response};
 
-use crate::bearer::{Challenge, bearer_token, unauthorized};
 use crate::lab::stage::Scope;
-use crate::verifier::Verifier;
+use crate::lab::web::Handler;
+use careful_tokens::bearer::{Challenge, bearer_token, unauthorized};
+use careful_tokens::verifier::Verifier;
 
 /// A service, its log, and the reasons for which it refused.
 pub struct Service {

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Clock;
-use crate::issuer::Issuer;
-use crate::jwks::KeySet;
-use crate::keys::{KeyId, SigningKey};
-use crate::profile::{Profile, TokenType};
-use crate::verifier::Verifier;
+use careful_tokens::clock::Clock;
+use careful_tokens::issuer::Issuer;
+use careful_tokens::jwks::KeySet;
+use careful_tokens::keys::{KeyId, SigningKey};
+use careful_tokens::profile::{Profile, TokenType};
+use careful_tokens::verifier::Verifier;
 
 /// Who issues tokens.
 pub const ISSUER: &str = "https://login.bank.test";

@@ -3,20 +3,18 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use https::body::read_body;
-use https::client::secure_client;
-use https::lab::stage::{BANK, bank_at, trust};
-use https::server::{HttpsServer, TLS_1_2_AND_1_3, server_tls};
-use jwt::binding::Confirmation;
-use jwt::clock::Clock;
-use jwt::issuer::Issuer;
-use jwt::keys::{Algorithm, SigningKey};
+use careful_https::body::read_body;
+use careful_tokens::binding::Confirmation;
+use careful_tokens::clock::Clock;
+use careful_tokens::issuer::Issuer;
+use careful_tokens::keys::{Algorithm, SigningKey};
+use careful_tokens::profile::{Profile, TokenType};
 use jwt::lab::mutual::present;
 use jwt::lab::service::Service;
 use jwt::lab::stage::{ISSUER, NOW, Scope, key_id, pair};
-use jwt::profile::{Profile, TokenType};
+use jwt::lab::web::{WebServer, url};
 use reqwest::RequestBuilder;
-use shared::{LabCa, Transcript, Wiretap};
+use shared::{Transcript, Wiretap};
 
 use super::logged;
 
@@ -30,20 +28,16 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     };
     let (issuer, verifier) = pair(key, &clock)?;
     let service = Service::new(verifier);
-    let ca = LabCa::new("Course Lab")?;
-    let identity = ca.leaf(BANK).issue()?;
-    let tls = server_tls(identity.chain(), identity.key(), TLS_1_2_AND_1_3)?;
-    let server = HttpsServer::start(tls, service.handler()).await?;
+    let server = WebServer::start(service.handler()).await?;
     let tap = Wiretap::listening_to(server.address()).await?;
-    let host = bank_at(tap.address());
-    let client = secure_client(&trust(&ca)?)?.resolve(host.name, host.address).build()?;
+    let client = server.client(tap.address())?;
 
     // ANCHOR: header
     t.step("Alice sends her token in the Authorization header, over HTTPS. A tap records.");
     let expired = issuer.issue("alice", &Scope::new("read"))?;
     clock.advance(Duration::from_secs(3600));
     let token = issuer.issue("alice", &Scope::new("read"))?;
-    let get = |path: &str| client.get(host.url(path));
+    let get = |path: &str| client.get(url(tap.address(), path));
     let answer = get("/balance").bearer_auth(token.expose()).send().await;
     // ANCHOR_END: header
     let answer = t.works("GET /balance", answer)?.error_for_status()?;
@@ -91,19 +85,20 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 
     // ANCHOR: bound
     t.step("A token that is bound to Alice's TLS certificate. The service asks for one.");
+    let ca = server.ca();
     let (alices, mallorys) =
         (ca.leaf("alice.test").for_clients(), ca.leaf("mallory.test").for_clients());
     let (alices, mallorys) = (alices.issue()?, mallorys.issue()?);
     let holder = Confirmation::of_certificate(&alices.leaf_der());
     let bound = issuer.issue_bound("alice", holder, &Scope::new("read"))?;
     let (_issuer, verifier) = pair(same_key()?, &clock)?;
-    let subject = present(&ca, &alices, bound.expose(), &verifier).await?;
+    let subject = present(ca, &alices, bound.expose(), &verifier).await?;
     let subject = t.works("Alice, with her certificate", logged(subject))?;
     t.must_show("subject", &subject, "alice")?;
     // ANCHOR_END: bound
     t.refused(
         "Mallory, with the stolen token and a good certificate of her own",
-        logged(present(&ca, &mallorys, bound.expose(), &verifier).await?),
+        logged(present(ca, &mallorys, bound.expose(), &verifier).await?),
         "the holder of another certificate",
     )?;
     t.refused(
@@ -113,7 +108,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     )?;
     t.refused(
         "a bearer token where bound ones are expected",
-        logged(present(&ca, &alices, token.expose(), &verifier).await?),
+        logged(present(ca, &alices, token.expose(), &verifier).await?),
         "expected a token that is bound",
     )
 }

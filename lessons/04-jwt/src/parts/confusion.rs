@@ -1,9 +1,9 @@
 //! RS256 to HS256: a public key, taken for a secret.
 
 use anyhow::Context;
+use careful_tokens::clock::Clock;
+use careful_tokens::keys::SigningKey;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header};
-use jwt::clock::Clock;
-use jwt::keys::SigningKey;
 use jwt::lab::stage::{AUDIENCE, ISSUER, NOW, Scope, key_id, pair};
 use jwt::lab::{careless, forge};
 use serde_json::json;
@@ -54,7 +54,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("The take-home verifier: the key id leads to a key, and the key has one algorithm.");
     let (issuer, verifier) = pair(SigningKey::ed25519(key_id("2026-11")?)?, &Clock::settable(NOW))?;
     let token = issuer.issue("alice", &Scope::new("read"))?;
-    let jwks = jwt::jwks::KeySet::new([issuer.verifying_key()])?.to_jwks()?;
+    let jwks = careful_tokens::jwks::KeySet::new([issuer.verifying_key()])?.to_jwks()?;
     let header = json!({ "typ": "at+jwt", "alg": "HS256", "kid": "2026-11" });
     let claims = forge::json(token.expose(), 1).context("JSON")?;
     let forged = forge::hs256(jwks.as_bytes(), &forge::unsigned(&header, &claims));

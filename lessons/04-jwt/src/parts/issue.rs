@@ -1,8 +1,8 @@
 //! A token, byte by byte, and who can make one.
 
 use anyhow::{Context, ensure};
-use jwt::clock::Clock;
-use jwt::keys::SigningKey;
+use careful_tokens::clock::Clock;
+use careful_tokens::keys::SigningKey;
 use jwt::lab::forge;
 use jwt::lab::stage::{NOW, Scope, key_id, pair};
 use shared::Transcript;
@@ -66,7 +66,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let token = issuer.issue("alice", &Scope::new("read"))?;
     t.shows("characters", token.expose().len());
     t.works("the verifier takes it", logged(verifier.verify::<Scope>(token.expose())))?;
-    let public = jwt::jwks::KeySet::new([issuer.verifying_key()])?.to_jwks()?;
+    let public = careful_tokens::jwks::KeySet::new([issuer.verifying_key()])?.to_jwks()?;
     t.shows("Bob has", public.replace(',', ", "));
     let header = forge::json(token.expose(), 0).context("JSON")?;
     let forged = forge::hs256(public.as_bytes(), &forge::unsigned(&header, &claims));

@@ -4,20 +4,18 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use aws_lc_rs::rand;
+use careful_https::body::read_body;
+use careful_tokens::clock::Clock;
+use careful_tokens::keys::SigningKey;
 use http_body_util::Full;
-use https::body::read_body;
-use https::client::secure_client;
-use https::lab::stage::{BANK, bank_at, trust};
-use https::server::{Handler, HttpsServer, TLS_1_2_AND_1_3, server_tls};
 use hyper::body::Bytes;
 use hyper::{Request, Response};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
-use jwt::clock::Clock;
-use jwt::keys::SigningKey;
 use jwt::lab::stage::{AUDIENCE, ISSUER, NOW, Scope, key_id, pair};
+use jwt::lab::web::{Handler, WebServer, url};
 use jwt::lab::{careless, forge};
 use serde_json::{Value, json};
-use shared::{LabCa, Transcript};
+use shared::Transcript;
 
 use super::logged;
 
@@ -49,14 +47,11 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: file
 
     t.step("Another asks a key server, and pastes the key id into the address.");
-    let ca = LabCa::new("Course Lab")?;
-    let identity = ca.leaf(BANK).issue()?;
-    let tls = server_tls(identity.chain(), identity.key(), TLS_1_2_AND_1_3)?;
-    let server = HttpsServer::start(tls, key_server(secret)).await?;
-    let host = bank_at(server.address());
-    let client = secure_client(&trust(&ca)?)?.resolve(host.name, host.address).build()?;
+    let server = WebServer::start(key_server(secret)).await?;
+    let client = server.client(server.address())?;
     let ask = async |token: &str| {
-        let answer = client.get(host.url(&careless::key_address(token)?)).send().await?;
+        let answer =
+            client.get(url(server.address(), &careless::key_address(token)?)).send().await?;
         let key = DecodingKey::from_secret(&read_body(answer, 1024).await?);
         anyhow::Ok(careless::by_defaults(token, &key, Algorithm::HS256)?)
     };
@@ -89,7 +84,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     }
     t.refused(
         "and no key can have such an id",
-        jwt::keys::KeyId::new("../public/robots.txt"),
+        careful_tokens::keys::KeyId::new("../public/robots.txt"),
         "letters, digits",
     )
 }
@@ -109,9 +104,12 @@ fn key_server(secret: [u8; 32]) -> Handler {
 
 /// A token that brings the key that verifies it.
 fn with_own_key(key: &EncodingKey, claims: &Value) -> anyhow::Result<String> {
-    let public =
-        SigningKey::from_pkcs8(key_id("m1")?, jwt::keys::Algorithm::EdDsa, key.as_bytes())?;
-    let set = jwt::jwks::KeySet::new([public.verifying()])?.to_jwks()?;
+    let public = SigningKey::from_pkcs8(
+        key_id("m1")?,
+        careful_tokens::keys::Algorithm::EdDsa,
+        key.as_bytes(),
+    )?;
+    let set = careful_tokens::jwks::KeySet::new([public.verifying()])?.to_jwks()?;
     let set: Value = serde_json::from_str(&set)?;
     let header = json!({ "typ": "JWT", "alg": "EdDSA", "kid": "m1", "jwk": set["keys"][0] });
     let unsigned = forge::unsigned(&header, claims);

@@ -11,7 +11,7 @@ pub mod verify;
 pub mod weak_secret;
 pub mod wrong_audience;
 
-use jwt::verifier::Refused;
+use careful_tokens::verifier::Refused;
 
 /// What the verifier says: outward one text, and the reason for its log.
 pub fn logged<T>(verified: Result<T, Refused>) -> anyhow::Result<T> {

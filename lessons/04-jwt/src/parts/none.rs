@@ -2,8 +2,8 @@
 
 use anyhow::Context;
 use aws_lc_rs::rand;
-use jwt::clock::Clock;
-use jwt::keys::SigningKey;
+use careful_tokens::clock::Clock;
+use careful_tokens::keys::SigningKey;
 use jwt::lab::stage::{NOW, Scope, key_id, pair};
 use jwt::lab::{careless, forge};
 use serde_json::json;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use jwt::clock::Clock;
-use jwt::denylist::DenyList;
-use jwt::issuer::Issuer;
-use jwt::jwks::KeySet;
-use jwt::keys::SigningKey;
+use careful_tokens::clock::Clock;
+use careful_tokens::denylist::DenyList;
+use careful_tokens::issuer::Issuer;
+use careful_tokens::jwks::KeySet;
+use careful_tokens::keys::SigningKey;
+use careful_tokens::refresh::{RefreshLimits, RefreshRefused, RefreshStore};
+use careful_tokens::verifier::Verifier;
 use jwt::lab::stage::{NOW, Scope, key_id, profile};
-use jwt::refresh::{RefreshLimits, RefreshRefused, RefreshStore};
-use jwt::verifier::Verifier;
 use shared::Transcript;
 
 use super::logged;

@@ -5,22 +5,20 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
+use careful_https::body::read_body;
+use careful_tokens::clock::Clock;
+use careful_tokens::denylist::DenyList;
+use careful_tokens::issuer::Issuer;
+use careful_tokens::jwks::{KeySet, LONGEST_JWKS};
+use careful_tokens::keys::SigningKey;
+use careful_tokens::remote::{Freshness, RemoteVerifier};
 use http_body_util::Full;
-use https::body::read_body;
-use https::client::secure_client;
-use https::lab::stage::{BANK, bank_at, trust};
-use https::server::{Handler, HttpsServer, TLS_1_2_AND_1_3, server_tls};
 use hyper::Response;
-use jwt::clock::Clock;
-use jwt::denylist::DenyList;
-use jwt::issuer::Issuer;
-use jwt::jwks::{KeySet, LONGEST_JWKS};
-use jwt::keys::SigningKey;
 use jwt::lab::forge;
 use jwt::lab::stage::{NOW, Scope, key_id, profile};
-use jwt::remote::{Freshness, RemoteVerifier};
+use jwt::lab::web::{Handler, WebServer, url};
 use serde_json::json;
-use shared::{LabCa, Transcript};
+use shared::Transcript;
 
 use super::logged;
 
@@ -33,14 +31,10 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("The login publishes its keys over HTTPS. A service fetches them.");
     let page = Arc::new(Page::default());
     page.publish(&KeySet::new([old_public.clone()])?)?;
-    let ca = LabCa::new("Course Lab")?;
-    let identity = ca.leaf(BANK).issue()?;
-    let tls = server_tls(identity.chain(), identity.key(), TLS_1_2_AND_1_3)?;
-    let server = HttpsServer::start(tls, page.handler()).await?;
-    let host = bank_at(server.address());
-    let client = secure_client(&trust(&ca)?)?.resolve(host.name, host.address).build()?;
+    let server = WebServer::start(page.handler()).await?;
+    let client = server.client(server.address())?;
     // ANCHOR: fetch
-    let address = host.url("/.well-known/jwks.json");
+    let address = url(server.address(), "/.well-known/jwks.json");
     let fetch = move || {
         let request = client.get(&address);
         async move {

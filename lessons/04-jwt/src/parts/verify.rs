@@ -2,8 +2,8 @@
 
 use anyhow::{Context, ensure};
 use aws_lc_rs::rand;
-use jwt::clock::Clock;
-use jwt::keys::SigningKey;
+use careful_tokens::clock::Clock;
+use careful_tokens::keys::SigningKey;
 use jwt::lab::cases;
 use jwt::lab::stage::{NOW, Scope, key_id, pair};
 use shared::Transcript;
@@ -66,7 +66,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: clock
 
     t.step("What cannot be built.");
-    use jwt::profile::{Profile, TokenType};
+    use careful_tokens::profile::{Profile, TokenType};
     let profile = |issuer, audience| Profile::new(issuer, audience, TokenType::ACCESS);
     t.refused(
         "a profile without an audience",

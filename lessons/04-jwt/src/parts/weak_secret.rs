@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use jwt::clock::Clock;
-use jwt::keys::SigningKey;
+use careful_tokens::clock::Clock;
+use careful_tokens::keys::SigningKey;
 use jwt::lab::dictionary::{Search, WORDS, search};
 use jwt::lab::stage::{AUDIENCE, ISSUER, NOW, Scope, key_id, pair};
 use jwt::lab::{careless, forge};

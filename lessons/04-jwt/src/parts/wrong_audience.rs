@@ -1,13 +1,13 @@
 //! A genuine token, in the wrong place.
 
 use anyhow::Context;
+use careful_tokens::clock::Clock;
+use careful_tokens::issuer::Issuer;
+use careful_tokens::keys::SigningKey;
+use careful_tokens::profile::{Profile, TokenType};
 use jsonwebtoken::{Algorithm, DecodingKey};
-use jwt::clock::Clock;
-use jwt::issuer::Issuer;
-use jwt::keys::SigningKey;
 use jwt::lab::stage::{AUDIENCE, ISSUER, Scope, key_id, pair};
 use jwt::lab::{careless, forge};
-use jwt::profile::{Profile, TokenType};
 use serde_json::json;
 use shared::Transcript;
 
@@ -17,10 +17,14 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let clock = Clock::system();
     let key = SigningKey::ed25519(key_id("2026-11")?)?;
     let same_key = || {
-        SigningKey::from_pkcs8(key_id("2026-11")?, jwt::keys::Algorithm::EdDsa, &key.expose())
-            .map_err(anyhow::Error::from)
+        SigningKey::from_pkcs8(
+            key_id("2026-11")?,
+            careful_tokens::keys::Algorithm::EdDsa,
+            &key.expose(),
+        )
+        .map_err(anyhow::Error::from)
     };
-    let set = jwt::jwks::KeySet::new([key.verifying()])?.to_jwks()?;
+    let set = careful_tokens::jwks::KeySet::new([key.verifying()])?.to_jwks()?;
     let jwk: jsonwebtoken::jwk::JwkSet = serde_json::from_str(&set)?;
     let public = DecodingKey::from_jwk(&jwk.keys[0])?;
     let (_issuer, accounts) = pair(same_key()?, &clock)?;

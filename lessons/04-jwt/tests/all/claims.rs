@@ -8,23 +8,25 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use careful_tokens::bearer::{Challenge, NoToken, bearer_token, unauthorized};
+use careful_tokens::binding::Confirmation;
+use careful_tokens::claims::{Claims, NoMore};
+use careful_tokens::clock::Clock;
+use careful_tokens::denylist::DenyList;
+use careful_tokens::issuer::{IssueError, Issuer};
+use careful_tokens::jwks::{KeySet, KeySetError, LONGEST_JWKS, MOST_KEYS};
+use careful_tokens::keys::{Algorithm, KeyError, KeyId, SigningKey, VerifyingKey};
+use careful_tokens::profile::{MOST_LEEWAY, MOST_LIFETIME, Profile, ProfileError, TokenType};
+use careful_tokens::refresh::{
+    LoginError, RefreshLimits, RefreshReason, RefreshStore, RefreshToken,
+};
+use careful_tokens::remote::{Freshness, FreshnessError, RemoteVerifier};
+use careful_tokens::verifier::{LONGEST_TOKEN, Reason, Refused, Verifier};
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use jsonwebtoken::EncodingKey;
-use jwt::bearer::{Challenge, NoToken, bearer_token, unauthorized};
-use jwt::binding::Confirmation;
-use jwt::claims::{Claims, NoMore};
-use jwt::clock::Clock;
-use jwt::denylist::DenyList;
-use jwt::issuer::{IssueError, Issuer};
-use jwt::jwks::{KeySet, KeySetError, LONGEST_JWKS, MOST_KEYS};
-use jwt::keys::{Algorithm, KeyError, KeyId, SigningKey, VerifyingKey};
 use jwt::lab::dictionary::search;
 use jwt::lab::forge;
 use jwt::lab::stage::{AUDIENCE, ISSUER, NOW, Scope, pair, profile};
-use jwt::profile::{MOST_LEEWAY, MOST_LIFETIME, Profile, ProfileError, TokenType};
-use jwt::refresh::{LoginError, RefreshLimits, RefreshReason, RefreshStore, RefreshToken};
-use jwt::remote::{Freshness, FreshnessError, RemoteVerifier};
-use jwt::verifier::{LONGEST_TOKEN, Reason, Refused, Verifier};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -1312,7 +1314,7 @@ fn the_longest_token_is_looked_at() -> TestResult {
 #[test]
 fn an_answer_says_whether_a_token_came_and_nothing_else() -> TestResult {
     let says = |challenge: Challenge| {
-        let answer = unauthorized(challenge);
+        let answer: hyper::Response<String> = unauthorized(challenge);
         assert_eq!(answer.status(), 401);
         answer.headers()["www-authenticate"].to_str().map(str::to_owned)
     };

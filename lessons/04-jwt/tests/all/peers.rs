@@ -4,10 +4,10 @@ use std::error::Error;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use jwt::clock::Clock;
-use jwt::issuer::Issuer;
-use jwt::jwks::KeySet;
-use jwt::keys::{Algorithm, KeyId, SigningKey};
+use careful_tokens::clock::Clock;
+use careful_tokens::issuer::Issuer;
+use careful_tokens::jwks::KeySet;
+use careful_tokens::keys::{Algorithm, KeyId, SigningKey};
 use jwt::lab::cases;
 use jwt::lab::stage::{AUDIENCE, ISSUER, Scope, pair};
 use peers::Peer;

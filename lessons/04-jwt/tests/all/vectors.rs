@@ -1,9 +1,9 @@
 //! The standards' own examples.
 
+use careful_tokens::jwks::KeySet;
+use careful_tokens::keys::{self, KeyId, VerifyingKey};
 use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
 use jsonwebtoken::{Algorithm, DecodingKey, crypto};
-use jwt::jwks::KeySet;
-use jwt::keys::{self, KeyId, VerifyingKey};
 use serde_json::{Value, json};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;

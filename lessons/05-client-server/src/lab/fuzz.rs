@@ -6,15 +6,15 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use encryption::context::Context;
-use encryption::keyring::KeyRing;
-use encryption::password::{self, Cost};
-use encryption::public_key::{KeyPair, PostQuantum};
-use encryption::sealing::{KeyId, SecretKey};
-use encryption::stream;
+use careful_encryption::context::Context;
+use careful_encryption::keyring::KeyRing;
+use careful_encryption::password::{self, Cost};
+use careful_encryption::public_key::{KeyPair, PostQuantum};
+use careful_encryption::sealing::{KeyId, SecretKey};
+use careful_encryption::stream;
 
-use crate::frames::{Frames, Patience, parse};
-use crate::protocol::{Request, Response};
+use careful_mailbox::frames::{Frames, Patience, parse};
+use careful_mailbox::protocol::{Request, Response};
 
 /// A stream of frames, until it ends or is refused. How many frames were found.
 pub fn frames(bytes: &[u8]) -> usize {

@@ -6,3 +6,4 @@ pub mod log;
 pub mod raw;
 pub mod spy;
 pub mod stage;
+pub mod token;

@@ -4,16 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use careful_tls::config::client_config;
+use careful_tls::stream::connect;
 use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
-use tls_sockets::config::client_config;
-use tls_sockets::stream::connect;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::programs::LAB_NAME;
-use crate::protocol::ALPN;
+use careful_mailbox::protocol::ALPN;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 

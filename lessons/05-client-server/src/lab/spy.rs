@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tls_sockets::config::server_config;
-use tls_sockets::server::{Connection, Limits, TlsServer};
+use careful_tls::config::server_config;
+use careful_tls::server::{Connection, Limits, TlsServer};
 use tokio::net::TcpListener;
 
-use crate::client::{Client, ClientError, Settings};
-use crate::frames::{Frames, Patience};
 use crate::lab::stage::{Stage, identity};
-use crate::protocol::{ALPN, Request, Response};
+use careful_mailbox::client::{Client, ClientError, Settings};
+use careful_mailbox::frames::{Frames, Patience};
+use careful_mailbox::protocol::{ALPN, Request, Response};
 
 /// What it does to an answer.
 pub type Tamper = Arc<dyn Fn(&Request, Response) -> Response + Send + Sync>;

@@ -5,25 +5,25 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use encryption::password::Cost;
-use jwt::clock::Clock;
-use jwt::refresh::RefreshLimits;
+use careful_encryption::password::Cost;
+use careful_tls::identity::ServerIdentity;
+use careful_tokens::clock::Clock;
+use careful_tokens::refresh::RefreshLimits;
 use rustls::pki_types::ServerName;
 use shared::LabCa;
 use tempfile::TempDir;
-use tls_sockets::identity::ServerIdentity;
 use tokio::net::TcpListener;
 
-use crate::account::{Account, Found, Sent};
-use crate::attempts::AttemptLimits;
-use crate::client::{Client, Settings};
-use crate::passwords::Passwords;
 use crate::programs::LAB_NAME;
-use crate::protocol::{Name, Secret};
-use crate::server::{MailboxServer, ServerLimits};
-use crate::service::{Parts, Service};
-use crate::signing_keys;
-use crate::store::{Quotas, Store};
+use careful_mailbox::account::{Account, Found, Sent};
+use careful_mailbox::attempts::AttemptLimits;
+use careful_mailbox::client::{Client, Settings};
+use careful_mailbox::passwords::Passwords;
+use careful_mailbox::protocol::{Name, Secret};
+use careful_mailbox::server::{MailboxServer, ServerLimits};
+use careful_mailbox::service::{Parts, Service};
+use careful_mailbox::signing_keys;
+use careful_mailbox::store::{Quotas, Store};
 
 /// When it is in a lab whose clock can be set: in November 2026.
 pub const NOW: u64 = 1_795_600_000;
@@ -194,12 +194,12 @@ impl Person {
     /// Sends a letter.
     ///
     /// # Errors
-    /// See [`crate::account::AccountError`].
+    /// See [`careful_mailbox::account::AccountError`].
     pub async fn send(
         &mut self,
         to: &str,
         text: &str,
-    ) -> Result<Sent, crate::account::AccountError> {
+    ) -> Result<Sent, careful_mailbox::account::AccountError> {
         let to = Name::new(to).unwrap_or_else(|_| self.account.name().clone());
         self.account.send(&mut self.client, &to, text).await
     }
@@ -207,8 +207,8 @@ impl Person {
     /// Reads everything; what was found.
     ///
     /// # Errors
-    /// See [`crate::account::AccountError`].
-    pub async fn read(&mut self) -> Result<Vec<Found>, crate::account::AccountError> {
+    /// See [`careful_mailbox::account::AccountError`].
+    pub async fn read(&mut self) -> Result<Vec<Found>, careful_mailbox::account::AccountError> {
         let mut found = Vec::new();
         loop {
             let mut reading = self.account.read(&mut self.client).await?;

@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use mailbox::account::Found;
-use mailbox::client::Settings;
+use careful_certificates::roots::Roots;
+use careful_errors::ErrorChain;
+use careful_mailbox::account::Found;
+use careful_mailbox::client::Settings;
+use careful_mailbox::protocol::Name;
 use mailbox::lab::child::ServerProcess;
 use mailbox::lab::stage::Person;
 use mailbox::programs::LAB_NAME;
-use mailbox::protocol::Name;
-use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use shared::wiretap::{Action, Framing};
-use shared::{Direction, ErrorChain, Transcript, Wiretap};
+use shared::{Direction, Transcript, Wiretap};
 use tokio::task::JoinSet;
 
 const SENDERS: usize = 4;
@@ -163,10 +163,9 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 
 /// How a client finds the process: by the CA that it wrote at its start.
 fn settings(data: &Path, address: std::net::SocketAddr) -> anyhow::Result<Settings> {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(data.join("ca.pem"))?)?;
+    let roots = Roots::from_pem_file(data.join("ca.pem"))?;
     let name = ServerName::try_from(LAB_NAME)?;
-    let mut settings = Settings::new(address, name, Arc::new(roots))?;
+    let mut settings = Settings::new(address, name, roots.to_store())?;
     settings.pause = Duration::from_millis(20);
     Ok(settings)
 }

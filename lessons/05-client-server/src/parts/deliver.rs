@@ -1,9 +1,9 @@
 //! A letter from Alice to Bob, and who saw what of it.
 
 use anyhow::{Context, ensure};
+use careful_mailbox::protocol::Name;
 use mailbox::lab::log::Log;
 use mailbox::lab::stage::{Person, Setting, Stage, settings};
-use mailbox::protocol::Name;
 use shared::tls_records::group_name;
 use shared::wiretap::find_bytes;
 use shared::{Transcript, Wiretap};

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use jwt::lab::forge;
-use mailbox::client::Client;
-use mailbox::frames::{Frames, Patience};
+use careful_mailbox::client::Client;
+use careful_mailbox::frames::{Frames, Patience};
+use careful_mailbox::protocol::{Request, Response, Secret};
+use careful_mailbox::signing_keys;
 use mailbox::lab::raw;
 use mailbox::lab::stage::{Person, Setting, Stage, identity};
-use mailbox::protocol::{Request, Response, Secret};
-use mailbox::signing_keys;
+use mailbox::lab::token::key_id;
 use shared::Transcript;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -62,9 +62,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.works("her token still works", other.call(&fetch(&token)).await)?;
     let mut bob = stage.person("bob").await?;
     bob.read().await?;
-    let kid = |token: &Secret| Some(forge::json(token.expose(), 0)?["kid"].clone());
     let new = bob.client.token().context("a token")?;
-    let signer = if kid(new) == kid(&token) { "the old key" } else { "the new key" };
+    let signer = if key_id(new)? == key_id(&token)? { "the old key" } else { "the new key" };
     t.must_show("Bob's token", signer, "the new key")?;
 
     t.step("After the next rotation the first key is gone.");
@@ -74,7 +73,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.works("her client renews its own, and goes on", alice.read().await)?;
     let Person { client, .. } = alice;
     let renewed = client.token().context("a token")?;
-    let signer = if kid(renewed) == kid(&token) { "the first key" } else { "the third key" };
+    let signer =
+        if key_id(renewed)? == key_id(&token)? { "the first key" } else { "the third key" };
     t.must_show("her token", signer, "the third key")
     // ANCHOR_END: keys
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use mailbox::frames::{Frames, Patience};
+use careful_mailbox::frames::{Frames, Patience};
+use careful_mailbox::protocol::{Name, Request, Response, Secret};
 use mailbox::lab::raw;
 use mailbox::lab::stage::{Setting, Stage};
-use mailbox::protocol::{Name, Request, Response, Secret};
 use shared::Transcript;
 use tokio::net::TcpStream;
 

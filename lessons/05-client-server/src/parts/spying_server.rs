@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use anyhow::ensure;
-use encryption::public_key::KeyPair;
-use mailbox::account::Found;
+use careful_encryption::public_key::KeyPair;
+use careful_mailbox::account::Found;
+use careful_mailbox::protocol::{Bytes, Delivery, Name, Request, Response};
+use careful_mailbox::sealed::{fingerprint, open};
 use mailbox::lab::spy::{Spy, Tamper};
 use mailbox::lab::stage::{Person, Setting, Stage, settings};
-use mailbox::protocol::{Bytes, Delivery, Name, Request, Response};
-use mailbox::sealed::{fingerprint, open};
 use shared::Transcript;
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
@@ -170,12 +170,12 @@ async fn spy(
 async fn public_of(
     person: &mut Person,
     name: &Name,
-) -> anyhow::Result<encryption::public_key::PublicKey> {
+) -> anyhow::Result<careful_encryption::public_key::PublicKey> {
     let request = |token| Request::Key { token, name: name.clone() };
     let answer = person.client.call_with_token(request).await?;
     let Response::Key { key, .. } = answer else { anyhow::bail!("expected a key") };
     ensure!(key.0.len() == 32, "a key of X25519");
-    Ok(encryption::public_key::PublicKey::from_bytes(&key.0)?)
+    Ok(careful_encryption::public_key::PublicKey::from_bytes(&key.0)?)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

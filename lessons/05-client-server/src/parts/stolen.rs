@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use jwt::issuer::Issuer;
-use jwt::lab::forge;
-use jwt::profile::{Profile, TokenType};
-use mailbox::client::Client;
+use careful_mailbox::client::Client;
+use careful_mailbox::protocol::{MessageId, Name, Request, Response, Secret};
+use careful_mailbox::signing_keys;
+use careful_tokens::issuer::Issuer;
+use careful_tokens::profile::{Profile, TokenType};
 use mailbox::lab::stage::{Person, Setting, Stage};
+use mailbox::lab::token::about_another;
 use mailbox::programs::LAB_NAME;
-use mailbox::protocol::{MessageId, Name, Request, Response, Secret};
-use mailbox::signing_keys;
 use shared::Transcript;
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
@@ -30,12 +30,17 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.attack_works("she fetches what lies in Alice's mailbox", messages.len() == 1)?;
     t.shows("she has", format!("{:?}, sealed for Alice", messages[0].sealed));
     let name = Name::new("mallory")?;
-    let key = encryption::public_key::KeyPair::random();
+    let key = careful_encryption::public_key::KeyPair::random();
     let box_ = &messages[0].sealed.0;
-    let from = encryption::public_key::PublicKey::from_bytes(&public(&mut bob).await?)?;
+    let from = careful_encryption::public_key::PublicKey::from_bytes(&public(&mut bob).await?)?;
     t.refused(
         "to open it without Alice's key",
-        mailbox::sealed::open((&name, &key), (&messages[0].from, &from), messages[0].id, box_),
+        careful_mailbox::sealed::open(
+            (&name, &key),
+            (&messages[0].from, &from),
+            messages[0].id,
+            box_,
+        ),
         "not a letter",
     )?;
     t.note("She can delete it, and send in Alice's name what Bob will not take for Alice's.");
@@ -67,14 +72,10 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("A token of her own, with Alice's name written into it.");
     let mut own = stage.person("mallory").await?;
     own.read().await?;
-    let token = own.client.token().context("a token")?.expose().to_owned();
-    let header = forge::json(&token, 0).context("JSON")?;
-    let mut claims = forge::json(&token, 1).context("JSON")?;
-    claims["sub"] = "alice".into();
-    let signature = token.rsplit('.').next().unwrap_or_default();
-    let forged = format!("{}.{signature}", forge::unsigned(&header, &claims));
-    t.refused("it", mallory.call(&fetch(&Secret::new(forged))).await, "log in again")?;
-    let answer = mallory.call(&fetch(&Secret::new(token))).await?;
+    let token = own.client.token().context("a token")?.clone();
+    let forged = about_another(&token, "alice")?;
+    t.refused("it", mallory.call(&fetch(&forged)).await, "log in again")?;
+    let answer = mallory.call(&fetch(&token)).await?;
     let Response::Messages { messages, .. } = answer else { bail!("messages") };
     t.must_show("with her own", &format!("{} letters: her mailbox", messages.len()), "0")?;
 
@@ -86,7 +87,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         token: token.clone(),
         to: Name::new("bob").unwrap_or_else(|_| alice.account.name().clone()),
         id,
-        sealed: mailbox::protocol::Bytes(sealed.to_vec()),
+        sealed: careful_mailbox::protocol::Bytes(sealed.to_vec()),
     };
     for (time, expected) in [("first", false), ("second", true)] {
         let answer = mallory.call(&send(b"a box")).await?;

@@ -11,17 +11,20 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use careful_certificates::roots::Roots;
+use careful_errors::ErrorChain;
+use careful_files::if_there;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use shared::ErrorChain;
+use rustls::pki_types::ServerName;
 
-use crate::account::{Account, AccountError};
-use crate::client::{Client, ClientError, Settings};
-use crate::files;
-use crate::passwords::{self, PasswordError};
-use crate::protocol::{Name, Refusal, Request, Response, Secret};
+use careful_mailbox::account::{Account, AccountError};
+use careful_mailbox::client::{Client, ClientError, Settings};
+use careful_mailbox::passwords::{self, PasswordError};
+use careful_mailbox::protocol::{Name, Refusal, Request, Response, Secret};
+
+/// The largest file with a name in it, in bytes.
+const MAX_NAME: u64 = 64;
 
 /// Runs the program.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -216,7 +219,7 @@ async fn register(
         }
     }
     client.close().await;
-    files::write(&data.join("clients/current"), name.as_str().as_bytes())?;
+    careful_files::replace(&data.join("clients/current"), name.as_str().as_bytes())?;
     let _ = writeln!(
         out,
         "{name} has an account; its key and password are in {}.\nFingerprint: {}",
@@ -364,7 +367,7 @@ fn client(settings: &Settings, account: &Account) -> Client {
 /// Two that send at once would number their letters alike. Until it is dropped.
 fn lock(data: &Path) -> anyhow::Result<std::fs::File> {
     let folder = data.join("clients");
-    let locked = files::folder(&folder)
+    let locked = careful_files::create_folder(&folder)
         .and_then(|()| std::fs::File::create(folder.join("lock")))
         .and_then(|file| file.lock().map(|()| file));
     locked.with_context(|| format!("cannot lock {}", folder.display()))
@@ -373,7 +376,7 @@ fn lock(data: &Path) -> anyhow::Result<std::fs::File> {
 /// The account of `--as`, or the current one.
 fn chosen(data: &Path, matches: &ArgMatches) -> anyhow::Result<Account> {
     let current = || {
-        let name = files::read(&data.join("clients/current"))?;
+        let name = if_there(careful_files::read(&data.join("clients/current"), MAX_NAME))?;
         let name = name.context("no account yet: mailbox register NAME")?;
         Ok::<_, anyhow::Error>(Name::new(&String::from_utf8_lossy(&name))?)
     };
@@ -409,15 +412,8 @@ pub(super) fn folder(data: &Path, name: &Name) -> PathBuf {
 
 /// The CAs of a file.
 pub(super) fn roots(file: &Path) -> anyhow::Result<Arc<RootCertStore>> {
-    let what = || format!("no CA certificate in {}: did the server start?", file.display());
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(file).with_context(what)? {
-        roots.add(certificate.with_context(what)?).with_context(what)?;
-    }
-    if roots.is_empty() {
-        bail!(what());
-    }
-    Ok(Arc::new(roots))
+    let roots = Roots::from_pem_file(file).context("no CA to trust: did the server start?")?;
+    Ok(roots.to_store())
 }
 
 /// 24 random bytes: nobody has to remember it, the account's file does.

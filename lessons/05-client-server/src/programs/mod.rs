@@ -7,8 +7,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use careful_errors::ErrorChain;
 use clap::{Arg, ArgMatches, Command, value_parser};
-use shared::ErrorChain;
 
 /// Where both programs keep their files, if nothing else is said.
 const DATA: &str = "mailbox-data";

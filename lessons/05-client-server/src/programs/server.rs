@@ -9,26 +9,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use careful_encryption::password::Cost;
+use careful_errors::ErrorChain;
+use careful_tls::identity::ServerIdentity;
+use careful_tls::server::Limits;
+use careful_tokens::clock::Clock;
+use careful_tokens::refresh::RefreshLimits;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use encryption::password::Cost;
-use jwt::clock::Clock;
-use jwt::refresh::RefreshLimits;
 use rustls::pki_types::ServerName;
-use shared::{ErrorChain, LabCa};
-use tls_sockets::identity::ServerIdentity;
-use tls_sockets::server::Limits;
+use shared::LabCa;
 use tokio::net::TcpListener;
 
-use crate::account::Account;
-use crate::attempts::AttemptLimits;
-use crate::client::{Client, Settings};
-use crate::files;
-use crate::passwords::Passwords;
-use crate::protocol::Name;
-use crate::server::{MailboxServer, ServerLimits};
-use crate::service::{Parts, Service};
-use crate::signing_keys;
-use crate::store::{Quotas, Store};
+use careful_mailbox::account::Account;
+use careful_mailbox::attempts::AttemptLimits;
+use careful_mailbox::client::{Client, Settings};
+use careful_mailbox::passwords::Passwords;
+use careful_mailbox::protocol::Name;
+use careful_mailbox::server::{MailboxServer, ServerLimits};
+use careful_mailbox::service::{Parts, Service};
+use careful_mailbox::signing_keys;
+use careful_mailbox::store::{Quotas, Store};
 
 /// Less than lesson 4's: with those, ten accounts could fill the memory for tokens, and nobody
 /// could log in any more.
@@ -166,7 +166,8 @@ impl Files {
 
 async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
     let data = super::path(&matches, "data").unwrap_or_default();
-    files::folder(&data).with_context(|| format!("cannot make the folder {}", data.display()))?;
+    careful_files::create_folder(&data)
+        .with_context(|| format!("cannot make the folder {}", data.display()))?;
     let signing = data.join("signing-keys.json");
     if matches.get_flag("new-signing-key") {
         let keys = signing_keys::rotate(&signing)?;
@@ -322,9 +323,9 @@ fn make_certificates(data: &Path, name: &str) -> anyhow::Result<()> {
     }
     let ca = LabCa::new("Mailbox Lab")?;
     let identity = ca.leaf(name).also_for("localhost").also_for("127.0.0.1").issue()?;
-    files::write(&data.join("ca.pem"), ca.root_pem().as_bytes())?;
-    files::write(&data.join("chain.pem"), identity.chain_pem().as_bytes())?;
-    files::write(&data.join("key.pem"), identity.key_pem().as_bytes())?;
+    careful_files::replace(&data.join("ca.pem"), ca.root_pem().as_bytes())?;
+    careful_files::replace(&data.join("chain.pem"), identity.chain_pem().as_bytes())?;
+    careful_files::replace(&data.join("key.pem"), identity.key_pem().as_bytes())?;
     Ok(())
 }
 

@@ -9,27 +9,26 @@ use std::time::{Duration, Instant};
 
 use crate::common::{TestResult, name, refusal, tokens};
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use encryption::password::Cost;
-use encryption::public_key::KeyPair;
-use jwt::clock::Clock;
-use mailbox::account::{Account, AccountError, Found};
-use mailbox::attempts::{AttemptLimits, Attempts};
-use mailbox::client::Client;
-use mailbox::files;
-use mailbox::frames::{FrameError, Frames, Patience, parse};
+use careful_encryption::password::Cost;
+use careful_encryption::public_key::KeyPair;
+use careful_mailbox::account::{Account, AccountError, Found};
+use careful_mailbox::attempts::{AttemptLimits, Attempts};
+use careful_mailbox::client::Client;
+use careful_mailbox::frames::{FrameError, Frames, Patience, parse};
+use careful_mailbox::passwords::{PasswordError, Passwords};
+use careful_mailbox::protocol::{
+    Bytes, Delivery, MAX_FRAME, MAX_SEALED, MessageId, Name, Refusal, Request, Response, Secret,
+};
+use careful_mailbox::sealed::{self, Letter, MAX_TEXT, NotALetter, fingerprint};
+use careful_mailbox::server::ServerLimits;
+use careful_mailbox::signing_keys;
+use careful_mailbox::store::{Account as Stored, NewMessage, Quotas, Store, StoreError};
+use careful_tls::server::Limits;
+use careful_tokens::clock::Clock;
 use mailbox::lab::log::Log;
 use mailbox::lab::raw;
 use mailbox::lab::stage::{NOW, Setting, Stage, identity};
-use mailbox::passwords::{PasswordError, Passwords};
-use mailbox::protocol::{
-    Bytes, Delivery, MAX_FRAME, MAX_SEALED, MessageId, Name, Refusal, Request, Response, Secret,
-};
-use mailbox::sealed::{self, Letter, MAX_TEXT, NotALetter, fingerprint};
-use mailbox::server::ServerLimits;
-use mailbox::signing_keys;
-use mailbox::store::{Account as Stored, NewMessage, Quotas, Store, StoreError};
 use proptest::prelude::*;
-use tls_sockets::server::Limits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::task::JoinSet;
 
@@ -442,19 +441,6 @@ async fn only_the_owner_can_read_the_files() -> TestResult {
     Ok(())
 }
 
-#[test]
-fn a_file_is_replaced_whole() -> TestResult {
-    let folder = tempfile::tempdir()?;
-    let path = folder.path().join("file");
-    assert_eq!(files::read(&path)?, None);
-    files::write(&path, b"one")?;
-    files::write(&path, b"two")?;
-    assert_eq!(files::read(&path)?.as_deref().map(Vec::as_slice), Some(&b"two"[..]));
-    assert_eq!(std::fs::read_dir(folder.path())?.count(), 1, "nothing is left beside it");
-    assert!(files::write(&folder.path().join("no/such/folder"), b"x").is_err());
-    Ok(())
-}
-
 // Passwords and attempts.
 
 #[tokio::test]
@@ -688,7 +674,7 @@ async fn a_bad_certificate_does_not_replace_a_good_one() -> TestResult {
 fn two_signing_keys_are_kept_and_the_newest_signs() -> TestResult {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("keys.json");
-    let ids = |keys: Vec<jwt::keys::SigningKey>| -> Vec<String> {
+    let ids = |keys: Vec<careful_tokens::keys::SigningKey>| -> Vec<String> {
         keys.iter().map(|key| key.id().to_string()).collect()
     };
     let first = ids(signing_keys::load_or_make(&path)?);
@@ -697,7 +683,7 @@ fn two_signing_keys_are_kept_and_the_newest_signs() -> TestResult {
     assert_eq!((second.len(), &second[0]), (2, &first[0]));
     let third = ids(signing_keys::rotate(&path)?);
     assert_eq!((third.len(), &third[0]), (2, &second[1]));
-    files::write(&path, b"something else")?;
+    careful_files::replace(&path, b"something else")?;
     assert!(signing_keys::load_or_make(&path).is_err());
     Ok(())
 }
@@ -733,7 +719,7 @@ async fn an_account_is_not_overwritten() -> TestResult {
     let alice = stage.person("alice").await?;
     let again = Account::create(&alice.folder, name("alice"), Secret::new("x"));
     assert!(matches!(again, Err(AccountError::Exists(_))));
-    files::write(&alice.folder.join("state.json"), b"{")?;
+    careful_files::replace(&alice.folder.join("state.json"), b"{")?;
     assert!(matches!(Account::load(&alice.folder), Err(AccountError::Broken(_))));
     Ok(())
 }
@@ -820,7 +806,7 @@ async fn a_private_file_that_others_can_read_is_refused() -> TestResult {
     };
     open(&alice.folder.join("account.json"))?;
     let error = Account::load(&alice.folder).err().ok_or("refused")?;
-    let said = shared::ErrorChain(&error).to_string();
+    let said = careful_errors::ErrorChain(&error).to_string();
     assert!(said.contains("chmod 600") && said.contains("account.json"), "{said}");
     open(&stage.signing_keys())?;
     assert!(signing_keys::load_or_make(&stage.signing_keys()).is_err());

@@ -2,9 +2,9 @@
 
 use std::error::Error;
 
-use mailbox::client::{Client, ClientError};
+use careful_mailbox::client::{Client, ClientError};
+use careful_mailbox::protocol::{Name, Refusal, Request, Response, Secret};
 use mailbox::lab::stage::Person;
-use mailbox::protocol::{Name, Refusal, Request, Response, Secret};
 
 pub type TestResult = Result<(), Box<dyn Error>>;
 

@@ -5,24 +5,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::common::{TestResult, name, refusal, tokens};
-use encryption::password::Cost;
-use encryption::public_key::{KeyPair, PublicKey};
-use jwt::clock::Clock;
-use mailbox::account::{Account, AccountError, Found};
-use mailbox::attempts::{AttemptLimits, Attempts};
-use mailbox::client::{Client, ClientError};
-use mailbox::frames::{FrameError, Frames, Patience};
-use mailbox::lab::raw;
-use mailbox::lab::spy::{Spy, Tamper};
-use mailbox::lab::stage::{NOW, Person, Setting, Stage, settings};
-use mailbox::passwords::{PasswordError, Passwords};
-use mailbox::protocol::{
+use careful_encryption::password::Cost;
+use careful_encryption::public_key::{KeyPair, PublicKey};
+use careful_mailbox::account::{Account, AccountError, Found};
+use careful_mailbox::attempts::{AttemptLimits, Attempts};
+use careful_mailbox::client::{Client, ClientError};
+use careful_mailbox::frames::{FrameError, Frames, Patience};
+use careful_mailbox::passwords::{PasswordError, Passwords};
+use careful_mailbox::protocol::{
     Bytes, Delivery, MAX_DELETE, MAX_FRAME, MAX_SEALED, MessageId, Refusal, Request, Response,
     Secret,
 };
-use mailbox::sealed::{self, Letter, NotALetter};
-use mailbox::server::ServerLimits;
-use mailbox::store::{Account as Stored, NewMessage, Quotas, Store, StoreError};
+use careful_mailbox::sealed::{self, Letter, NotALetter};
+use careful_mailbox::server::ServerLimits;
+use careful_mailbox::store::{Account as Stored, NewMessage, Quotas, Store, StoreError};
+use careful_tokens::clock::Clock;
+use mailbox::lab::raw;
+use mailbox::lab::spy::{Spy, Tamper};
+use mailbox::lab::stage::{NOW, Person, Setting, Stage, settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 async fn spied(

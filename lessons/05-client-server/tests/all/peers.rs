@@ -6,10 +6,10 @@ use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use mailbox::account::Account;
-use mailbox::client::Client;
+use careful_mailbox::account::Account;
+use careful_mailbox::client::Client;
+use careful_mailbox::protocol::{Name, Secret};
 use mailbox::lab::child::ServerProcess;
-use mailbox::protocol::{Name, Secret};
 use peers::{Finished, ForeignServer, Peer};
 use tempfile::TempDir;
 
@@ -180,7 +180,7 @@ fn a_client_that_says_nothing_stops_the_usual_server_and_ends_it() -> TestResult
     let (ca, folder, server) = usual_server(&python)?;
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], server.port));
     let runtime = tokio::runtime::Runtime::new()?;
-    let config = tls_sockets::config::client_config(ca.roots(), b"any")?;
+    let config = careful_tls::config::client_config(ca.roots(), b"any")?;
     let connect = |patience| {
         let (config, name) = (config.clone(), rustls::pki_types::ServerName::try_from(LAB));
         async move {
@@ -238,7 +238,7 @@ fn the_usual_server_runs() -> TestResult {
         Ok::<_, Box<dyn Error>>(account.register(&mut client).await)
     })?;
     let error = refused.err().ok_or("refused")?;
-    let said = shared::ErrorChain(&error).to_string();
+    let said = careful_errors::ErrorChain(&error).to_string();
     assert!(said.contains("another service"), "{said}");
     Ok(())
 }

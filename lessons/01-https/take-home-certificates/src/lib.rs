@@ -1,0 +1,10 @@
+//! Certificates, CA files and private keys in PEM, read strictly.
+//!
+//! | module | what it gives |
+//! | --- | --- |
+//! | [`pem`] | certificates and a private key in PEM: nothing is skipped without an error |
+//! | [`roots`] | the CA certificates that a client trusts, from a file |
+#![warn(missing_docs)]
+
+pub mod pem;
+pub mod roots;

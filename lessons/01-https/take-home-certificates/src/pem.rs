@@ -1,0 +1,126 @@
+//! Certificates and private keys in PEM (RFC 7468), read strictly.
+//!
+//! The mistake this prevents: a PEM parser skips what it does not recognize. A BEGIN behind a
+//! space or a byte order mark, two files glued together without a line feed, a section of another
+//! kind: each makes a certificate disappear without an error (observed with rustls-pki-types
+//! 1.16.0).
+
+use rustls::pki_types::pem::{PemObject, SectionKind};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use thiserror::Error;
+
+/// Why a text is no PEM of certificates. None of these holds a byte of the text: what lies in
+/// it may be a key.
+#[derive(Debug, Error)]
+pub enum PemError {
+    /// No PEM section at all: an empty file, DER, or anything else.
+    #[error("expected at least one \"-----BEGIN CERTIFICATE-----\", found none")]
+    NoCertificate,
+    /// A private key, or another thing that clients have no business with.
+    #[error(
+        "expected certificates only, found a section of another kind in line {line}: a CA's key must never be handed out"
+    )]
+    OtherSection {
+        /// Its first line, from 1.
+        line: usize,
+    },
+    /// Text before or after a BEGIN or END, on the same line.
+    #[error(
+        "expected BEGIN and END CERTIFICATE each on a line of its own, found something else in line {line}"
+    )]
+    BrokenLine {
+        /// The line, from 1.
+        line: usize,
+    },
+    /// A section that begins and does not end, or that is not base64.
+    #[error("section {number} is broken or cut off")]
+    BrokenSection {
+        /// Its place in the file, from 1.
+        number: usize,
+    },
+}
+
+/// Every certificate of a text, at least one, in order.
+///
+/// # Errors
+/// See [`PemError`]. One bad line is enough: a file is all good or it is not used.
+pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
+    let sections = count_sections(text)?;
+    let mut certificates = Vec::new();
+    for section in CertificateDer::pem_slice_iter(text) {
+        let number = certificates.len() + 1;
+        certificates.push(section.map_err(|_| PemError::BrokenSection { number })?);
+    }
+    match certificates.len() {
+        0 => Err(PemError::NoCertificate),
+        parsed if parsed == sections => Ok(certificates),
+        parsed => Err(PemError::BrokenSection { number: parsed + 1 }),
+    }
+}
+
+// ANCHOR: count_sections
+/// Counts the sections, and refuses each line that the PEM parser would skip without a word.
+fn count_sections(text: &[u8]) -> Result<usize, PemError> {
+    let mut sections = 0;
+    for (index, line) in text.split(|&byte| byte == b'\n').enumerate() {
+        let line = line.trim_ascii_end();
+        let number = index + 1;
+        let upper = line.to_ascii_uppercase();
+        let contains = |mark: &[u8]| upper.windows(mark.len()).any(|window| window == mark);
+        match line {
+            b"-----BEGIN CERTIFICATE-----" => sections += 1,
+            b"-----END CERTIFICATE-----" => {}
+            _ if contains(b"CERTIFICATE-----") && !contains(b"TRUSTED") => {
+                return Err(PemError::BrokenLine { line: number });
+            }
+            _ if contains(b"-----BEGIN") => {
+                return Err(PemError::OtherSection { line: number });
+            }
+            _ => {}
+        }
+    }
+    Ok(sections)
+}
+// ANCHOR_END: count_sections
+
+/// Why a text is no private key in PEM. None of these holds a byte of the text.
+#[derive(Debug, Error)]
+pub enum KeyError {
+    /// A PEM section that is cut off or not base64.
+    #[error("expected a private key in PEM, but it is broken or cut off")]
+    Broken,
+    /// No key in a text for a key, or more than one.
+    #[error("expected one private key, found {0}")]
+    Count(usize),
+    /// A key behind a passphrase, which nobody is there to type.
+    #[error(
+        "expected an unencrypted private key, found one with a passphrase: remove it with `openssl pkey`, and protect the file"
+    )]
+    Encrypted,
+}
+
+// ANCHOR: private_key
+/// The one private key of a text. Sections of another kind are skipped: a file may hold its certificate,
+/// too.
+///
+/// # Errors
+/// See [`KeyError`].
+pub fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, KeyError> {
+    let contains = |mark: &[u8]| text.windows(mark.len()).any(|window| window == mark);
+    if ENCRYPTED.into_iter().any(contains) {
+        return Err(KeyError::Encrypted);
+    }
+    let mut keys = Vec::new();
+    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text) {
+        let (kind, der) = section.map_err(|_| KeyError::Broken)?;
+        keys.extend(PrivateKeyDer::from_pem(kind, der));
+    }
+    match <[_; 1]>::try_from(keys) {
+        Ok([key]) => Ok(key),
+        Err(keys) => Err(KeyError::Count(keys.len())),
+    }
+}
+
+/// With a passphrase: PKCS#8 (RFC 5958 section 3), and OpenSSL's older way.
+const ENCRYPTED: [&[u8]; 2] = [b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED"];
+// ANCHOR_END: private_key

@@ -1,0 +1,156 @@
+//! Loading the CA certificates that a client trusts.
+//!
+//! The mistake this prevents: `reqwest::Certificate::from_pem(b"garbage")` is `Ok`, and
+//! so is the client built with it. It trusts nobody, and says so only at the first
+//! connection, as `UnknownIssuer` (observed with reqwest 0.13.5). Here an empty or broken
+//! file is an error when it is read, and the error says which file and what is wrong with
+//! it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use careful_files::FileError;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use thiserror::Error;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::pem::{PemError, certificates};
+
+/// The largest file that is read, in bytes. The bundle of all public CAs takes a quarter
+/// of it.
+pub const MAX_FILE: u64 = 1024 * 1024;
+
+/// At least one CA certificate, each of which rustls can use as a trust anchor.
+///
+/// It cannot be empty: a client that trusts nobody is a mistake, not a setting.
+#[derive(Clone)]
+pub struct Roots {
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+/// Why a file of CA certificates cannot be used.
+#[derive(Debug, Error)]
+#[error("cannot use the CA file {}", path.display())]
+pub struct RootsFileError {
+    path: PathBuf,
+    source: RootsError,
+}
+
+/// Why bytes cannot be used as CA certificates. None of these holds a byte of the file: what
+/// lies in it may be a key.
+#[derive(Debug, Error)]
+pub enum RootsError {
+    /// The file cannot be read, or is larger than [`MAX_FILE`].
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It is no PEM of certificates.
+    #[error(transparent)]
+    Pem(#[from] PemError),
+    /// A certificate that rustls cannot parse.
+    #[error("certificate {number} cannot be used as a trust anchor")]
+    Certificate {
+        /// Its place in the file, from 1.
+        number: usize,
+        /// What rustls says.
+        source: rustls::Error,
+    },
+    /// A server's certificate, say. As a trust anchor its key could vouch for every name.
+    #[error("certificate {number} is no CA's: trust the CA that issued it")]
+    NotACa {
+        /// Its place in the file, from 1.
+        number: usize,
+    },
+}
+
+impl Roots {
+    /// Reads every certificate of a PEM file.
+    ///
+    /// # Errors
+    /// The path, and below it the [`RootsError`].
+    pub fn from_pem_file(path: impl AsRef<Path>) -> Result<Self, RootsFileError> {
+        let path = path.as_ref();
+        careful_files::read(path, MAX_FILE)
+            .map_err(RootsError::from)
+            .and_then(|text| Self::from_pem(&text))
+            .map_err(|source| RootsFileError { path: path.to_owned(), source })
+    }
+
+    // ANCHOR: from_pem
+    /// Reads every certificate of a PEM text.
+    ///
+    /// # Errors
+    /// See [`RootsError`]. One bad section is enough: a CA file is all good or it is not
+    /// used.
+    pub fn from_pem(text: &[u8]) -> Result<Self, RootsError> {
+        if text.len() as u64 > MAX_FILE {
+            return Err(FileError::TooLarge { limit: MAX_FILE }.into());
+        }
+        let certificates = certificates(text)?;
+        Self::from_der(certificates)
+    }
+    // ANCHOR_END: from_pem
+
+    /// Takes certificates in DER.
+    ///
+    /// # Errors
+    /// [`PemError::NoCertificate`], [`RootsError::Certificate`], [`RootsError::NotACa`]
+    pub fn from_der(certificates: Vec<CertificateDer<'static>>) -> Result<Self, RootsError> {
+        let mut store = RootCertStore::empty();
+        for (index, certificate) in certificates.iter().enumerate() {
+            let number = index + 1;
+            let parsed = store.add(certificate.clone());
+            parsed.map_err(|source| RootsError::Certificate { number, source })?;
+            if !is_ca(certificate) {
+                return Err(RootsError::NotACa { number });
+            }
+        }
+        match certificates.is_empty() {
+            true => Err(PemError::NoCertificate.into()),
+            false => Ok(Self { certificates }),
+        }
+    }
+
+    /// These and the others.
+    pub fn and(mut self, others: Self) -> Self {
+        self.certificates.extend(others.certificates);
+        self
+    }
+
+    /// How many there are: at least one.
+    pub fn count(&self) -> usize {
+        self.certificates.len()
+    }
+
+    /// For a rustls configuration.
+    pub fn to_store(&self) -> Arc<RootCertStore> {
+        let mut store = RootCertStore::empty();
+        // Each was parsed when it was loaded, so none is ignored here.
+        store.add_parsable_certificates(self.certificates.iter().cloned());
+        Arc::new(store)
+    }
+
+    /// The certificates in DER, for a library that takes them one by one.
+    pub fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.certificates
+    }
+}
+
+impl fmt::Debug for Roots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Roots").field("certificates", &self.certificates.len()).finish()
+    }
+}
+
+/// Whether a certificate may sign others: CA:TRUE, and keyCertSign if it has a key usage
+/// (RFC 5280 sections 4.2.1.9 and 4.2.1.3). rustls does not ask this of a trust anchor.
+fn is_ca(certificate: &[u8]) -> bool {
+    let Ok((_rest, parsed)) = X509Certificate::from_der(certificate) else {
+        return false;
+    };
+    let constraints = parsed.basic_constraints().ok().flatten();
+    let usage = parsed.key_usage().ok().flatten();
+    constraints.is_some_and(|constraints| constraints.value.ca)
+        && usage.is_none_or(|usage| usage.value.key_cert_sign())
+}

@@ -1,0 +1,343 @@
+//! Files that hold keys, certificates or state: read with checks, and replaced as a whole or not at
+//! all.
+//!
+//! The mistakes this prevents:
+//! - a key that every user of the machine can read, if only for the moment between its creation and
+//!   a `chmod`;
+//! - a read that never ends, because the path leads to a pipe or a device;
+//! - half a file after a crash or a full disk, where a whole one was before.
+//!
+//! On Unix, the rights of a file are checked and set. On Windows they are not: there the rights of
+//! the folder decide, so keep such files in a folder that only their owner may enter.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+/// Why a file cannot be read. The path isn't in it: whoever knows what the file is for adds that.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// It cannot be opened or read.
+    #[error("it cannot be read")]
+    Read(#[source] io::Error),
+    /// A folder, a pipe or a device: reading it might never end.
+    #[error("expected a regular file, found something else")]
+    NotAFile,
+    /// It holds more bytes than the caller's limit.
+    #[error("expected at most {limit} bytes, found more: is it the right file?")]
+    TooLarge {
+        /// In bytes.
+        limit: u64,
+    },
+    /// Others than the owner have a right to it.
+    #[error(
+        "expected that only the owner can read or write it, but its mode is {mode:03o}: run \
+         `chmod 600` on it"
+    )]
+    ReadableByOthers {
+        /// The permission bits, printed in octal.
+        mode: u32,
+    },
+}
+
+impl FileError {
+    /// Whether there is no such file, as opposed to one that cannot be used.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Read(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// Reads a regular file of at most `limit` bytes.
+///
+/// The memory is wiped when the result is dropped, because the caller may not know yet whether the
+/// file holds a secret.
+///
+/// # Errors
+/// [`FileError::Read`], [`FileError::NotAFile`], [`FileError::TooLarge`]
+pub fn read(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    read_open(open_regular(path)?, limit)
+}
+
+/// Reads a regular file of at most `limit` bytes to which only its owner has a right (on Unix).
+///
+/// # Errors
+/// Those of [`read`], and [`FileError::ReadableByOthers`].
+pub fn read_private(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let file = open_regular(path)?;
+    // The rights of the open file, not of the path, which may lead elsewhere by now.
+    owner_only(&file)?;
+    read_open(file, limit)
+}
+
+/// What was read, or `None` if there is no such file.
+///
+/// # Errors
+/// All others of `read`.
+pub fn if_there<T>(read: Result<T, FileError>) -> Result<Option<T>, FileError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error) if error.is_missing() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn open_regular(path: &Path) -> Result<File, FileError> {
+    // Before it is opened, because opening a pipe waits for somebody who writes to it.
+    if !std::fs::metadata(path).map_err(FileError::Read)?.is_file() {
+        return Err(FileError::NotAFile);
+    }
+    let file = File::open(path).map_err(FileError::Read)?;
+    // And after, because the path may have led elsewhere by then.
+    match file.metadata().map_err(FileError::Read)?.is_file() {
+        true => Ok(file),
+        false => Err(FileError::NotAFile),
+    }
+}
+
+#[cfg(unix)]
+fn owner_only(file: &File) -> Result<(), FileError> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = file.metadata().map_err(FileError::Read)?.permissions().mode() & 0o777;
+    match mode & 0o077 {
+        0 => Ok(()),
+        _ => Err(FileError::ReadableByOthers { mode }),
+    }
+}
+
+#[cfg(not(unix))]
+fn owner_only(_file: &File) -> Result<(), FileError> {
+    Ok(())
+}
+
+fn read_open(file: File, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let length = file.metadata().map_err(FileError::Read)?.len();
+    if length > limit {
+        return Err(FileError::TooLarge { limit });
+    }
+    // Room for all of it, and one byte more, from the start: a buffer that grows leaves copies of a
+    // key behind.
+    let room = usize::try_from(length + 1).map_err(|_| FileError::TooLarge { limit })?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    file.take(length + 1).read_to_end(&mut bytes).map_err(FileError::Read)?;
+    match bytes.len() as u64 > length {
+        true => Err(FileError::Read(io::Error::other("it grew while it was read"))),
+        false => Ok(bytes),
+    }
+}
+
+/// Why a file was not replaced, or not for certain.
+#[derive(Debug, Error)]
+pub enum ReplaceError {
+    /// The new file could not be written. The old one is as it was.
+    #[error("it cannot be written, and was left as it was")]
+    Write(#[source] io::Error),
+    /// The new file is in its place, but its folder could not be synced (Unix only). After a power
+    /// loss the old file may be there. Some network and FUSE file systems can't sync a folder at all.
+    #[error("it was written, but after a power loss the old one may be there instead")]
+    NotSynced(#[source] io::Error),
+}
+
+// ANCHOR: replace
+/// Replaces a file, or makes it: `write` fills a temporary file next to it, which is synced to the
+/// disk and then takes its place. Readers see the old file or the new one, never a part.
+///
+/// On Unix the new file has mode 600 from the start. A symbolic link at `path` is replaced and not
+/// followed.
+///
+/// # Errors
+/// Those of `write`, and [`ReplaceError`]. After any error but [`ReplaceError::NotSynced`] the old
+/// file is as it was, and the temporary one is gone.
+pub fn replace_with<E: From<ReplaceError>>(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut temporary = NamedTempFile::new_in(folder_of(path)).map_err(ReplaceError::Write)?;
+    write(temporary.as_file_mut())?;
+    temporary.as_file().sync_all().map_err(ReplaceError::Write)?;
+    temporary.persist(path).map_err(|error| ReplaceError::Write(error.error))?;
+    // The bytes are on the disk. That they have this name is when the folder is, too.
+    Ok(sync_folder_of(path).map_err(ReplaceError::NotSynced)?)
+}
+// ANCHOR_END: replace
+
+/// [`replace_with`] these bytes.
+///
+/// # Errors
+/// See [`ReplaceError`].
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), ReplaceError> {
+    replace_with(path, |file| file.write_all(bytes).map_err(ReplaceError::Write))
+}
+
+/// Makes a file that wasn't there, for its owner alone (on Unix).
+///
+/// # Errors
+/// [`io::ErrorKind::AlreadyExists`] if there is one: its rights may be wider. Or it cannot be made.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    owner_only_options().write(true).create_new(true).open(path)
+}
+
+/// Opens a file for reading and writing, and makes it for its owner alone if it isn't there. What it
+/// holds is kept.
+///
+/// # Errors
+/// It cannot be opened or made.
+pub fn open_or_create_private(path: &Path) -> io::Result<File> {
+    owner_only_options().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+fn owner_only_options() -> OpenOptions {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "there is no mode to set"))]
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Makes a folder, and those above it, which only their owner may enter (on Unix).
+///
+/// # Errors
+/// It cannot be made.
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Syncs a file's folder, so that the file's name survives a power loss, too. Windows has no such
+/// call, so there it does nothing.
+///
+/// # Errors
+/// The folder cannot be opened or synced.
+pub fn sync_folder_of(path: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder_of(path))?.sync_all() } else { Ok(()) }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type TestResult = Result<(), Box<dyn std::error::Error>>;
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_read_again() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("key");
+        replace(&path, b"old")?;
+        replace(&path, b"new")?;
+        assert_eq!(read_private(&path, 3)?.as_slice(), b"new");
+        assert_eq!(std::fs::read_dir(folder.path())?.count(), 1, "no temporary file is left");
+        Ok(())
+    }
+
+    #[test]
+    fn a_failed_replacement_leaves_the_old_file_and_no_other() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("state");
+        replace(&path, b"old")?;
+        let failed = replace_with(&path, |file| {
+            file.write_all(b"half of the new o").map_err(ReplaceError::Write)?;
+            Err(ReplaceError::Write(io::ErrorKind::StorageFull.into()))
+        });
+        assert!(matches!(failed, Err(ReplaceError::Write(_))));
+        assert_eq!(read(&path, 100)?.as_slice(), b"old");
+        assert_eq!(std::fs::read_dir(folder.path())?.count(), 1, "no temporary file is left");
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_of_the_limit_is_read_and_one_byte_more_is_refused() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("file");
+        replace(&path, &[7; 100])?;
+        assert_eq!(read(&path, 100)?.len(), 100);
+        assert!(matches!(read(&path, 99), Err(FileError::TooLarge { limit: 99 })));
+        Ok(())
+    }
+
+    #[test]
+    fn a_missing_file_is_told_from_one_that_cannot_be_used() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        assert!(if_there(read(&folder.path().join("none"), 10))?.is_none());
+        let not_a_file = if_there(read(folder.path(), 10));
+        assert!(matches!(not_a_file, Err(FileError::NotAFile)));
+        Ok(())
+    }
+
+    #[test]
+    fn a_new_private_file_does_not_take_the_place_of_an_old_one() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("key");
+        create_private(&path)?.write_all(b"the only copy")?;
+        let again = create_private(&path).expect_err("it is there");
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        open_or_create_private(&path)?;
+        assert_eq!(read_private(&path, 100)?.as_slice(), b"the only copy");
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn every_right_of_others_is_refused_and_none_is_given() -> TestResult {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir()?;
+        let private = folder.path().join("folder");
+        create_folder(&private)?;
+        assert_eq!(std::fs::metadata(&private)?.permissions().mode() & 0o777, 0o700);
+        let path = private.join("key");
+        for make in [create_private, open_or_create_private] {
+            make(&path)?;
+            assert_eq!(std::fs::metadata(&path)?.permissions().mode() & 0o777, 0o600);
+            std::fs::remove_file(&path)?;
+        }
+        replace(&path, b"key")?;
+        assert_eq!(std::fs::metadata(&path)?.permissions().mode() & 0o777, 0o600);
+        for wrong in [0o604, 0o602, 0o601, 0o640, 0o620, 0o610, 0o660, 0o644] {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(wrong))?;
+            let refused = read_private(&path, 100);
+            assert!(
+                matches!(refused, Err(FileError::ReadableByOthers { mode }) if mode == wrong),
+                "{wrong:o}"
+            );
+            assert!(read(&path, 100).is_ok(), "{wrong:o}: not every file is private");
+        }
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_and_a_device_are_refused_before_they_are_opened() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let pipe = folder.path().join("pipe");
+        // Opened for reading, it would wait until somebody writes.
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status()?;
+        assert!(made.success());
+        for path in [&pipe, Path::new("/dev/zero"), folder.path()] {
+            assert!(matches!(read_private(path, 100), Err(FileError::NotAFile)));
+        }
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_replaced_and_not_followed() -> TestResult {
+        let folder = tempfile::tempdir()?;
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        std::fs::write(&target, b"somebody's file")?;
+        std::os::unix::fs::symlink(&target, &link)?;
+        replace(&link, b"ours")?;
+        assert_eq!(std::fs::read(&target)?, b"somebody's file");
+        assert!(!std::fs::symlink_metadata(&link)?.is_symlink());
+        Ok(())
+    }
+}

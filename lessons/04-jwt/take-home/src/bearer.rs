@@ -1,0 +1,92 @@
+//! The Authorization header (RFC 6750 section 2.1), read strictly, and the one answer to whatever
+//! token is refused.
+//!
+//! The mistakes this prevents: a token in the URL, where every log has it; two headers of which two
+//! programs read different ones; an answer that tells an attacker how far he came.
+
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use http::{Response, StatusCode};
+use thiserror::Error;
+
+use crate::verifier::{LONGEST_TOKEN, Refused};
+
+/// Why there is no token. For your log.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum NoToken {
+    /// No header.
+    #[error("no Authorization header")]
+    Missing,
+    /// More than one.
+    #[error("expected one Authorization header, got more")]
+    Twice,
+    /// Another scheme, or no text.
+    #[error("expected the scheme Bearer")]
+    Scheme,
+    /// Not the characters of a token, or too many.
+    #[error("expected a token of at most {LONGEST_TOKEN} characters of base64url")]
+    Form,
+}
+
+// ANCHOR: bearer
+/// The token of a request: one header, the scheme Bearer in any case, one space, and the characters
+/// that a signed token has.
+///
+/// # Errors
+/// See [`NoToken`].
+pub fn bearer_token(headers: &HeaderMap) -> Result<&str, NoToken> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or(NoToken::Missing)?;
+    if values.next().is_some() {
+        return Err(NoToken::Twice);
+    }
+    let text = value.to_str().map_err(|_| NoToken::Scheme)?;
+    let (scheme, token) = text.split_once(' ').ok_or(NoToken::Scheme)?;
+    if !scheme.eq_ignore_ascii_case("Bearer") {
+        return Err(NoToken::Scheme);
+    }
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    match (1..=LONGEST_TOKEN).contains(&token.len()) && token.bytes().all(fits) {
+        true => Ok(token),
+        false => Err(NoToken::Form),
+    }
+}
+// ANCHOR_END: bearer
+
+// ANCHOR: unauthorized
+/// What a 401 says: whether a token came, which its receiver knows. Nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Challenge {
+    /// No token came: bring one.
+    NoToken,
+    /// One came, and was refused, whatever the reason.
+    InvalidToken,
+}
+
+/// 401 with an empty body, of whatever type your server has. After the scheme there MUST be a parameter (RFC 6750 section 3).
+pub fn unauthorized<B: Default>(challenge: impl Into<Challenge>) -> Response<B> {
+    let says = match challenge.into() {
+        Challenge::NoToken => "Bearer realm=\"api\"",
+        Challenge::InvalidToken => "Bearer error=\"invalid_token\"",
+    };
+    let mut response = Response::new(B::default());
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(says));
+    response
+}
+// ANCHOR_END: unauthorized
+
+impl From<NoToken> for Challenge {
+    fn from(none: NoToken) -> Self {
+        match none {
+            NoToken::Missing | NoToken::Twice | NoToken::Scheme => Self::NoToken,
+            // RFC 6750 section 3.1: "malformed" is one of the ways to be invalid.
+            NoToken::Form => Self::InvalidToken,
+        }
+    }
+}
+
+impl From<&Refused> for Challenge {
+    fn from(_whatever_the_reason: &Refused) -> Self {
+        Self::InvalidToken
+    }
+}
