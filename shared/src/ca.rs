@@ -276,9 +276,6 @@ impl Leaf<'_> {
     }
 
     /// Makes a fresh key (ECDSA P-256, as a rule) and signs the certificate.
-    ///
-    /// # Errors
-    /// A name that is neither ASCII nor an IP address.
     pub fn issue(self) -> Result<Identity, rcgen::Error> {
         let key = KeyPair::generate_for(self.issuer.algorithm)?;
         let mut params = leaf_params(&self.names)?;
@@ -342,9 +339,6 @@ impl Identity {
 
     /// Writes `chain.pem` and `key.pem` into a folder; the key so that only its owner can
     /// read it.
-    ///
-    /// # Errors
-    /// A file cannot be written, or is there already.
     pub fn write_to(&self, folder: &Path) -> io::Result<()> {
         std::fs::write(folder.join("chain.pem"), self.chain_pem())?;
         let mut options = File::options();

@@ -30,9 +30,6 @@ pub struct LoopbackServer {
 impl LoopbackServer {
     /// Opens a port and calls `serve` for each connection, in the order of accepting;
     /// what it returns runs as a task.
-    ///
-    /// # Errors
-    /// No port could be opened.
     pub async fn start<F, S>(serve: F) -> io::Result<Self>
     where
         F: FnMut(TcpStream) -> S + Send + 'static,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use careful_tls::config::{client_config, server_config};
 use careful_tls::identity::ServerIdentity;
-use careful_tls::server::{Connection, Limits, TlsServer};
+use careful_tls::server::{Connection, Deadlines, Limits, TlsServer};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, HandshakeKind, ServerConfig};
 use shared::LabCa;
@@ -134,6 +134,7 @@ async fn main() -> anyhow::Result<()> {
         TcpListener::bind(("127.0.0.1", 0)).await?,
         config()?,
         limits,
+        Deadlines::default(),
         |_event| {},
         |Connection { stream, .. }| echo(stream),
     )?;

@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use careful_errors::ErrorChain;
-use careful_lines::LineLimits;
 use careful_tls::config::server_config;
 use careful_tls::identity::ServerIdentity;
-use careful_tls::server::{Event, Limits, TlsServer};
+use careful_tls::server::{Deadlines, Event, Limits, TlsServer};
 use shared::LabCa;
 use shared::lesson::ServeOptions;
 use tls_sockets::lab::SERVER;
-use tls_sockets::lab::echo::{EchoLimits, PROTOCOL, echo};
+use tls_sockets::lab::echo::{EchoDeadlines, PROTOCOL, echo};
 use tokio::net::TcpListener;
 
 /// Somebody types at the other end.
@@ -44,10 +43,14 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
             Event::AcceptFailed(error) => writeln!(std::io::stderr(), "accept: {error}"),
         };
     };
-    let server = TlsServer::start(listener, config, Limits::default(), report, |connection| {
-        let lines = LineLimits { deadline: PATIENCE, ..LineLimits::default() };
-        echo(connection, EchoLimits { lines, ..EchoLimits::default() })
-    })?;
+    let server = TlsServer::start(
+        listener,
+        config,
+        Limits::default(),
+        Deadlines::default(),
+        report,
+        |connection| echo(connection, EchoDeadlines { line: PATIENCE, ..EchoDeadlines::default() }),
+    )?;
 
     let (address, ca) = (server.address(), root.display());
     let about = format!(

@@ -20,15 +20,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use careful_mailbox::account::Found;
 use careful_mailbox::attempts::AttemptLimits;
-use careful_mailbox::client::Settings;
+use careful_mailbox::client::Endpoint;
 use careful_mailbox::protocol::{ALPN, Bytes, MessageId, Name, Request, Response, Secret};
-use careful_mailbox::server::ServerLimits;
-use careful_mailbox::store::Quotas;
+use careful_mailbox::store::StoreLimits;
 use careful_tls::config::{client_config, server_config};
 use careful_tls::server::Limits;
 use careful_tokens::clock::Clock;
 use mailbox::lab::child::ServerProcess;
-use mailbox::lab::stage::{Person, Setting, Stage, identity};
+use mailbox::lab::stage::{Person, Stage, StageOptions, identity};
 use mailbox::programs::LAB_NAME;
 use peers::Peer;
 use rustls::pki_types::pem::PemObject;
@@ -71,24 +70,23 @@ fn main() -> anyhow::Result<()> {
     })
 }
 
-fn wide() -> Setting {
-    let connections = Limits { connections: 20_000, per_address: 20_000, ..Limits::default() };
-    Setting {
-        limits: ServerLimits { connections, ..ServerLimits::default() },
+fn wide() -> StageOptions {
+    StageOptions {
+        connections: Limits { connections: 20_000, per_address: 20_000 },
         attempts: AttemptLimits {
             address: 1_000_000,
             account: 1_000_000,
             ..AttemptLimits::default()
         },
-        quotas: Quotas {
+        store: StoreLimits {
             messages: 1_000_000,
             bytes: 1 << 40,
             sent: 10_000_000,
-            ..Quotas::default()
+            ..StoreLimits::default()
         },
         hashes: (2, 1000),
         clock: Clock::system(),
-        ..Setting::default()
+        ..StageOptions::default()
     }
 }
 
@@ -388,9 +386,9 @@ async fn soak(time: Duration) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let data = folder.path().join("data");
     let server = server(&data)?;
-    let at = |data: &Path| -> anyhow::Result<Settings> {
+    let at = |data: &Path| -> anyhow::Result<Endpoint> {
         let name = ServerName::try_from(LAB_NAME)?;
-        Ok(Settings::new(server.address(), name, roots(data)?)?)
+        Ok(Endpoint::new(server.address(), name, roots(data)?)?)
     };
     let person =
         async |name: &str| Person::register(folder.path().join(name), name, at(&data)?).await;

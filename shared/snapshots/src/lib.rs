@@ -1,6 +1,6 @@
 //! For tests only: locks the transcript of every part of a lesson.
 //!
-//! Values that change on each run are printed as they are, and stand in [brackets] in the snapshot
+//! Values that change on each run are printed as they are, and stand in `[brackets]` in the snapshot
 //! and in the book. The filters that all lessons need are below; a lesson brings its own.
 
 mod alone;

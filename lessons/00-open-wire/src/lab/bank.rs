@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::ServerConfig;
 use thiserror::Error;
@@ -18,9 +18,6 @@ pub struct Bank {
 
 impl Bank {
     /// Opens the bank: over TLS, if a configuration is given.
-    ///
-    /// # Errors
-    /// No port could be opened.
     pub async fn open(ledger: Ledger, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
         let ledger = Arc::new(Mutex::new(ledger));
         let book = ledger.clone();
@@ -43,9 +40,6 @@ impl Bank {
     }
 
     /// Waits for the next connection to end, and says how it ended.
-    ///
-    /// # Errors
-    /// See [`ServeError`].
     pub async fn outcome(&mut self) -> Result<(), ServeError> {
         self.service.outcome().await
     }
@@ -92,9 +86,6 @@ pub struct FalseBank {
 
 impl FalseBank {
     /// Opens it: over TLS, if a configuration is given.
-    ///
-    /// # Errors
-    /// No port could be opened.
     pub async fn open(tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
         let diary = Arc::new(Mutex::new(Vec::new()));
         let pen = diary.clone();
@@ -121,9 +112,6 @@ impl FalseBank {
     }
 
     /// Waits for the next connection to end, and says how it ended.
-    ///
-    /// # Errors
-    /// See [`ServeError`].
     pub async fn outcome(&mut self) -> Result<(), ServeError> {
         self.service.outcome().await
     }
@@ -132,5 +120,5 @@ impl FalseBank {
 /// A panic of another holder leaves data that is still consistent: a payment moves in one
 /// go.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

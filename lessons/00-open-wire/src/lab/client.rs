@@ -12,7 +12,7 @@ use std::io;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 
-use careful_lines::{LineError, LineLimits, read_line};
+use careful_lines::{LINE_DEADLINE, LONGEST_LINE, LineError, read_line};
 
 /// A client on any stream: plain TCP, or TLS. The protocol does not notice which.
 pub struct BankClient<S> {
@@ -43,25 +43,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BankClient<S> {
     }
 
     /// Logs in; returns the bank's greeting.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn log_in(&mut self, name: &str, password: &str) -> Result<String, ClientError> {
         self.ask(&format!("LOGIN {name} {password}")).await
     }
 
     /// Orders a payment; returns the bank's receipt.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
     pub async fn pay(&mut self, amount: u32, payee: &str) -> Result<String, ClientError> {
         self.ask(&format!("PAY {amount} {payee}")).await
     }
 
     /// Closes the connection in order: over TLS, this sends close_notify.
-    ///
-    /// # Errors
-    /// The connection failed before.
     pub async fn close(mut self) -> io::Result<()> {
         self.stream.shutdown().await
     }
@@ -69,8 +60,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BankClient<S> {
     async fn ask(&mut self, request: &str) -> Result<String, ClientError> {
         self.stream.write_all(format!("{request}\n").as_bytes()).await?;
         self.stream.flush().await?;
-        let answer =
-            read_line(&mut self.stream, LineLimits::default()).await?.ok_or(ClientError::Closed)?;
+        let answer = read_line(&mut self.stream, LONGEST_LINE, LINE_DEADLINE)
+            .await?
+            .ok_or(ClientError::Closed)?;
         match answer.strip_prefix("OK ") {
             Some(text) => Ok(text.to_owned()),
             None => Err(ClientError::Refused(answer.trim_start_matches("NO ").to_owned())),

@@ -42,9 +42,6 @@ impl Ledger {
     }
 
     /// Checks a name and a password.
-    ///
-    /// # Errors
-    /// [`LedgerError::Login`]
     pub fn log_in(&self, name: &str, password: &str) -> Result<(), LedgerError> {
         match self.accounts.get(name) {
             Some(account) if account.password == password => Ok(()),
@@ -53,9 +50,6 @@ impl Ledger {
     }
 
     /// Moves `amount` coins from one account to another.
-    ///
-    /// # Errors
-    /// Nothing moves on [`LedgerError::NoSuchPayee`] and [`LedgerError::NotEnough`].
     pub fn pay(&mut self, from: &str, to: &str, amount: u32) -> Result<(), LedgerError> {
         let left = self.balance(from).checked_sub(amount).ok_or(LedgerError::NotEnough)?;
         let payee = self.accounts.get_mut(to).ok_or(LedgerError::NoSuchPayee)?;

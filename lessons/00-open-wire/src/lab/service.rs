@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use careful_lines::{LineError, LineLimits, read_line};
+use careful_lines::{LINE_DEADLINE, LONGEST_LINE, LineError, read_line};
 
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
@@ -53,9 +53,6 @@ pub enum ServeError {
 
 impl Service {
     /// Opens a port on loopback and serves: over TLS, if a configuration is given.
-    ///
-    /// # Errors
-    /// No port could be opened.
     pub async fn start(clerk: Clerk, tls: Option<Arc<rustls::ServerConfig>>) -> io::Result<Self> {
         let (report, outcomes) = mpsc::channel(MAX_REPORTS);
         let tls = tls.map(TlsAcceptor::from);
@@ -75,9 +72,6 @@ impl Service {
     }
 
     /// Waits for the next connection to end, and says how it ended.
-    ///
-    /// # Errors
-    /// See [`ServeError`].
     pub async fn outcome(&mut self) -> Result<(), ServeError> {
         // The accept loop holds the sender for as long as the service lives.
         self.outcomes.recv().await.unwrap_or(Ok(()))
@@ -105,7 +99,7 @@ async fn serve(
 ) -> Result<(), ServeError> {
     let mut stream = BufReader::new(stream);
     let mut user = None;
-    while let Some(request) = read_line(&mut stream, LineLimits::default()).await? {
+    while let Some(request) = read_line(&mut stream, LONGEST_LINE, LINE_DEADLINE).await? {
         let answer = format!("{}\n", clerk(&request, &mut user));
         let send = async {
             stream.write_all(answer.as_bytes()).await?;

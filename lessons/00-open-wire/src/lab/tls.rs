@@ -15,9 +15,6 @@ use tokio_rustls::client::TlsStream;
 pub const BANK: &str = "bank.test";
 
 /// A server that proves who it is with `identity`, in TLS 1.3.
-///
-/// # Errors
-/// The key does not belong to the certificate.
 pub fn server(identity: &Identity) -> Result<Arc<ServerConfig>, rustls::Error> {
     let config = ServerConfig::builder_with_provider(crypto_provider())
         .with_protocol_versions(&[&TLS13])?
@@ -28,9 +25,6 @@ pub fn server(identity: &Identity) -> Result<Arc<ServerConfig>, rustls::Error> {
 
 // ANCHOR: connect
 /// Connects to the bank over an open stream, trusting `roots` and nothing else.
-///
-/// # Errors
-/// The peer cannot prove that it is the bank, or the connection failed.
 pub async fn connect<S>(roots: Arc<RootCertStore>, stream: S) -> anyhow::Result<TlsStream<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,

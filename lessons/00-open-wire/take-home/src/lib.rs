@@ -1,8 +1,8 @@
-//! Reading a line from a stranger: with a limit on its length and a deadline for all of
-//! it.
+//! Reading a line from a stranger, with a limit on its length and a deadline for all of it.
 //!
-//! The mistake this prevents: `read_line` alone waits for ever for a peer that stays
-//! silent, and grows its buffer for as long as a peer sends no line feed.
+//! The mistake this prevents: tokio's `read_line` alone waits for as long as a peer stays silent, and
+//! its buffer grows for as long as a peer sends no line feed.
+#![warn(missing_docs)]
 
 use std::io;
 use std::time::Duration;
@@ -10,22 +10,10 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 
-/// What a line from a stranger may cost.
-#[derive(Clone, Copy, Debug)]
-pub struct LineLimits {
-    /// The longest line in bytes, line feed included.
-    pub longest: usize,
-    /// How long to wait for the whole line, not for each read; the silence before its first
-    /// byte counts.
-    pub deadline: Duration,
-}
-
-impl Default for LineLimits {
-    /// 256 bytes, 5 seconds.
-    fn default() -> Self {
-        Self { longest: 256, deadline: Duration::from_secs(5) }
-    }
-}
+/// A limit that fits a protocol of short lines, in bytes, line feed included.
+pub const LONGEST_LINE: usize = 256;
+/// A deadline that fits a client that is a program.
+pub const LINE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Why there is no line.
 #[derive(Debug, Error)]
@@ -48,25 +36,31 @@ pub enum LineError {
 }
 
 // ANCHOR: read_line
-/// Reads one line without its line feed; none if the peer closed the connection after a
-/// whole line.
+/// Reads one line of at most `longest` bytes, line feed included, and returns it without the line feed.
+/// Returns `None` if the peer closed the connection after a whole line.
 ///
-/// Not cancel safe: after an error the position in the stream is unknown, so end the
-/// connection.
+/// The `deadline` covers the whole line, the silence before its first byte included, so a byte now
+/// and then can't stretch it.
+///
+/// Not cancel safe: after an error the position in the stream is unknown, so end the connection.
 ///
 /// # Errors
 /// See [`LineError`].
-pub async fn read_line<S>(stream: &mut S, limits: LineLimits) -> Result<Option<String>, LineError>
+pub async fn read_line<S>(
+    stream: &mut S,
+    longest: usize,
+    deadline: Duration,
+) -> Result<Option<String>, LineError>
 where
     S: AsyncBufRead + Unpin,
 {
     let mut line = Vec::new();
-    if limits.longest == 0 {
+    if longest == 0 {
         return Err(LineError::TooLong(0));
     }
-    let mut limited = stream.take(limits.longest as u64);
-    match tokio::time::timeout(limits.deadline, limited.read_until(b'\n', &mut line)).await {
-        Err(_elapsed) => return Err(LineError::TooSlow(limits.deadline)),
+    let mut limited = stream.take(longest as u64);
+    match tokio::time::timeout(deadline, limited.read_until(b'\n', &mut line)).await {
+        Err(_elapsed) => return Err(LineError::TooSlow(deadline)),
         Ok(read) => read?,
     };
     match line.last() {
@@ -75,7 +69,7 @@ where
             line.pop();
             String::from_utf8(line).map(Some).map_err(|_| LineError::NotText)
         }
-        Some(_) if line.len() == limits.longest => Err(LineError::TooLong(limits.longest)),
+        Some(_) if line.len() == longest => Err(LineError::TooLong(longest)),
         Some(_) => Err(LineError::Cut(line.len())),
     }
 }
@@ -86,7 +80,7 @@ mod tests {
     use super::*;
 
     async fn first_line(bytes: &[u8]) -> Result<Option<String>, LineError> {
-        read_line(&mut tokio::io::BufReader::new(bytes), LineLimits::default()).await
+        read_line(&mut tokio::io::BufReader::new(bytes), LONGEST_LINE, LINE_DEADLINE).await
     }
 
     #[tokio::test]
@@ -94,7 +88,7 @@ mod tests {
         let mut stream = tokio::io::BufReader::new(&b"one\n\ntwo\n"[..]);
         for expected in [Some("one"), Some(""), Some("two"), None] {
             assert_eq!(
-                read_line(&mut stream, LineLimits::default()).await.expect("a line"),
+                read_line(&mut stream, LONGEST_LINE, LINE_DEADLINE).await.expect("a line"),
                 expected.map(str::to_owned)
             );
         }
@@ -121,8 +115,8 @@ mod tests {
     #[tokio::test]
     async fn a_silent_peer_is_given_up() {
         let (_silent, stream) = tokio::io::duplex(16);
-        let limits = LineLimits { deadline: Duration::from_millis(20), ..LineLimits::default() };
-        let read = read_line(&mut tokio::io::BufReader::new(stream), limits).await;
+        let deadline = Duration::from_millis(20);
+        let read = read_line(&mut tokio::io::BufReader::new(stream), LONGEST_LINE, deadline).await;
         assert!(matches!(read, Err(LineError::TooSlow(_))));
     }
 }

@@ -8,7 +8,7 @@
 //! Both want `Authorization: Bearer` and the token. Lesson 4 makes such tokens; here it
 //! is one fixed string.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -114,5 +114,5 @@ fn status(status: StatusCode) -> Response<Full<Bytes>> {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::pki_types::ServerName;
 use rustls::version::TLS13;
@@ -28,9 +28,6 @@ impl Interceptor {
     /// Stands before `bank` with `identity`, changes `from` to `to` on the way to it, and
     /// back in the answer, so that the victim sees what it expects. Both must have the
     /// same length: HTTP announces the length of a body before.
-    ///
-    /// # Errors
-    /// No port could be opened, or the identity is broken.
     pub async fn start(
         bank: &Host,
         roots: Arc<RootCertStore>,
@@ -96,5 +93,5 @@ async fn relay(
 // ANCHOR_END: relay
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -37,14 +37,11 @@ impl HeaderLog {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<HeaderMap>> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// An HTTP server without TLS.
-///
-/// # Errors
-/// No port could be opened.
 pub async fn plain_server(log: HeaderLog) -> io::Result<LoopbackServer> {
     LoopbackServer::start(move |tcp| {
         let log = log.clone();

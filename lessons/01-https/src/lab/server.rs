@@ -81,9 +81,6 @@ pub enum HandshakeError {
 // ANCHOR: server_tls
 /// The TLS side of a server: a chain with the leaf first, its key, and HTTP/1.1 as the
 /// only protocol.
-///
-/// # Errors
-/// The chain is empty or broken, or the key belongs to another certificate.
 pub fn server_tls(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -100,9 +97,6 @@ pub fn server_tls(
 
 impl HttpsServer {
     /// Serves `handler` on a port that the system chooses.
-    ///
-    /// # Errors
-    /// No port could be opened.
     pub async fn start(tls: Arc<ServerConfig>, handler: Handler) -> io::Result<Self> {
         let acceptor = TlsAcceptor::from(tls);
         let (report, handshakes) = mpsc::channel(MAX_REPORTS);
@@ -132,9 +126,6 @@ impl HttpsServer {
     }
 
     /// Waits for the next handshake to end, and says how.
-    ///
-    /// # Errors
-    /// See [`HandshakeError`].
     pub async fn handshake(&mut self) -> Result<Negotiated, HandshakeError> {
         let ended = self.handshakes.recv().await;
         // The accept loop holds the sender for as long as the server lives.

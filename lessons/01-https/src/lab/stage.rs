@@ -23,9 +23,6 @@ pub fn bank_at(address: SocketAddr) -> Host {
 }
 
 /// The CA of a lab, and no other.
-///
-/// # Errors
-/// None for a [`LabCa`].
 pub fn trust(ca: &LabCa) -> anyhow::Result<Trust> {
     Ok(Trust::Only(Roots::from_der(vec![ca.root_der()])?))
 }
@@ -43,17 +40,11 @@ pub struct Stage {
 impl Stage {
     /// A server with TLS 1.2 and 1.3, and a certificate for bank.test, localhost and
     /// 127.0.0.1.
-    ///
-    /// # Errors
-    /// No port could be opened.
     pub async fn new() -> anyhow::Result<Self> {
         Self::with_versions(TLS_1_2_AND_1_3).await
     }
 
     /// The same with other versions.
-    ///
-    /// # Errors
-    /// No port could be opened.
     pub async fn with_versions(
         versions: &[&'static SupportedProtocolVersion],
     ) -> anyhow::Result<Self> {
@@ -63,9 +54,6 @@ impl Stage {
     }
 
     /// The same with any certificate.
-    ///
-    /// # Errors
-    /// No port could be opened.
     pub async fn with_identity(
         ca: LabCa,
         identity: &Identity,
@@ -88,17 +76,11 @@ impl Stage {
 
     /// The take-home client, trusting this stage's CA alone; the bank's name leads to
     /// `host`.
-    ///
-    /// # Errors
-    /// See [`secure_client`].
     pub fn client(&self, host: &Host) -> anyhow::Result<ClientBuilder> {
         Ok(secure_client(&trust(&self.ca)?)?.resolve(host.name, host.address))
     }
 
     /// A server of the same CA and name that stalls.
-    ///
-    /// # Errors
-    /// No port could be opened.
     pub async fn stalling(&self, stall: Stall) -> anyhow::Result<StallingServer> {
         let identity = self.ca.leaf(BANK).issue()?;
         Ok(stall.start(server_tls(identity.chain(), identity.key(), TLS_1_2_AND_1_3)?).await?)

@@ -69,9 +69,6 @@ impl StallingServer {
 
 impl Stall {
     /// Starts such a server.
-    ///
-    /// # Errors
-    /// No port could be opened.
     pub async fn start(self, tls: Arc<ServerConfig>) -> io::Result<StallingServer> {
         let progress = Arc::new(Progress::default());
         let server = if self == Stall::Handshake {

@@ -1,7 +1,7 @@
 //! Ends of a connection as they are found in the wild. Each leaves out one thing.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::server::StoresServerSessions;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -11,9 +11,6 @@ const MAX_MESSAGE: u64 = 4096;
 
 // ANCHOR: any_end
 /// INSECURE: takes any end of the connection for the end of the message.
-///
-/// # Errors
-/// Any failure but the one that matters.
 pub async fn read_to_any_end(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<String> {
     let mut message = Vec::new();
     match stream.take(MAX_MESSAGE).read_to_end(&mut message).await {
@@ -58,6 +55,6 @@ impl NeverForgets {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<(Vec<u8>, Vec<u8>)>> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,9 +8,6 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 pub type Field = (&'static str, Option<String>);
 
 /// The fields that a server's chain needs.
-///
-/// # Errors
-/// It is no certificate.
 pub fn fields(der: &[u8]) -> anyhow::Result<Vec<Field>> {
     let (_rest, certificate) =
         X509Certificate::from_der(der).context("expected a certificate in DER")?;

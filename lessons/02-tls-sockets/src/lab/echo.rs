@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use careful_lines::{LineError, LineLimits, read_line};
+use careful_lines::{LINE_DEADLINE, LONGEST_LINE, LineError, read_line};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -19,43 +19,43 @@ pub const PROTOCOL: &[u8] = b"course-echo/1";
 /// How long a closing peer may take.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(1);
 
-/// What one client may do, and how long it may take.
+/// How long one client may take.
 #[derive(Clone, Copy, Debug)]
-pub struct EchoLimits {
+pub struct EchoDeadlines {
     /// For each line that it sends.
-    pub lines: LineLimits,
+    pub line: Duration,
     /// For it to read an answer.
     pub answer: Duration,
 }
 
-impl Default for EchoLimits {
-    /// 5 seconds to read an answer.
+impl Default for EchoDeadlines {
+    /// 5 seconds for each.
     fn default() -> Self {
-        Self { lines: LineLimits::default(), answer: Duration::from_secs(5) }
+        Self { line: LINE_DEADLINE, answer: Duration::from_secs(5) }
     }
 }
 
 // ANCHOR: echo
-/// Serves one connection, until the client closes it, breaks a limit, or the server stops. A
+/// Serves one connection, until the client closes it, misses a deadline, or the server stops. A
 /// line that has arrived as a whole is answered first.
-pub async fn echo(connection: Connection, limits: EchoLimits) {
+pub async fn echo(connection: Connection, deadlines: EchoDeadlines) {
     let Connection { stream, stopping, .. } = connection;
     let mut stream = BufReader::new(stream);
     // Why a connection ended is the client's affair; a product writes it to its log. It ends
     // with a goodbye, so that the client can tell it from an attack.
-    let _why = answer_lines(&mut stream, &stopping, limits).await;
+    let _why = answer_lines(&mut stream, &stopping, deadlines).await;
     let _closed = close(&mut stream, CLOSE_DEADLINE).await;
 }
 
 async fn answer_lines(
     stream: &mut BufReader<TlsStream<TcpStream>>,
     stopping: &CancellationToken,
-    limits: EchoLimits,
+    deadlines: EchoDeadlines,
 ) -> Result<(), LineError> {
     loop {
         let line = tokio::select! {
             biased;
-            line = read_line(stream, limits.lines) => line?,
+            line = read_line(stream, LONGEST_LINE, deadlines.line) => line?,
             () = stopping.cancelled() => None,
         };
         let Some(line) = line else { return Ok(()) };
@@ -66,7 +66,7 @@ async fn answer_lines(
             stream.flush().await
         };
         // A client that does not read must not hold its place for ever.
-        let in_time = timeout(limits.answer, answering).await;
+        let in_time = timeout(deadlines.answer, answering).await;
         in_time.unwrap_or(Err(io::ErrorKind::TimedOut.into()))?;
     }
 }

@@ -2,12 +2,12 @@
 
 pub mod careless;
 pub mod certificate;
+pub mod early_data;
 pub mod echo;
+pub mod handshake;
 pub mod ladder;
-pub mod meet;
-pub mod pay;
+pub mod not_tls;
 pub mod record;
-pub mod strange;
 
 use std::sync::Arc;
 
@@ -26,9 +26,6 @@ pub const ONLY_1_2: &[&SupportedProtocolVersion] = &[&TLS12];
 pub const ONLY_1_3: &[&SupportedProtocolVersion] = &[&TLS13];
 
 /// A server with these versions, and no protocol of its own.
-///
-/// # Errors
-/// None for an identity of the lab.
 pub fn server(
     identity: &Identity,
     versions: &[&'static SupportedProtocolVersion],
@@ -40,9 +37,6 @@ pub fn server(
 }
 
 /// A client with these versions, and no protocol of its own.
-///
-/// # Errors
-/// None for roots of the lab.
 pub fn client(
     roots: Arc<RootCertStore>,
     versions: &[&'static SupportedProtocolVersion],

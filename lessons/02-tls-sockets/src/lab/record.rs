@@ -5,16 +5,13 @@ use rustls::SupportedProtocolVersion;
 use shared::LabCa;
 use shared::wiretap::Recording;
 
+use super::handshake::shake_hands_tapped;
 use super::ladder::{Rung, rungs};
-use super::meet::meet_tapped;
 use super::{BOTH, SERVER, client, server};
 
 // ANCHOR: record
 /// One connection of a client with these versions, through a tap. With Ed25519 keys every signature
 /// has 64 bytes, so the sizes are the same in each run.
-///
-/// # Errors
-/// No port could be opened.
 pub async fn record(
     versions: &[&'static SupportedProtocolVersion],
 ) -> anyhow::Result<(Recording, Vec<Rung>)> {
@@ -24,8 +21,8 @@ pub async fn record(
     client.alpn_protocols = vec![b"course-echo/1".to_vec()];
     let mut server = server(&leaf, BOTH)?;
     server.alpn_protocols = client.alpn_protocols.clone();
-    let (met, wire) = meet_tapped(server, client).await?;
-    met.client?;
+    let (handshake, wire) = shake_hands_tapped(server, client).await?;
+    handshake.client?;
     let seen = wire.connections.first().context("nothing recorded")?;
     let ladder = rungs(&seen.to_server, &seen.to_client, &seen.order);
     Ok((wire, ladder))

@@ -4,7 +4,7 @@ use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::CertificateDer;
 use shared::{LabCa, Transcript};
 use tls_sockets::lab::certificate::{Field, fields};
-use tls_sockets::lab::meet::meet;
+use tls_sockets::lab::handshake::shake_hands;
 use tls_sockets::lab::{BOTH, SERVER, client, server};
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
@@ -22,8 +22,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 
     t.step("The leaf is the server's. Its name is in the SAN, its purpose is serverAuth.");
     show(t, &fields(&chain[0])?);
-    let met = meet(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, SERVER).await?;
-    t.works("a client that trusts the root accepts the chain", met.client)?;
+    let handshake = shake_hands(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, SERVER).await?;
+    t.works("a client that trusts the root accepts the chain", handshake.client)?;
 
     // ANCHOR: defaults
     t.step("What rcgen makes if you give it a name and nothing else.");

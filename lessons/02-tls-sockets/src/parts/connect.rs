@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use careful_lines::{LineLimits, read_line};
+use careful_lines::{LINE_DEADLINE, LONGEST_LINE, read_line};
 use careful_tls::config::{client_config, require_protocol, server_config};
 use careful_tls::identity::ServerIdentity;
-use careful_tls::server::{Limits, TlsServer};
+use careful_tls::server::{Deadlines, Limits, TlsServer};
 use careful_tls::stream::{close, connect};
 use rustls::pki_types::ServerName;
 use shared::{LabCa, Transcript};
-use tls_sockets::lab::echo::{EchoLimits, PROTOCOL, echo};
-use tls_sockets::lab::meet::{Agreed, meet};
+use tls_sockets::lab::echo::{EchoDeadlines, PROTOCOL, echo};
+use tls_sockets::lab::handshake::{Negotiated, shake_hands};
 use tls_sockets::lab::{BOTH, SERVER, client, server};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
@@ -35,8 +35,9 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         listener,
         server_config(identity, PROTOCOL)?,
         Limits::default(),
+        Deadlines::default(),
         |_event| {},
-        |connection| echo(connection, EchoLimits::default()),
+        |connection| echo(connection, EchoDeadlines::default()),
     )?;
     // ANCHOR_END: serve
 
@@ -48,10 +49,10 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let mut stream = BufReader::new(t.works("connected to bank.test", stream)?);
     stream.write_all(b"hello\n").await?;
     stream.flush().await?;
-    let answer = read_line(&mut stream, LineLimits::default()).await?;
+    let answer = read_line(&mut stream, LONGEST_LINE, LINE_DEADLINE).await?;
     t.shows("answer", answer.context("the server closed")?);
     // ANCHOR_END: connect
-    show(t, &Agreed::on(stream.get_ref().get_ref().1))?;
+    show(t, &Negotiated::on(stream.get_ref().get_ref().1))?;
     t.works("closed by both", close(&mut stream, DEADLINE).await)?;
 
     t.step("Stop the server: it finishes what it has, and cuts the rest.");
@@ -64,14 +65,14 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     ours.alpn_protocols = vec![PROTOCOL.to_vec()];
     let mut theirs = client(ca.roots(), BOTH)?;
     theirs.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let met = meet(ours, theirs, SERVER).await?;
-    t.refused("by the server", met.client, "NoApplicationProtocol")?;
+    let handshake = shake_hands(ours, theirs, SERVER).await?;
+    t.refused("by the server", handshake.client, "NoApplicationProtocol")?;
 
     t.step("A client that names no protocol at all. rustls accepts it; the application must not.");
     let mut ours = server_of(&leaf)?;
     ours.alpn_protocols = vec![PROTOCOL.to_vec()];
-    let met = meet(ours, client(ca.roots(), BOTH)?, SERVER).await?;
-    let agreed = t.works("the handshake", met.server)?;
+    let handshake = shake_hands(ours, client(ca.roots(), BOTH)?, SERVER).await?;
+    let agreed = t.works("the handshake", handshake.server)?;
     t.shows(
         "protocol",
         agreed.alpn.map_or("none".to_owned(), |name| name.escape_ascii().to_string()),
@@ -108,7 +109,7 @@ async fn handshake_without_protocol(
     Ok(require_protocol(accepted.get_ref().1, &[PROTOCOL.to_vec()]))
 }
 
-fn show(t: &mut Transcript, agreed: &Agreed) -> anyhow::Result<()> {
+fn show(t: &mut Transcript, agreed: &Negotiated) -> anyhow::Result<()> {
     t.must_show("agreed on", &format!("{:?}", agreed.version.context("a version")?), "TLSv1_3")?;
     t.shows("", format!("{:?}", agreed.suite.context("a cipher suite")?.suite()));
     t.must_show("", &format!("{:?}", agreed.group.context("a group")?), "X25519MLKEM768")?;

@@ -5,7 +5,7 @@ use rustls::ProtocolVersion;
 use shared::tls_records;
 use shared::wiretap::{Action, Unit, replace_bytes};
 use shared::{Direction, LabCa, Transcript};
-use tls_sockets::lab::meet::{Met, meet_attacked};
+use tls_sockets::lab::handshake::{Handshake, shake_hands_attacked};
 use tls_sockets::lab::{BOTH, ONLY_1_2, ONLY_1_3, SERVER, client, server};
 
 // ANCHOR: offered
@@ -31,22 +31,23 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
             None => Action::Pass,
         }
     };
-    let met = meet_attacked(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, edit).await?;
+    let handshake =
+        shake_hands_attacked(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, edit).await?;
     // ANCHOR_END: edit
     let answer = tls_records::view(&[], &told.recv().context("the server did not answer")?);
     let hello = answer.server_hello().context("a ServerHello")?;
     t.must_show("server chose", &tls_records::version_name(hello.version), "TLS 1.2")?;
     let sentinel = &hello.random[24..];
     t.must_show("its random", &format!("ends in \"{}\"", sentinel.escape_ascii()), "DOWNGRD")?;
-    t.refused("by the client", met.client, "AttemptedDowngradeToTls12WhenTls13IsSupported")?;
+    t.refused("by the client", handshake.client, "AttemptedDowngradeToTls12WhenTls13IsSupported")?;
     t.note("The random is part of what the server signs, so the relay cannot change it.");
 
     // ANCHOR: fallback
     t.step(
         "A client that falls back: if TLS 1.3 fails, it tries TLS 1.2. The relay lets 1.3 fail.",
     );
-    let met = met_by_a_client_that_falls_back(&ca, &leaf).await?;
-    let agreed = met.client?;
+    let handshake = met_by_a_client_that_falls_back(&ca, &leaf).await?;
+    let agreed = handshake.client?;
     // ANCHOR_END: fallback
     t.shows("agreed on", format!("{:?}", agreed.version.context("a version")?));
     let downgraded = agreed.version == Some(ProtocolVersion::TLSv1_2);
@@ -54,8 +55,9 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 
     // ANCHOR: minimum
     t.step("A client whose minimum is TLS 1.3, and no second try.");
-    let met = meet_attacked(server(&leaf, BOTH)?, client(ca.roots(), ONLY_1_3)?, no_1_3).await?;
-    t.refused("by the client", met.client, "tls handshake eof")?;
+    let handshake =
+        shake_hands_attacked(server(&leaf, BOTH)?, client(ca.roots(), ONLY_1_3)?, no_1_3).await?;
+    t.refused("by the client", handshake.client, "tls handshake eof")?;
     t.note("No connection is a failure that somebody notices. A weaker one is not.");
     // ANCHOR_END: minimum
     Ok(())
@@ -73,11 +75,14 @@ fn no_1_3(record: Unit<'_>) -> Action {
 async fn met_by_a_client_that_falls_back(
     ca: &LabCa,
     leaf: &shared::Identity,
-) -> anyhow::Result<Met> {
-    let first = meet_attacked(server(leaf, BOTH)?, client(ca.roots(), BOTH)?, no_1_3).await?;
+) -> anyhow::Result<Handshake> {
+    let first =
+        shake_hands_attacked(server(leaf, BOTH)?, client(ca.roots(), BOTH)?, no_1_3).await?;
     match first.client {
         Ok(_) => Ok(first),
-        Err(_) => meet_attacked(server(leaf, BOTH)?, client(ca.roots(), ONLY_1_2)?, no_1_3).await,
+        Err(_) => {
+            shake_hands_attacked(server(leaf, BOTH)?, client(ca.roots(), ONLY_1_2)?, no_1_3).await
+        }
     }
 }
 // ANCHOR_END: no_1_3

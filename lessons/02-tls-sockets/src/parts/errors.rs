@@ -1,4 +1,4 @@
-//! Every failure, as both sides see it. Each row is a client and a server that really met.
+//! Every failure, as both sides see it. Each row is a client and a server that really handshake.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use shared::crypto_provider;
 use shared::wiretap::{Action, Unit};
 use shared::{CertificateRevocationList, Direction, Identity, LabCa, Transcript};
-use tls_sockets::lab::meet::{Met, meet, meet_attacked};
-use tls_sockets::lab::strange::{plain_http_to_tls, tls_to_plain};
+use tls_sockets::lab::handshake::{Handshake, shake_hands, shake_hands_attacked};
+use tls_sockets::lab::not_tls::{plain_http_to_tls, tls_to_plain};
 use tls_sockets::lab::{BOTH, ONLY_1_2, ONLY_1_3, SERVER, client, server};
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
@@ -30,57 +30,57 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 fn row(
     t: &mut Transcript,
     case: &str,
-    met: &Met,
+    handshake: &Handshake,
     (client, server): (&str, &str),
     fix: &str,
 ) -> anyhow::Result<()> {
     t.shows("case", case);
-    t.must_show("  client", &met.client_says(), client)?;
-    t.must_show("  server", &met.server_says(), server)?;
+    t.must_show("  client", &handshake.client_says(), client)?;
+    t.must_show("  server", &handshake.server_says(), server)?;
     t.shows("  do", fix);
     Ok(())
 }
 // ANCHOR_END: row
 
 /// A server with this certificate, and a client that trusts this CA.
-async fn meets(ca: &LabCa, identity: &Identity, name: &str) -> anyhow::Result<Met> {
-    meet(server(identity, BOTH)?, client(ca.roots(), BOTH)?, name).await
+async fn shakes_hands(ca: &LabCa, identity: &Identity, name: &str) -> anyhow::Result<Handshake> {
+    shake_hands(server(identity, BOTH)?, client(ca.roots(), BOTH)?, name).await
 }
 
 // ANCHOR: names
 async fn names(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
     t.step("Whose name is it?");
-    let met = meets(ca, &ca.leaf(SERVER).issue()?, SERVER).await?;
-    row(t, "the right name", &met, ("ok", "ok"), "nothing")?;
-    let met = meets(ca, &ca.leaf(SERVER).issue()?, "shop.test").await?;
+    let handshake = shakes_hands(ca, &ca.leaf(SERVER).issue()?, SERVER).await?;
+    row(t, "the right name", &handshake, ("ok", "ok"), "nothing")?;
+    let handshake = shakes_hands(ca, &ca.leaf(SERVER).issue()?, "shop.test").await?;
     row(
         t,
         "another name",
-        &met,
+        &handshake,
         ("not valid for name \"shop.test\"", "BadCertificate"),
         "connect to a name in the SAN, or issue a certificate for this one",
     )?;
-    let met = meets(ca, &ca.leaf(SERVER).issue()?, "127.0.0.1").await?;
+    let handshake = shakes_hands(ca, &ca.leaf(SERVER).issue()?, "127.0.0.1").await?;
     row(
         t,
         "by address, without one in the SAN",
-        &met,
+        &handshake,
         ("\"127.0.0.1\"", "BadCertificate"),
         "put the address into the SAN",
     )?;
-    let met = meets(ca, &ca.leaf(SERVER).common_name_only().issue()?, SERVER).await?;
+    let handshake = shakes_hands(ca, &ca.leaf(SERVER).common_name_only().issue()?, SERVER).await?;
     row(
         t,
         "the name in CN only",
-        &met,
+        &handshake,
         ("not valid for any names", "BadCertificate"),
         "put the name into the SAN",
     )?;
-    let met = meets(ca, &ca.leaf("*.bank.test").issue()?, "a.b.bank.test").await?;
+    let handshake = shakes_hands(ca, &ca.leaf("*.bank.test").issue()?, "a.b.bank.test").await?;
     row(
         t,
         "a wildcard for two labels",
-        &met,
+        &handshake,
         ("*.bank.test", "BadCertificate"),
         "a wildcard stands for one label",
     )
@@ -89,48 +89,58 @@ async fn names(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
 
 async fn signers(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
     t.step("Who signed it, and was it allowed to?");
-    let met = meets(ca, &LabCa::new("Another Lab")?.leaf(SERVER).issue()?, SERVER).await?;
-    row(t, "an unknown CA", &met, ("UnknownIssuer", "UnknownCA"), "trust the CA that issued it")?;
-    let met = meets(ca, &LabCa::new("Course Lab")?.leaf(SERVER).issue()?, SERVER).await?;
+    let handshake =
+        shakes_hands(ca, &LabCa::new("Another Lab")?.leaf(SERVER).issue()?, SERVER).await?;
+    row(
+        t,
+        "an unknown CA",
+        &handshake,
+        ("UnknownIssuer", "UnknownCA"),
+        "trust the CA that issued it",
+    )?;
+    let handshake =
+        shakes_hands(ca, &LabCa::new("Course Lab")?.leaf(SERVER).issue()?, SERVER).await?;
     row(
         t,
         "another CA of the same name",
-        &met,
+        &handshake,
         ("BadSignature", "DecryptError"),
         "compare the CAs' keys: one of the two is old, or false",
     )?;
-    let met = meets(ca, &ca.leaf(SERVER).self_signed().issue()?, SERVER).await?;
-    row(t, "signed by itself", &met, ("UnknownIssuer", "UnknownCA"), "make a CA and a leaf")?;
-    let met = meets(ca, &ca.leaf(SERVER).without_intermediate().issue()?, SERVER).await?;
+    let handshake = shakes_hands(ca, &ca.leaf(SERVER).self_signed().issue()?, SERVER).await?;
+    row(t, "signed by itself", &handshake, ("UnknownIssuer", "UnknownCA"), "make a CA and a leaf")?;
+    let handshake =
+        shakes_hands(ca, &ca.leaf(SERVER).without_intermediate().issue()?, SERVER).await?;
     row(
         t,
         "the intermediate was not sent",
-        &met,
+        &handshake,
         ("UnknownIssuer", "UnknownCA"),
         "send the leaf, then every intermediate",
     )?;
-    let met = meets(ca, &ca.leaf_as_issuer()?.leaf(SERVER).issue()?, SERVER).await?;
+    let handshake = shakes_hands(ca, &ca.leaf_as_issuer()?.leaf(SERVER).issue()?, SERVER).await?;
     row(
         t,
         "signed by an ordinary leaf",
-        &met,
+        &handshake,
         ("EndEntityUsedAsCa", "CertificateUnknown"),
         "only a CA may sign",
     )?;
-    let met = meets(ca, &ca.intermediate_too_deep()?.leaf(SERVER).issue()?, SERVER).await?;
+    let handshake =
+        shakes_hands(ca, &ca.intermediate_too_deep()?.leaf(SERVER).issue()?, SERVER).await?;
     row(
         t,
         "a CA below path length 0",
-        &met,
+        &handshake,
         ("PathLenConstraintViolated", "CertificateUnknown"),
         "issue the leaf from the intermediate above",
     )?;
     let constrained = ca.intermediate_constrained_to("shop.test")?;
-    let met = meets(ca, &constrained.leaf(SERVER).issue()?, SERVER).await?;
+    let handshake = shakes_hands(ca, &constrained.leaf(SERVER).issue()?, SERVER).await?;
     row(
         t,
         "a CA for shop.test only",
-        &met,
+        &handshake,
         ("NameConstraintViolation", "CertificateUnknown"),
         "ask a CA that may issue for this name",
     )
@@ -138,35 +148,35 @@ async fn signers(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
 
 async fn purposes(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
     t.step("What is it for, and when?");
-    let met = meets(ca, &ca.leaf(SERVER).as_ca().issue()?, SERVER).await?;
+    let handshake = shakes_hands(ca, &ca.leaf(SERVER).as_ca().issue()?, SERVER).await?;
     row(
         t,
         "a CA certificate as a server's",
-        &met,
+        &handshake,
         ("CaUsedAsEndEntity", "CertificateUnknown"),
         "issue a leaf",
     )?;
-    let met = meets(ca, &ca.leaf(SERVER).for_clients().issue()?, SERVER).await?;
+    let handshake = shakes_hands(ca, &ca.leaf(SERVER).for_clients().issue()?, SERVER).await?;
     row(
         t,
         "for clients only",
-        &met,
+        &handshake,
         ("extended key usage", "UnsupportedCertificate"),
         "issue it with serverAuth",
     )?;
-    let met = meets(ca, &ca.leaf(SERVER).expired().issue()?, SERVER).await?;
+    let handshake = shakes_hands(ca, &ca.leaf(SERVER).expired().issue()?, SERVER).await?;
     row(
         t,
         "expired",
-        &met,
+        &handshake,
         ("certificate expired", "CertificateExpired"),
         "renew it; if it looks current, set the client's clock",
     )?;
-    let met = meets(ca, &ca.leaf(SERVER).not_yet_valid().issue()?, SERVER).await?;
+    let handshake = shakes_hands(ca, &ca.leaf(SERVER).not_yet_valid().issue()?, SERVER).await?;
     row(
         t,
         "not yet valid",
-        &met,
+        &handshake,
         ("not valid yet", "CertificateExpired"),
         "set the client's clock; the alert is the same as for expired",
     )
@@ -176,34 +186,44 @@ async fn purposes(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
 async fn revocation(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
     t.step("Was it revoked?");
     let leaf = ca.leaf(SERVER).issue()?;
-    let met = meets(ca, &leaf, SERVER).await?;
-    row(t, "revoked, but the client has no list", &met, ("ok", "ok"), "give clients the lists")?;
+    let handshake = shakes_hands(ca, &leaf, SERVER).await?;
+    row(
+        t,
+        "revoked, but the client has no list",
+        &handshake,
+        ("ok", "ok"),
+        "give clients the lists",
+    )?;
     let lists = [ca.root_crl()?, ca.crl(&[&leaf])?];
-    let met = meet(server(&leaf, BOTH)?, with_lists(ca, &lists, false)?, SERVER).await?;
-    row(t, "revoked", &met, ("Revoked", "CertificateRevoked"), "get a new certificate")?;
+    let handshake =
+        shake_hands(server(&leaf, BOTH)?, with_lists(ca, &lists, false)?, SERVER).await?;
+    row(t, "revoked", &handshake, ("Revoked", "CertificateRevoked"), "get a new certificate")?;
     let other = ca.leaf(SERVER).issue()?;
-    let met = meet(server(&other, BOTH)?, with_lists(ca, &lists[1..], false)?, SERVER).await?;
+    let handshake =
+        shake_hands(server(&other, BOTH)?, with_lists(ca, &lists[1..], false)?, SERVER).await?;
     row(
         t,
         "the root's list is missing",
-        &met,
+        &handshake,
         ("UnknownRevocationStatus", "UnknownCA"),
         "load the list of each CA in the chain",
     )?;
     let stale = [ca.root_crl()?, ca.stale_crl(&[])?];
-    let met = meet(server(&other, BOTH)?, with_lists(ca, &stale, false)?, SERVER).await?;
+    let handshake =
+        shake_hands(server(&other, BOTH)?, with_lists(ca, &stale, false)?, SERVER).await?;
     row(
         t,
         "a list past its nextUpdate",
-        &met,
+        &handshake,
         ("ok", "ok"),
         "use enforce_revocation_expiration, as in the next row",
     )?;
-    let met = meet(server(&other, BOTH)?, with_lists(ca, &stale, true)?, SERVER).await?;
+    let handshake =
+        shake_hands(server(&other, BOTH)?, with_lists(ca, &stale, true)?, SERVER).await?;
     row(
         t,
         "the same, enforced",
-        &met,
+        &handshake,
         ("revocation list expired", "UnknownCA"),
         "fetch the current list",
     )
@@ -233,19 +253,21 @@ fn with_lists(
 async fn protocols(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
     t.step("Do they have a version and a protocol in common?");
     let leaf = ca.leaf(SERVER).issue()?;
-    let met = meet(server(&leaf, ONLY_1_2)?, client(ca.roots(), ONLY_1_3)?, SERVER).await?;
+    let handshake =
+        shake_hands(server(&leaf, ONLY_1_2)?, client(ca.roots(), ONLY_1_3)?, SERVER).await?;
     row(
         t,
         "a server of 1.2, a client of 1.3",
-        &met,
+        &handshake,
         ("ProtocolVersion", "Tls12NotOfferedOrEnabled"),
         "update the server",
     )?;
-    let met = meet(server(&leaf, ONLY_1_3)?, client(ca.roots(), ONLY_1_2)?, SERVER).await?;
+    let handshake =
+        shake_hands(server(&leaf, ONLY_1_3)?, client(ca.roots(), ONLY_1_2)?, SERVER).await?;
     row(
         t,
         "a server of 1.3, a client of 1.2",
-        &met,
+        &handshake,
         ("ProtocolVersion", "Tls12NotOfferedOrEnabled"),
         "update the client",
     )?;
@@ -256,11 +278,11 @@ async fn protocols(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
         Ok((ours, theirs))
     };
     let (ours, theirs) = with_alpn([b"mail/1", b"echo/1"])?;
-    let met = meet(ours, theirs, SERVER).await?;
+    let handshake = shake_hands(ours, theirs, SERVER).await?;
     row(
         t,
         "no protocol in common",
-        &met,
+        &handshake,
         ("NoApplicationProtocol", "doesn't support any known protocol"),
         "compare the ALPN lists of both",
     )
@@ -271,29 +293,29 @@ async fn client_certificates(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<(
     t.step("A server that asks for a client certificate.");
     let alice = ca.leaf("alice.test").for_clients().issue()?;
     let wrong = ca.leaf("alice.test").issue()?;
-    let met = meet(asking(ca, BOTH)?, showing(ca.roots(), &alice)?, SERVER).await?;
-    row(t, "a good one", &met, ("ok", "ok"), "nothing")?;
-    let met = meet(asking(ca, BOTH)?, client(ca.roots(), ONLY_1_3)?, SERVER).await?;
+    let handshake = shake_hands(asking(ca, BOTH)?, showing(ca.roots(), &alice)?, SERVER).await?;
+    row(t, "a good one", &handshake, ("ok", "ok"), "nothing")?;
+    let handshake = shake_hands(asking(ca, BOTH)?, client(ca.roots(), ONLY_1_3)?, SERVER).await?;
     row(
         t,
         "none, TLS 1.3",
-        &met,
+        &handshake,
         ("connect() is Ok; later", "peer sent no certificates"),
         "connected means nothing before the first answer",
     )?;
-    let met = meet(asking(ca, BOTH)?, client(ca.roots(), ONLY_1_2)?, SERVER).await?;
+    let handshake = shake_hands(asking(ca, BOTH)?, client(ca.roots(), ONLY_1_2)?, SERVER).await?;
     row(
         t,
         "none, TLS 1.2",
-        &met,
+        &handshake,
         ("CertificateRequired", "peer sent no certificates"),
         "give the client its certificate",
     )?;
-    let met = meet(asking(ca, BOTH)?, showing(ca.roots(), &wrong)?, SERVER).await?;
+    let handshake = shake_hands(asking(ca, BOTH)?, showing(ca.roots(), &wrong)?, SERVER).await?;
     row(
         t,
         "one for servers only",
-        &met,
+        &handshake,
         ("UnsupportedCertificate", "client authentication"),
         "issue it with clientAuth",
     )
@@ -341,11 +363,12 @@ async fn the_wire(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
         }
         _ => Action::Pass,
     };
-    let met = meet_attacked(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, flip).await?;
+    let handshake =
+        shake_hands_attacked(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, flip).await?;
     row(
         t,
         "one bit flipped on the way",
-        &met,
+        &handshake,
         ("BadRecordMac", "cannot decrypt peer's message"),
         "end the connection: somebody on the way changed it",
     )?;
@@ -353,11 +376,12 @@ async fn the_wire(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
         (Direction::ToServer, 3) => Action::Repeat,
         _ => Action::Pass,
     };
-    let met = meet_attacked(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, twice).await?;
+    let handshake =
+        shake_hands_attacked(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, twice).await?;
     row(
         t,
         "a record sent twice by the wire",
-        &met,
+        &handshake,
         ("BadRecordMac", "cannot decrypt peer's message"),
         "end the connection: a record's number is part of its nonce",
     )?;
@@ -365,11 +389,12 @@ async fn the_wire(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
         (Direction::ToServer, 3) => Action::Cut,
         _ => Action::Pass,
     };
-    let met = meet_attacked(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, cut).await?;
+    let handshake =
+        shake_hands_attacked(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, cut).await?;
     row(
         t,
         "the wire cut in the middle",
-        &met,
+        &handshake,
         ("close_notify", "close_notify"),
         "take it for a failure, never for an end",
     )

@@ -10,8 +10,8 @@ use rustls::{ClientConfig, HandshakeKind};
 use shared::wiretap::replay;
 use shared::{LabCa, Transcript, Wiretap};
 use tls_sockets::lab::careless::NeverForgets;
-use tls_sockets::lab::meet::{Agreed, meet_at};
-use tls_sockets::lab::pay::{ORDER, PayServer, first_flight};
+use tls_sockets::lab::early_data::{ORDER, PayServer, first_flight};
+use tls_sockets::lab::handshake::{Negotiated, shake_hands_at};
 use tls_sockets::lab::{ONLY_1_3, SERVER, client, server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -30,8 +30,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let (ours, theirs) =
         (Arc::new(server(&leaf, ONLY_1_3)?), Arc::new(client(ca.roots(), ONLY_1_3)?));
     for _ in 0..2 {
-        let met = meet_at(&listener, tap.address(), &ours, &theirs, SERVER).await?;
-        let agreed = t.works("connected", met.client)?;
+        let handshake = shake_hands_at(&listener, tap.address(), &ours, &theirs, SERVER).await?;
+        let agreed = t.works("connected", handshake.client)?;
         t.shows("handshake", format!("{:?}", agreed.kind.context("a handshake")?));
     }
     // ANCHOR_END: resume
@@ -48,8 +48,9 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let forgetful = Arc::new(forgetful);
     let theirs = Arc::new(client(ca.roots(), ONLY_1_3)?);
     for _ in 0..2 {
-        let met = meet_at(&listener, tap.address(), &forgetful, &theirs, SERVER).await?;
-        t.must_show("handshake", &format!("{:?}", met.client?.kind.context("one")?), "Full")?;
+        let handshake =
+            shake_hands_at(&listener, tap.address(), &forgetful, &theirs, SERVER).await?;
+        t.must_show("handshake", &format!("{:?}", handshake.client?.kind.context("one")?), "Full")?;
     }
 
     // ANCHOR: replay
@@ -104,7 +105,7 @@ async fn order_in_early_data(
     let config = Arc::new(config);
     for expected in [HandshakeKind::Full, HandshakeKind::Resumed] {
         pay(&config, tap.address()).await?;
-        let Agreed { kind, .. } = bank.outcome().await?;
+        let Negotiated { kind, .. } = bank.outcome().await?;
         ensure!(kind == Some(expected), "expected {expected:?}, came {kind:?}");
     }
     let recording = tap.recording();

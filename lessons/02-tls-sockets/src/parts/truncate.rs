@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use careful_lines::{LineLimits, read_line};
+use careful_lines::{LINE_DEADLINE, LONGEST_LINE, read_line};
 use rustls::pki_types::ServerName;
 use shared::wiretap::{Action, Framing, Unit};
 use shared::{Direction, LabCa, LoopbackServer, Transcript, Wiretap};
@@ -51,7 +51,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 
     t.step("And a client whose messages have an end of their own: a line feed.");
     let mut stream = BufReader::new(connect(&ca, relay.address()).await?);
-    let read = read_line(&mut stream, LineLimits::default()).await;
+    let read = read_line(&mut stream, LONGEST_LINE, LINE_DEADLINE).await;
     t.refused_in_short("by read_line", read, "close_notify")?;
     t.note("No line, no order: such a protocol does not need close_notify to be safe.");
     // ANCHOR_END: fix

@@ -2,8 +2,8 @@
 
 use anyhow::ensure;
 use shared::Transcript;
+use tls_sockets::lab::handshake::GREETING;
 use tls_sockets::lab::ladder::Rung;
-use tls_sockets::lab::meet::GREETING;
 use tls_sockets::lab::record::record;
 use tls_sockets::lab::{ONLY_1_2, ONLY_1_3};
 

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls::ServerConfig;
@@ -29,25 +29,38 @@ use crate::config::{WrongProtocol, require_protocol};
 /// once again, with the connection still in the queue.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What strangers may cost. Choose each for your service.
+/// How much strangers may take at once. Choose each for your service.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at once, handshakes among them. More wait in the listener's queue.
+    /// Connections, handshakes among them. More wait in the listener's queue.
     pub connections: usize,
-    /// Connections at once from one IPv4 address, or one IPv6 network of 64 bits, which one
-    /// machine as a rule has to itself. More are closed at once.
+    /// Connections from one IPv4 address, or from one IPv6 network of 64 bits, which one machine
+    /// usually has to itself. More are closed at once.
     pub per_address: usize,
-    /// From the accepted connection to the end of the TLS handshake.
-    pub handshake: Duration,
-    /// How long a shutdown waits for connections to end by themselves.
-    pub shutdown: Duration,
 }
 
 impl Default for Limits {
-    /// 1,024 connections, 64 from one address, 5 seconds for each deadline.
+    /// 1,024 connections, 64 of them from one address.
+    fn default() -> Self {
+        Self { connections: 1024, per_address: 64 }
+    }
+}
+
+/// How long the server waits. What happens after the handshake has deadlines of its own, in your
+/// handler.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// From the accepted connection to the end of the TLS handshake.
+    pub handshake: Duration,
+    /// From [`TlsServer::shut_down`] until the connections that are still open are cut.
+    pub shutdown: Duration,
+}
+
+impl Default for Deadlines {
+    /// 5 seconds for each.
     fn default() -> Self {
         let seconds = Duration::from_secs(5);
-        Self { connections: 1024, per_address: 64, handshake: seconds, shutdown: seconds }
+        Self { handshake: seconds, shutdown: seconds }
     }
 }
 
@@ -90,7 +103,7 @@ pub enum Refused {
 /// How a shutdown went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drained {
-    /// Connections that had to be cut at the end of [`Limits::shutdown`].
+    /// Connections that had to be cut at the end of [`Deadlines::shutdown`].
     pub cut: usize,
 }
 
@@ -112,6 +125,7 @@ impl TlsServer {
         listener: TcpListener,
         config: Arc<ServerConfig>,
         limits: Limits,
+        deadlines: Deadlines,
         observe: impl Fn(Event) + Clone + Send + 'static,
         handler: H,
     ) -> io::Result<Self>
@@ -121,7 +135,7 @@ impl TlsServer {
     {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
-        let accept = accept(listener, config, limits, stop.clone(), observe, handler);
+        let accept = accept(listener, config, (limits, deadlines), stop.clone(), observe, handler);
         Ok(Self { address, stop, accepting: tokio::spawn(accept) })
     }
     // ANCHOR_END: start
@@ -132,7 +146,7 @@ impl TlsServer {
     }
 
     /// Accepts nobody any more, tells the handlers to stop, waits for them until
-    /// [`Limits::shutdown`], and cuts the rest.
+    /// [`Deadlines::shutdown`], and cuts the rest.
     ///
     /// # Errors
     /// The loop had ended before, by a panic: then everything was cut.
@@ -158,7 +172,7 @@ impl Drop for TlsServer {
 async fn accept<H, S>(
     listener: TcpListener,
     config: Arc<ServerConfig>,
-    limits: Limits,
+    (limits, deadlines): (Limits, Deadlines),
     stop: CancellationToken,
     observe: impl Fn(Event) + Clone + Send + 'static,
     handler: H,
@@ -193,11 +207,11 @@ where
                 continue;
             }
         };
-        let Some(place) = addresses.enter(peer.ip(), limits.per_address) else {
+        let Some(slot) = addresses.enter(peer.ip(), limits.per_address) else {
             tell(&observe, Event::Refused(peer, Refused::TooMany(limits.per_address)));
             continue;
         };
-        let connection = serve(tcp, peer, config.clone(), limits, stop.clone());
+        let connection = serve(tcp, peer, config.clone(), deadlines.handshake, stop.clone());
         let (observe, handler) = (observe.clone(), handler.clone());
         tasks.spawn(async move {
             match connection.await {
@@ -205,11 +219,11 @@ where
                 Ok(None) => {}
                 Err(refused) => tell(&observe, Event::Refused(peer, refused)),
             }
-            drop((permit, place));
+            drop((permit, slot));
         });
     }
     drop(listener);
-    drain(tasks, limits.shutdown).await
+    drain(tasks, deadlines.shutdown).await
 }
 // ANCHOR_END: accept
 
@@ -219,15 +233,15 @@ async fn serve(
     tcp: TcpStream,
     peer: SocketAddr,
     config: Arc<ServerConfig>,
-    limits: Limits,
+    deadline: Duration,
     stopping: CancellationToken,
 ) -> Result<Option<Connection>, Refused> {
     // Small answers leave at once.
     tcp.set_nodelay(true).map_err(Refused::Handshake)?;
     let acceptor = TlsAcceptor::from(config.clone());
-    let handshake = tokio::time::timeout(limits.handshake, acceptor.accept(tcp));
+    let handshake = tokio::time::timeout(deadline, acceptor.accept(tcp));
     let stream = tokio::select! {
-        done = handshake => done.map_err(|_elapsed| Refused::TooSlow(limits.handshake))?,
+        done = handshake => done.map_err(|_elapsed| Refused::TooSlow(deadline))?,
         () = stopping.cancelled() => return Ok(None),
     };
     let stream = stream.map_err(Refused::Handshake)?;
@@ -236,10 +250,10 @@ async fn serve(
 }
 // ANCHOR_END: handshake
 
-async fn drain(mut tasks: JoinSet<()>, patience: Duration) -> Drained {
+async fn drain(mut tasks: JoinSet<()>, deadline: Duration) -> Drained {
     let finish = async { while tasks.join_next().await.is_some() {} };
     // In time or not, what is left is counted and cut.
-    let _in_time = tokio::time::timeout(patience, finish).await;
+    let _in_time = tokio::time::timeout(deadline, finish).await;
     while tasks.try_join_next().is_some() {}
     let cut = tasks.len();
     tasks.shutdown().await;
@@ -258,7 +272,7 @@ fn tell(observe: &impl Fn(Event), event: Event) {
     drop(told);
 }
 
-/// What counts as one place: an IPv4 address, or an IPv6 network of 64 bits.
+/// What counts as one address: an IPv4 address, or an IPv6 network of 64 bits.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -273,29 +287,29 @@ pub fn network(address: IpAddr) -> IpAddr {
 #[derive(Clone, Default)]
 struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
-/// One connection's place; dropping it gives it back.
-struct Place {
+/// One connection's slot of those that its address has; dropping it gives it back.
+struct AddressSlot {
     addresses: Addresses,
     address: IpAddr,
 }
 
 impl Addresses {
-    fn enter(&self, address: IpAddr, most: usize) -> Option<Place> {
+    fn enter(&self, address: IpAddr, most: usize) -> Option<AddressSlot> {
         let address = network(address);
         let mut counts = self.lock();
         if counts.get(&address).copied().unwrap_or(0) >= most {
             return None;
         }
         *counts.entry(address).or_default() += 1;
-        Some(Place { addresses: self.clone(), address })
+        Some(AddressSlot { addresses: self.clone(), address })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Place {
+impl Drop for AddressSlot {
     fn drop(&mut self) {
         let mut counts = self.addresses.lock();
         if let Some(count) = counts.get_mut(&self.address) {
@@ -313,7 +327,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_counted_by_network_and_given_back() {
+    fn slots_are_counted_by_network_and_given_back() {
         let addresses = Addresses::default();
         let enter = |text: &str| addresses.enter(text.parse().expect("an address"), 1);
         let first = enter("2001:db8::1");

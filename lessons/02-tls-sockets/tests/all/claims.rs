@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use careful_errors::ErrorChain;
-use careful_lines::{LineLimits, read_line};
+use careful_lines::{LINE_DEADLINE, LONGEST_LINE, read_line};
 use careful_tls::config::{client_config, server_config};
 use careful_tls::identity::ServerIdentity;
-use careful_tls::server::{Drained, Event, Limits, Refused, TlsServer};
+use careful_tls::server::{Deadlines, Drained, Event, Limits, Refused, TlsServer};
 use careful_tls::stream::{ConnectError, close, connect};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use shared::LabCa;
-use tls_sockets::lab::echo::{EchoLimits, PROTOCOL, echo};
+use tls_sockets::lab::echo::{EchoDeadlines, PROTOCOL, echo};
 use tls_sockets::lab::{BOTH, SERVER, client};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -34,17 +34,22 @@ struct Stage {
 }
 
 impl Stage {
-    async fn start(limits: Limits) -> Result<Self, Box<dyn Error>> {
-        Self::start_with(limits, EchoLimits::default()).await
+    async fn start(limits: Limits, deadlines: Deadlines) -> Result<Self, Box<dyn Error>> {
+        Self::start_with(limits, deadlines, EchoDeadlines::default()).await
     }
 
-    async fn start_with(limits: Limits, echo_limits: EchoLimits) -> Result<Self, Box<dyn Error>> {
+    async fn start_with(
+        limits: Limits,
+        deadlines: Deadlines,
+        echo_deadlines: EchoDeadlines,
+    ) -> Result<Self, Box<dyn Error>> {
         let Lab { ca, listener, config } = Lab::set_up().await?;
         let (report, events) = mpsc::unbounded_channel();
         let observe = move |event| drop(report.send(event));
-        let server = TlsServer::start(listener, config, limits, observe, move |connection| {
-            echo(connection, echo_limits)
-        })?;
+        let server =
+            TlsServer::start(listener, config, limits, deadlines, observe, move |connection| {
+                echo(connection, echo_deadlines)
+            })?;
         Ok(Self { server, config: client_config(ca.roots(), PROTOCOL)?, events })
     }
 
@@ -77,7 +82,7 @@ impl Stage {
 async fn say(stream: &mut BufReader<TlsStream<TcpStream>>, line: &str) -> TestResult {
     stream.write_all(format!("{line}\n").as_bytes()).await?;
     stream.flush().await?;
-    let answer = read_line(stream, LineLimits::default()).await?;
+    let answer = read_line(stream, LONGEST_LINE, LINE_DEADLINE).await?;
     if answer.as_deref() == Some(line) { Ok(()) } else { Err(format!("{answer:?}").into()) }
 }
 
@@ -98,15 +103,15 @@ impl Lab {
     }
 }
 
-fn quick() -> Limits {
-    Limits { handshake: Duration::from_millis(200), ..Limits::default() }
+fn quick() -> Deadlines {
+    Deadlines { handshake: Duration::from_millis(200), ..Deadlines::default() }
 }
 
 #[tokio::test]
 async fn silent_clients_stop_nobody() -> TestResult {
     // They may be silent for a minute: if the loop waited for them, so would everybody.
-    let limits = Limits { handshake: Duration::from_secs(60), ..Limits::default() };
-    let stage = Stage::start(limits).await?;
+    let deadlines = Deadlines { handshake: Duration::from_secs(60), ..Deadlines::default() };
+    let stage = Stage::start(Limits::default(), deadlines).await?;
     let mut silent = Vec::new();
     for _ in 0..5 {
         silent.push(TcpStream::connect(stage.address()).await?);
@@ -117,7 +122,7 @@ async fn silent_clients_stop_nobody() -> TestResult {
 
 #[tokio::test]
 async fn a_silent_client_is_refused_in_time() -> TestResult {
-    let mut stage = Stage::start(quick()).await?;
+    let mut stage = Stage::start(Limits::default(), quick()).await?;
     let silent = TcpStream::connect(stage.address()).await?;
     let why = stage.next_refusal().await?;
     assert!(matches!(why, Refused::TooSlow(_)), "{why:?}");
@@ -127,9 +132,9 @@ async fn a_silent_client_is_refused_in_time() -> TestResult {
 
 #[tokio::test]
 async fn a_handshake_takes_a_permit_before_it_begins() -> TestResult {
-    let limits =
-        Limits { connections: 1, handshake: Duration::from_millis(400), ..Limits::default() };
-    let stage = Stage::start(limits).await?;
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let deadlines = Deadlines { handshake: Duration::from_millis(400), ..Deadlines::default() };
+    let stage = Stage::start(limits, deadlines).await?;
     let silent = TcpStream::connect(stage.address()).await?;
     // The silent one is accepted when this is answered; then it holds the one permit.
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -143,8 +148,9 @@ async fn a_handshake_takes_a_permit_before_it_begins() -> TestResult {
 #[tokio::test]
 async fn a_client_that_does_not_read_gives_its_place_back() -> TestResult {
     let limits = Limits { connections: 1, ..Limits::default() };
-    let echo_limits = EchoLimits { answer: Duration::from_millis(300), ..EchoLimits::default() };
-    let stage = Stage::start_with(limits, echo_limits).await?;
+    let echo_deadlines =
+        EchoDeadlines { answer: Duration::from_millis(300), ..EchoDeadlines::default() };
+    let stage = Stage::start_with(limits, Deadlines::default(), echo_deadlines).await?;
     let deaf = stage.connect().await?;
     let (_deaf_in, mut deaf_out) = tokio::io::split(deaf);
     // Lines without end, and no answer is read: some megabytes fit into the buffers on the way.
@@ -160,9 +166,10 @@ async fn an_observer_that_panics_does_not_end_the_server() -> TestResult {
     let Lab { ca, listener, config } = Lab::set_up().await?;
     let limits = Limits { connections: usize::MAX, ..Limits::default() };
     let panics = |_event| panic!("the observer's own mistake");
-    let server = TlsServer::start(listener, config, limits, panics, |connection| {
-        echo(connection, EchoLimits::default())
-    })?;
+    let server =
+        TlsServer::start(listener, config, limits, Deadlines::default(), panics, |connection| {
+            echo(connection, EchoDeadlines::default())
+        })?;
     let mut garbage = TcpStream::connect(server.address()).await?;
     garbage.write_all(&[0xff; 100]).await?;
     let _refused = garbage.read_to_end(&mut Vec::new()).await;
@@ -178,7 +185,7 @@ async fn an_observer_that_panics_does_not_end_the_server() -> TestResult {
 
 #[tokio::test]
 async fn the_take_home_configurations_have_tls_1_3_only_and_no_early_data() -> TestResult {
-    let mut stage = Stage::start(Limits::default()).await?;
+    let mut stage = Stage::start(Limits::default(), Deadlines::default()).await?;
     let ca = LabCa::new("Lab")?;
     let leaf = ca.leaf(SERVER).issue()?;
     let identity = ServerIdentity { chain: leaf.chain(), key: leaf.key() };
@@ -191,18 +198,18 @@ async fn the_take_home_configurations_have_tls_1_3_only_and_no_early_data() -> T
     assert!(refused.is_err_and(|error| error.to_string().contains("ProtocolVersion")));
     assert!(matches!(stage.next_refusal().await?, Refused::Handshake(_)));
     let old_server = tls_sockets::lab::server(&leaf, tls_sockets::lab::ONLY_1_2)?;
-    let met = tls_sockets::lab::meet::meet(
+    let handshake = tls_sockets::lab::handshake::shake_hands(
         old_server,
         (*client_config(ca.roots(), PROTOCOL)?).clone(),
         SERVER,
     );
-    assert!(met.await?.client_says().contains("ProtocolVersion"));
+    assert!(handshake.await?.client_says().contains("ProtocolVersion"));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_client_of_one_byte_at_a_time_does_not_outlive_the_deadline() -> TestResult {
-    let mut stage = Stage::start(quick()).await?;
+    let mut stage = Stage::start(Limits::default(), quick()).await?;
     let mut slow = TcpStream::connect(stage.address()).await?;
     let started = Instant::now();
     // The header of a record of 512 bytes, then zeros, a byte each 20 milliseconds.
@@ -224,7 +231,7 @@ async fn a_client_of_one_byte_at_a_time_does_not_outlive_the_deadline() -> TestR
 
 #[tokio::test]
 async fn plain_http_and_garbage_are_refused_and_an_honest_client_is_served() -> TestResult {
-    let mut stage = Stage::start(Limits::default()).await?;
+    let mut stage = Stage::start(Limits::default(), Deadlines::default()).await?;
     for hostile in [&b"GET / HTTP/1.1\r\nHost: bank.test\r\n\r\n"[..], &[0xff; 300]] {
         let mut stream = TcpStream::connect(stage.address()).await?;
         stream.write_all(hostile).await?;
@@ -238,7 +245,7 @@ async fn plain_http_and_garbage_are_refused_and_an_honest_client_is_served() -> 
 
 #[tokio::test]
 async fn a_reset_in_the_middle_of_the_handshake_is_survived() -> TestResult {
-    let mut stage = Stage::start(Limits::default()).await?;
+    let mut stage = Stage::start(Limits::default(), Deadlines::default()).await?;
     for _ in 0..5 {
         let mut stream = TcpStream::connect(stage.address()).await?;
         stream.write_all(&[22, 3, 1, 2, 0, 1]).await?;
@@ -252,7 +259,8 @@ async fn a_reset_in_the_middle_of_the_handshake_is_survived() -> TestResult {
 
 #[tokio::test]
 async fn clients_over_the_limit_wait_and_are_served_when_there_is_room() -> TestResult {
-    let stage = Stage::start(Limits { connections: 2, ..Limits::default() }).await?;
+    let stage =
+        Stage::start(Limits { connections: 2, ..Limits::default() }, Deadlines::default()).await?;
     let mut first = stage.connect().await?;
     let _second = stage.connect().await?;
     // The third's TCP connection is in the listener's queue; its handshake has not begun.
@@ -266,7 +274,8 @@ async fn clients_over_the_limit_wait_and_are_served_when_there_is_room() -> Test
 
 #[tokio::test]
 async fn clients_over_the_limit_of_their_address_are_closed_at_once() -> TestResult {
-    let mut stage = Stage::start(Limits { per_address: 2, ..Limits::default() }).await?;
+    let mut stage =
+        Stage::start(Limits { per_address: 2, ..Limits::default() }, Deadlines::default()).await?;
     let mut first = stage.connect().await?;
     let _second = stage.connect().await?;
     assert!(stage.connect().await.is_err());
@@ -291,12 +300,13 @@ async fn a_panic_in_a_handler_ends_one_connection() -> TestResult {
         listener,
         config,
         Limits::default(),
+        Deadlines::default(),
         |_| {},
         move |connection| {
             let panics = std::mem::take(&mut *first.lock().expect("not poisoned"));
             async move {
                 assert!(!panics, "the first connection panics");
-                echo(connection, EchoLimits::default()).await;
+                echo(connection, EchoDeadlines::default()).await;
             }
         },
     )?;
@@ -310,7 +320,7 @@ async fn a_panic_in_a_handler_ends_one_connection() -> TestResult {
 
 #[tokio::test]
 async fn a_shutdown_says_goodbye_and_closes_the_port() -> TestResult {
-    let stage = Stage::start(Limits::default()).await?;
+    let stage = Stage::start(Limits::default(), Deadlines::default()).await?;
     let mut stream = stage.connect().await?;
     say(&mut stream, "before").await?;
     let address = stage.address();
@@ -332,6 +342,7 @@ async fn a_shutdown_waits_for_work_in_progress() -> TestResult {
         listener,
         config,
         Limits::default(),
+        Deadlines::default(),
         |_| {},
         move |connection| {
             let begun = begun.clone();
@@ -363,12 +374,9 @@ async fn a_shutdown_waits_for_work_in_progress() -> TestResult {
 
 #[tokio::test]
 async fn a_shutdown_does_not_wait_for_handshakes() -> TestResult {
-    let limits = Limits {
-        handshake: Duration::from_secs(60),
-        shutdown: Duration::from_secs(60),
-        ..Limits::default()
-    };
-    let stage = Stage::start(limits).await?;
+    let minute = Duration::from_secs(60);
+    let deadlines = Deadlines { handshake: minute, shutdown: minute };
+    let stage = Stage::start(Limits::default(), deadlines).await?;
     let silent = TcpStream::connect(stage.address()).await?;
     stage.an_honest_client_is_served().await?;
     let drained = tokio::time::timeout(Duration::from_secs(10), stage.server.shut_down()).await??;
@@ -379,13 +387,13 @@ async fn a_shutdown_does_not_wait_for_handshakes() -> TestResult {
 
 #[tokio::test]
 async fn lines_that_have_arrived_are_answered_before_a_shutdown() -> TestResult {
-    let stage = Stage::start(Limits::default()).await?;
+    let stage = Stage::start(Limits::default(), Deadlines::default()).await?;
     let mut stream = stage.connect().await?;
     say(&mut stream, "before").await?;
     stream.write_all("line\n".repeat(50).as_bytes()).await?;
     stream.flush().await?;
     // The first of them is answered, so all of them have arrived: they came in one record.
-    assert_eq!(read_line(&mut stream, LineLimits::default()).await?.as_deref(), Some("line"));
+    assert_eq!(read_line(&mut stream, LONGEST_LINE, LINE_DEADLINE).await?.as_deref(), Some("line"));
     let ending = tokio::spawn(stage.server.shut_down());
     let mut rest = String::new();
     stream.read_to_string(&mut rest).await?;
@@ -398,7 +406,7 @@ async fn lines_that_have_arrived_are_answered_before_a_shutdown() -> TestResult 
 
 #[tokio::test]
 async fn a_client_over_a_limit_is_told_goodbye() -> TestResult {
-    let stage = Stage::start(Limits::default()).await?;
+    let stage = Stage::start(Limits::default(), Deadlines::default()).await?;
     let mut stream = stage.connect().await?;
     stream.write_all(&[b'x'; 256]).await?;
     stream.flush().await?;
@@ -422,8 +430,8 @@ async fn close_does_not_claim_an_end_that_has_not_come() -> TestResult {
 
 #[tokio::test]
 async fn a_shutdown_cuts_who_does_not_go_within_the_deadline() -> TestResult {
-    let limits = Limits { shutdown: Duration::from_millis(50), ..Limits::default() };
-    let stage = Stage::start(limits).await?;
+    let deadlines = Deadlines { shutdown: Duration::from_millis(50), ..Deadlines::default() };
+    let stage = Stage::start(Limits::default(), deadlines).await?;
     // It is being served, and will never answer the goodbye.
     let mut stream = stage.connect().await?;
     say(&mut stream, "hello").await?;
@@ -468,11 +476,9 @@ fn after_a_storm_no_task_and_no_descriptor_is_left() -> TestResult {
 #[cfg(target_os = "linux")]
 async fn storm() -> TestResult {
     let stage = Stage::start_with(
-        Limits { handshake: Duration::from_millis(200), ..Limits::default() },
-        EchoLimits {
-            lines: LineLimits { deadline: Duration::from_millis(300), ..LineLimits::default() },
-            ..EchoLimits::default()
-        },
+        Limits::default(),
+        quick(),
+        EchoDeadlines { line: Duration::from_millis(300), ..EchoDeadlines::default() },
     )
     .await?;
     let mut hostile = Vec::new();
@@ -503,7 +509,7 @@ async fn storm() -> TestResult {
 
 #[tokio::test]
 async fn a_client_without_the_protocol_is_not_served() -> TestResult {
-    let mut stage = Stage::start(Limits::default()).await?;
+    let mut stage = Stage::start(Limits::default(), Deadlines::default()).await?;
     let mut without = (*stage.config).clone();
     without.alpn_protocols.clear();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(without));

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use careful_errors::ErrorChain;
-use careful_lines::{LineLimits, read_line};
+use careful_lines::{LINE_DEADLINE, LONGEST_LINE, read_line};
 use careful_tls::config::{client_config, server_config};
 use careful_tls::identity::ServerIdentity;
-use careful_tls::server::{Event, Limits, TlsServer};
+use careful_tls::server::{Deadlines, Event, Limits, TlsServer};
 use careful_tls::stream::{close, connect};
 use peers::{Finished, Peer};
 use rustls::pki_types::ServerName;
 use shared::LabCa;
 use tempfile::TempDir;
-use tls_sockets::lab::echo::{EchoLimits, PROTOCOL, echo};
+use tls_sockets::lab::echo::{EchoDeadlines, PROTOCOL, echo};
 use tls_sockets::lab::{BOTH, SERVER, server};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
@@ -63,13 +63,14 @@ impl Stage {
         std::fs::write(folder.path().join("stranger.pem"), LabCa::new("Stranger")?.root_pem())?;
         let (report, events) = mpsc::unbounded_channel();
         // A foreign client that keeps the connection open is left after half a second.
-        let lines = LineLimits { deadline: Duration::from_millis(500), ..LineLimits::default() };
+        let line = Duration::from_millis(500);
         let server = TlsServer::start(
             TcpListener::bind(("127.0.0.1", 0)).await?,
             configure(&ca)?,
             Limits::default(),
+            Deadlines::default(),
             move |event| drop(report.send(event)),
-            move |connection| echo(connection, EchoLimits { lines, ..EchoLimits::default() }),
+            move |connection| echo(connection, EchoDeadlines { line, ..EchoDeadlines::default() }),
         )?;
         Ok(Self { server, events, folder })
     }
@@ -280,7 +281,7 @@ async fn hello(ca: &LabCa, name: &str, port: u16) -> Result<String, Box<dyn Erro
     let mut stream = BufReader::new(connect(config, address, name, PATIENCE).await?);
     stream.write_all(b"hello\n").await?;
     stream.flush().await?;
-    let answer = read_line(&mut stream, LineLimits::default()).await?.ok_or("no answer")?;
+    let answer = read_line(&mut stream, LONGEST_LINE, LINE_DEADLINE).await?.ok_or("no answer")?;
     close(&mut stream, PATIENCE).await?;
     Ok(answer)
 }

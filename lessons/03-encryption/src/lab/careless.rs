@@ -15,9 +15,6 @@ pub fn counter_mode(key: &[u8; 32], counter: &[u8; 16], text: &mut [u8]) {
 
 // ANCHOR: chosen_nonce
 /// INSECURE: the caller chooses the nonce.
-///
-/// # Errors
-/// None for short texts.
 pub fn seal(key: &[u8; 32], nonce: &[u8; 12], text: &[u8]) -> Result<Vec<u8>, aes_gcm::Error> {
     let key: &Key<Aes256Gcm> = key.into();
     Aes256Gcm::new(key).encrypt(&Nonce::from(*nonce), text)
@@ -25,9 +22,6 @@ pub fn seal(key: &[u8; 32], nonce: &[u8; 12], text: &[u8]) -> Result<Vec<u8>, ae
 // ANCHOR_END: chosen_nonce
 
 /// What the owner of the key makes of a message: aes-gcm itself, with all its checks.
-///
-/// # Errors
-/// The tag does not fit.
 pub fn open(key: &[u8; 32], nonce: &[u8; 12], sealed: &[u8]) -> Result<Vec<u8>, aes_gcm::Error> {
     let key: &Key<Aes256Gcm> = key.into();
     Aes256Gcm::new(key).decrypt(&Nonce::from(*nonce), sealed)

@@ -206,14 +206,14 @@ impl Sealer {
     /// # Errors
     /// See [`OpenError`]. Nothing of the text is returned with an error.
     pub fn open(&self, context: &Context, message: &[u8]) -> Result<Vec<u8>, OpenError> {
-        let parts = Parts::read(message)?;
-        if parts.id != self.id {
-            return Err(OpenError::UnknownKey(parts.id));
+        let sealed = SealedMessage::read(message)?;
+        if sealed.id != self.id {
+            return Err(OpenError::UnknownKey(sealed.id));
         }
         let bound = associated_data(&message[..HEADER], context);
-        let mut text = parts.ciphertext.to_vec();
+        let mut text = sealed.ciphertext.to_vec();
         self.cipher
-            .decrypt_inout_detached(&parts.nonce, &bound, text.as_mut_slice().into(), &parts.tag)
+            .decrypt_inout_detached(&sealed.nonce, &bound, text.as_mut_slice().into(), &sealed.tag)
             .map_err(|_| OpenError::NotAuthentic)?;
         Ok(text)
     }
@@ -231,17 +231,17 @@ impl fmt::Debug for Sealer {
 /// # Errors
 /// It does not have the format.
 pub fn key_id(message: &[u8]) -> Result<KeyId, FormatError> {
-    Parts::read(message).map(|parts| parts.id)
+    SealedMessage::read(message).map(|sealed| sealed.id)
 }
 
-struct Parts<'a> {
+struct SealedMessage<'a> {
     id: KeyId,
     nonce: Nonce<aes_gcm::aead::consts::U12>,
     ciphertext: &'a [u8],
     tag: Tag,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> SealedMessage<'a> {
     fn read(message: &'a [u8]) -> Result<Self, FormatError> {
         let mut reader = Reader::new(message);
         reader.byte(VERSION, "version 1")?;

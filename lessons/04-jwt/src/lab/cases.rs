@@ -34,9 +34,6 @@ impl Case {
     }
 
     /// Whether the profile does; the reason if it does not.
-    ///
-    /// # Errors
-    /// None.
     pub fn profile(&self) -> anyhow::Result<Result<(), String>> {
         let key = match SigningKey::hs256(key_id(KEY)?, &self.secret) {
             Ok(key) => key,
@@ -102,7 +99,11 @@ pub fn all(now: u64, secret: &[u8; 32], public_pem: &str) -> Vec<Case> {
         add(name, signed(&header, &changed(&claims, claim, value), secret), secret);
     }
     let twice = claims.to_string().replacen('{', &format!("{{\"exp\":{now},"), 1);
-    add("exp twice", forge::hs256(secret, &forge::raw(&header.to_string(), &twice)), secret);
+    add(
+        "exp twice",
+        forge::hs256(secret, &forge::unsigned_text(&header.to_string(), &twice)),
+        secret,
+    );
     for (name, field, value) in [
         ("typ of another kind", "typ", json!("logout+jwt")),
         ("no typ", "typ", Value::Null),

@@ -7,11 +7,11 @@ use serde_json::Value;
 
 /// Header and claims as they travel, unsigned: `base64url(header).base64url(claims)`.
 pub fn unsigned(header: &Value, claims: &Value) -> String {
-    raw(&header.to_string(), &claims.to_string())
+    unsigned_text(&header.to_string(), &claims.to_string())
 }
 
 /// The same of any text, even if it is no JSON.
-pub fn raw(header: &str, claims: &str) -> String {
+pub fn unsigned_text(header: &str, claims: &str) -> String {
     let encode = |text| BASE64_URL_SAFE_NO_PAD.encode(text);
     format!("{}.{}", encode(header), encode(claims))
 }

@@ -21,9 +21,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A client with this certificate presents a token on a connection of its own. What the service
 /// made of it: the subject, or its reason to refuse.
-///
-/// # Errors
-/// No connection.
 pub async fn present(
     ca: &LabCa,
     client: &Identity,

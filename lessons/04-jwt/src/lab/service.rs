@@ -1,6 +1,6 @@
 //! The bank's service behind HTTPS, with the log that every server has: method, path, status.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -80,5 +80,5 @@ fn in_url(request: &Request<Bytes>) -> Option<&str> {
 // ANCHOR_END: in_url
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

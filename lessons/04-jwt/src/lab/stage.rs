@@ -31,25 +31,16 @@ impl Scope {
 }
 
 /// A key id of the lab.
-///
-/// # Errors
-/// Not one.
 pub fn key_id(id: &str) -> anyhow::Result<KeyId> {
     Ok(KeyId::new(id)?)
 }
 
 /// The bank's access tokens.
-///
-/// # Errors
-/// None.
 pub fn profile() -> anyhow::Result<Profile> {
     Ok(Profile::new(ISSUER, AUDIENCE, TokenType::ACCESS)?)
 }
 
 /// An issuer with this key, and a verifier of its tokens.
-///
-/// # Errors
-/// None.
 pub fn pair(key: SigningKey, clock: &Clock) -> anyhow::Result<(Issuer, Verifier)> {
     let keys = KeySet::new([key.verifying()])?;
     let verifier = Verifier::new(profile()?, keys, clock.clone());

@@ -10,7 +10,7 @@ use careful_certificates::roots::Roots;
 use careful_https::client::{Trust, secure_client};
 use careful_tls::config::server_config;
 use careful_tls::identity::ServerIdentity;
-use careful_tls::server::{Connection, Limits, TlsServer};
+use careful_tls::server::{Connection, Deadlines, Limits, TlsServer};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CACHE_CONTROL, HeaderValue, STRICT_TRANSPORT_SECURITY};
@@ -45,6 +45,7 @@ impl WebServer {
             TcpListener::bind(("127.0.0.1", 0)).await?,
             server_config(identity, b"http/1.1")?,
             Limits::default(),
+            Deadlines::default(),
             |_refused| {},
             move |connection| serve(connection, handler.clone()),
         )?;

@@ -1,7 +1,7 @@
 //! A new key, while tokens are on their way.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -116,12 +116,12 @@ struct Page {
 
 impl Page {
     fn publish(&self, keys: &KeySet) -> anyhow::Result<()> {
-        *self.jwks.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(keys.to_jwks()?);
+        *self.jwks.lock().unwrap_or_else(PoisonError::into_inner) = Some(keys.to_jwks()?);
         Ok(())
     }
 
     fn fail(&self) {
-        *self.jwks.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = None;
+        *self.jwks.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn fetches(&self) -> String {
@@ -132,7 +132,7 @@ impl Page {
         let page = self.clone();
         Arc::new(move |_request| {
             page.fetches.fetch_add(1, Ordering::SeqCst);
-            let jwks = page.jwks.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let jwks = page.jwks.lock().unwrap_or_else(PoisonError::into_inner);
             match &*jwks {
                 Some(jwks) => Response::new(Full::from(jwks.clone())),
                 None => {

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -287,7 +287,7 @@ impl RefreshStore {
     }
 
     fn lock(&self) -> MutexGuard<'_, Logins> {
-        self.logins.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.logins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,7 +4,7 @@
 //! that names an unknown key, with which a stranger makes your service attack its issuer.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
@@ -229,6 +229,6 @@ impl<F> Inner<F> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<(u64, Arc<Verifier>)>> {
-        self.current.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

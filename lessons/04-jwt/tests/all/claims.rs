@@ -206,7 +206,7 @@ fn a_claim_that_comes_twice_is_refused() -> TestResult {
     for name in ["sub", "exp", "scope", "aud"] {
         let member = format!("{{\"{name}\":{},", claims[name]);
         let twice = claims.to_string().replacen('{', &member, 1);
-        let token = forge::hs256(&SECRET, &forge::raw(&header.to_string(), &twice));
+        let token = forge::hs256(&SECRET, &forge::unsigned_text(&header.to_string(), &twice));
         let refused = verifier.verify::<Scope>(&token).err().ok_or("refused")?;
         assert_eq!(*refused.reason(), Reason::Claims(format!("duplicate field `{name}`")));
     }
@@ -274,7 +274,7 @@ fn a_long_token_is_refused_before_it_is_looked_at() -> TestResult {
 fn nested_json_does_not_overflow_the_stack() -> TestResult {
     let (_, verifier) = pair(secret_key(), &Clock::settable(NOW))?;
     let reason = |header: &str, claims: &str| {
-        let token = forge::hs256(&SECRET, &forge::raw(header, claims));
+        let token = forge::hs256(&SECRET, &forge::unsigned_text(header, claims));
         assert!(token.len() <= LONGEST_TOKEN, "it is looked at");
         verifier.verify::<Scope>(&token).err().map(|refused| refused.reason().clone())
     };

@@ -22,9 +22,6 @@ pub struct ServerProcess {
 
 impl ServerProcess {
     /// Starts this program again, as a server on a port of the system's choice.
-    ///
-    /// # Errors
-    /// It does not start.
     pub fn start(data: &Path, more: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(AS_SERVER);
@@ -32,9 +29,6 @@ impl ServerProcess {
     }
 
     /// The same of a given program.
-    ///
-    /// # Errors
-    /// It does not start.
     pub fn start_command(mut command: Command, data: &Path, more: &[&str]) -> anyhow::Result<Self> {
         command
             .env("MAILBOX_LOG", "off")
@@ -73,9 +67,6 @@ impl ServerProcess {
     }
 
     /// Waits until it ends by itself.
-    ///
-    /// # Errors
-    /// It does not, within 20 seconds.
     pub fn wait(mut self) -> anyhow::Result<std::process::ExitStatus> {
         let deadline = std::time::Instant::now() + DEADLINE;
         loop {
@@ -88,9 +79,6 @@ impl ServerProcess {
     }
 
     /// Kills it (on Unix with SIGKILL), without a chance to finish anything.
-    ///
-    /// # Errors
-    /// It had ended before.
     pub fn kill(mut self) -> anyhow::Result<()> {
         ensure!(self.child.try_wait()?.is_none(), "the server had ended by itself");
         self.child.kill()?;

@@ -13,17 +13,17 @@ use careful_encryption::public_key::{KeyPair, PostQuantum};
 use careful_encryption::sealing::{KeyId, SecretKey};
 use careful_encryption::stream;
 
-use careful_mailbox::frames::{Frames, Patience, parse};
+use careful_mailbox::frames::{FrameDeadlines, Frames, parse};
 use careful_mailbox::protocol::{Request, Response};
 
 /// A stream of frames, until it ends or is refused. How many frames were found.
 pub fn frames(bytes: &[u8]) -> usize {
     let second = Duration::from_secs(1);
-    let patience = Patience { idle: second, frame: second, write: second };
+    let deadlines = FrameDeadlines { idle: second, frame: second, write: second };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let Ok(runtime) = runtime else { return 0 };
     runtime.block_on(async {
-        let mut frames = Frames::new(std::io::Cursor::new(bytes.to_vec()), patience);
+        let mut frames = Frames::new(std::io::Cursor::new(bytes.to_vec()), deadlines);
         let mut count = 0;
         while let Ok(Some(_frame)) = frames.next().await {
             count += 1;

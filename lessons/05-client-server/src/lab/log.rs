@@ -1,7 +1,7 @@
 //! The server's log, kept in memory, at its most talkative level.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -28,7 +28,7 @@ impl Log {
 
     /// What it holds.
     pub fn text(&self) -> String {
-        let bytes = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
@@ -47,7 +47,7 @@ impl Log {
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut log = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         log.extend_from_slice(bytes);
         Ok(bytes.len())
     }

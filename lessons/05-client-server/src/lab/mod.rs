@@ -3,7 +3,7 @@
 pub mod child;
 pub mod fuzz;
 pub mod log;
-pub mod raw;
 pub mod spy;
 pub mod stage;
+pub mod stranger;
 pub mod token;

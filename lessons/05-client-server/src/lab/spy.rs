@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use careful_tls::config::server_config;
-use careful_tls::server::{Connection, Limits, TlsServer};
+use careful_tls::server::{Connection, Deadlines, Limits, TlsServer};
 use tokio::net::TcpListener;
 
 use crate::lab::stage::{Stage, identity};
-use careful_mailbox::client::{Client, ClientError, Settings};
-use careful_mailbox::frames::{Frames, Patience};
+use careful_mailbox::client::{Client, ClientError, Endpoint};
+use careful_mailbox::frames::{FrameDeadlines, Frames};
 use careful_mailbox::protocol::{ALPN, Request, Response};
 
 /// What it does to an answer.
@@ -24,15 +24,19 @@ pub struct Spy {
 
 impl Spy {
     /// Before the honest server of a stage, with a certificate of the same CA.
-    ///
-    /// # Errors
-    /// No port.
     pub async fn before(stage: &Stage, tamper: Tamper) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let config = server_config(identity(&stage.ca)?, ALPN)?;
-        let honest = stage.settings()?;
+        let honest = stage.endpoint()?;
         let handler = move |connection| relay(connection, honest.clone(), tamper.clone());
-        let server = TlsServer::start(listener, config, Limits::default(), |_event| {}, handler)?;
+        let server = TlsServer::start(
+            listener,
+            config,
+            Limits::default(),
+            Deadlines::default(),
+            |_event| {},
+            handler,
+        )?;
         Ok(Self { server })
     }
 
@@ -42,10 +46,10 @@ impl Spy {
     }
 }
 
-async fn relay(connection: Connection, honest: Settings, tamper: Tamper) {
+async fn relay(connection: Connection, honest: Endpoint, tamper: Tamper) {
     let seconds = Duration::from_secs(10);
-    let patience = Patience { idle: seconds, frame: seconds, write: seconds };
-    let mut frames = Frames::new(connection.stream, patience);
+    let deadlines = FrameDeadlines { idle: seconds, frame: seconds, write: seconds };
+    let mut frames = Frames::new(connection.stream, deadlines);
     let mut upstream = Client::new(honest);
     while let Ok(Some(request)) = frames.receive::<Request>().await {
         let answer = match upstream.call(&request).await {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use careful_encryption::password::Cost;
 use careful_tls::identity::ServerIdentity;
+use careful_tls::server::Limits;
 use careful_tokens::clock::Clock;
 use careful_tokens::refresh::RefreshLimits;
 use rustls::pki_types::ServerName;
@@ -17,13 +18,13 @@ use tokio::net::TcpListener;
 use crate::programs::LAB_NAME;
 use careful_mailbox::account::{Account, Found, Sent};
 use careful_mailbox::attempts::AttemptLimits;
-use careful_mailbox::client::{Client, Settings};
+use careful_mailbox::client::{Client, Endpoint};
 use careful_mailbox::passwords::Passwords;
 use careful_mailbox::protocol::{Name, Secret};
-use careful_mailbox::server::{MailboxServer, ServerLimits};
-use careful_mailbox::service::{Parts, Service};
+use careful_mailbox::server::{MailboxServer, ServerDeadlines};
+use careful_mailbox::service::{Components, Service};
 use careful_mailbox::signing_keys;
-use careful_mailbox::store::{Quotas, Store};
+use careful_mailbox::store::{Store, StoreLimits};
 
 /// When it is in a lab whose clock can be set: in November 2026.
 pub const NOW: u64 = 1_795_600_000;
@@ -42,13 +43,15 @@ pub struct Stage {
 
 /// What can be chosen of a stage.
 #[derive(Clone)]
-pub struct Setting {
-    /// The server's limits.
-    pub limits: ServerLimits,
+pub struct StageOptions {
+    /// How many connections.
+    pub connections: Limits,
+    /// The server's deadlines.
+    pub deadlines: ServerDeadlines,
     /// The limits of logins.
     pub attempts: AttemptLimits,
     /// The limits of the store.
-    pub quotas: Quotas,
+    pub store: StoreLimits,
     /// Passwords at once, and waiting.
     pub hashes: (usize, usize),
     /// Operators.
@@ -57,13 +60,14 @@ pub struct Setting {
     pub clock: Clock,
 }
 
-impl Default for Setting {
+impl Default for StageOptions {
     /// The server's own limits; a clock that can be set.
     fn default() -> Self {
         Self {
-            limits: ServerLimits::default(),
+            connections: Limits::default(),
+            deadlines: ServerDeadlines::default(),
             attempts: AttemptLimits::default(),
-            quotas: Quotas::default(),
+            store: StoreLimits::default(),
             hashes: (2, 32),
             operators: BTreeSet::new(),
             clock: Clock::settable(NOW),
@@ -73,30 +77,33 @@ impl Default for Setting {
 
 impl Stage {
     /// A server.
-    ///
-    /// # Errors
-    /// No port, no folder.
-    pub async fn new(setting: Setting) -> anyhow::Result<Self> {
+    pub async fn new(options: StageOptions) -> anyhow::Result<Self> {
         let ca = LabCa::new("Mailbox Lab")?;
         let folder = tempfile::tempdir()?;
-        let clock = setting.clock.clone();
+        let clock = options.clock.clone();
         let path = folder.path().join("mailbox.redb");
-        let store = Store::open(&path, setting.quotas, clock.clone())?;
-        let (at_once, waiting) = setting.hashes;
-        let parts = Parts {
+        let store = Store::open(&path, options.store, clock.clone())?;
+        let (at_once, waiting) = options.hashes;
+        let components = Components {
             name: LAB_NAME.to_owned(),
             store,
             passwords: Passwords::new(Cost::LEAST, at_once, waiting)?,
-            attempts: setting.attempts,
+            attempts: options.attempts,
             refresh: RefreshLimits::default(),
-            operators: setting.operators,
+            operators: options.operators,
             clock: clock.clone(),
         };
         let keys = signing_keys::load_or_make(&folder.path().join("signing-keys.json"))?;
-        let service = Arc::new(Service::new(parts, keys)?);
+        let service = Arc::new(Service::new(components, keys)?);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let identity = identity(&ca)?;
-        let server = MailboxServer::start(listener, identity, service, setting.limits)?;
+        let server = MailboxServer::start(
+            listener,
+            identity,
+            service,
+            options.connections,
+            options.deadlines,
+        )?;
         Ok(Self { ca, folder, clock, server })
     }
 
@@ -116,34 +123,22 @@ impl Stage {
     }
 
     /// How a client finds it.
-    ///
-    /// # Errors
-    /// None.
-    pub fn settings(&self) -> anyhow::Result<Settings> {
-        settings(&self.ca, self.address())
+    pub fn endpoint(&self) -> anyhow::Result<Endpoint> {
+        endpoint(&self.ca, self.address())
     }
 
     /// Somebody who registers now.
-    ///
-    /// # Errors
-    /// The server refuses.
     pub async fn person(&self, name: &str) -> anyhow::Result<Person> {
-        Person::register(self.folder.path().join(name), name, self.settings()?).await
+        Person::register(self.folder.path().join(name), name, self.endpoint()?).await
     }
 }
 
 /// How a client finds a server of this CA at this address.
-///
-/// # Errors
-/// None.
-pub fn settings(ca: &LabCa, address: SocketAddr) -> anyhow::Result<Settings> {
-    Ok(Settings::new(address, ServerName::try_from(LAB_NAME)?, ca.roots())?)
+pub fn endpoint(ca: &LabCa, address: SocketAddr) -> anyhow::Result<Endpoint> {
+    Ok(Endpoint::new(address, ServerName::try_from(LAB_NAME)?, ca.roots())?)
 }
 
 /// A fresh certificate of the lab.
-///
-/// # Errors
-/// None.
 pub fn identity(ca: &LabCa) -> anyhow::Result<ServerIdentity> {
     let leaf = ca.leaf(LAB_NAME).issue()?;
     Ok(ServerIdentity { chain: leaf.chain(), key: leaf.key() })
@@ -161,40 +156,28 @@ pub struct Person {
 
 impl Person {
     /// Registers.
-    ///
-    /// # Errors
-    /// The server refuses.
-    pub async fn register(folder: PathBuf, name: &str, settings: Settings) -> anyhow::Result<Self> {
+    pub async fn register(folder: PathBuf, name: &str, endpoint: Endpoint) -> anyhow::Result<Self> {
         let name = Name::new(name)?;
         let password = Secret::new(format!("the password of {name}"));
         let account = Account::create(&folder, name.clone(), password.clone())?;
-        let mut client = Client::with_login(settings, name, password);
+        let mut client = Client::with_login(endpoint, name, password);
         account.register(&mut client).await?;
         Ok(Self { account, client, folder })
     }
 
     /// The same person at another server, or after a restart of the program.
-    ///
-    /// # Errors
-    /// The files cannot be read.
-    pub fn at(self, settings: Settings) -> anyhow::Result<Self> {
-        Self::load(self.folder, settings)
+    pub fn at(self, endpoint: Endpoint) -> anyhow::Result<Self> {
+        Self::load(self.folder, endpoint)
     }
 
     /// Somebody who registered before.
-    ///
-    /// # Errors
-    /// The files cannot be read.
-    pub fn load(folder: PathBuf, settings: Settings) -> anyhow::Result<Self> {
+    pub fn load(folder: PathBuf, endpoint: Endpoint) -> anyhow::Result<Self> {
         let account = Account::load(&folder)?;
-        let client = Client::with_login(settings, account.name().clone(), account.password());
+        let client = Client::with_login(endpoint, account.name().clone(), account.password());
         Ok(Self { account, client, folder })
     }
 
     /// Sends a letter.
-    ///
-    /// # Errors
-    /// See [`careful_mailbox::account::AccountError`].
     pub async fn send(
         &mut self,
         to: &str,
@@ -205,9 +188,6 @@ impl Person {
     }
 
     /// Reads everything; what was found.
-    ///
-    /// # Errors
-    /// See [`careful_mailbox::account::AccountError`].
     pub async fn read(&mut self) -> Result<Vec<Found>, careful_mailbox::account::AccountError> {
         let mut found = Vec::new();
         loop {

@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use careful_certificates::roots::Roots;
 use careful_errors::ErrorChain;
 use careful_mailbox::account::Found;
-use careful_mailbox::client::Settings;
+use careful_mailbox::client::Endpoint;
 use careful_mailbox::protocol::Name;
 use mailbox::lab::child::ServerProcess;
 use mailbox::lab::stage::Person;
@@ -29,10 +29,10 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 
     t.step("The server is a process of its own. Alice and Carol register.");
     let server = start()?;
-    let at = |address| settings(&data, address);
+    let at = |address| endpoint(&data, address);
     let person = async |name: &str| {
-        let settings = at(server.address())?;
-        Person::register(folder.path().join(name), name, settings).await
+        let endpoint = at(server.address())?;
+        Person::register(folder.path().join(name), name, endpoint).await
     };
     let alice = t.works("alice", person("alice").await)?;
     let carol = t.works("carol", person("carol").await)?;
@@ -96,9 +96,9 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let mut people = Vec::new();
     for number in 0..SENDERS {
         let name = format!("sender-{number}");
-        let settings = at(server.address())?;
+        let endpoint = at(server.address())?;
         let path = folder.path().join(&name);
-        people.push(Person::register(path, &name, settings).await?);
+        people.push(Person::register(path, &name, endpoint).await?);
     }
     let mut server = Some(server);
     let mut sent = [0; SENDERS];
@@ -162,10 +162,10 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 }
 
 /// How a client finds the process: by the CA that it wrote at its start.
-fn settings(data: &Path, address: std::net::SocketAddr) -> anyhow::Result<Settings> {
+fn endpoint(data: &Path, address: std::net::SocketAddr) -> anyhow::Result<Endpoint> {
     let roots = Roots::from_pem_file(data.join("ca.pem"))?;
     let name = ServerName::try_from(LAB_NAME)?;
-    let mut settings = Settings::new(address, name, roots.to_store())?;
-    settings.pause = Duration::from_millis(20);
-    Ok(settings)
+    let mut endpoint = Endpoint::new(address, name, roots.to_store())?;
+    endpoint.pause = Duration::from_millis(20);
+    Ok(endpoint)
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 use careful_mailbox::protocol::Name;
 use mailbox::lab::log::Log;
-use mailbox::lab::stage::{Person, Setting, Stage, settings};
+use mailbox::lab::stage::{Person, Stage, StageOptions, endpoint};
 use shared::tls_records::group_name;
 use shared::wiretap::find_bytes;
 use shared::{Transcript, Wiretap};
@@ -13,9 +13,9 @@ const TEXT: &str = "the key is under the third flowerpot";
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let log = Log::of_this_process();
     let before = log.text().len();
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let tap = Wiretap::listening_to(stage.address()).await?;
-    let tapped = || settings(&stage.ca, tap.address());
+    let tapped = || endpoint(&stage.ca, tap.address());
     let folder = |name: &str| stage.folder.path().join(name);
 
     // ANCHOR: deliver

@@ -7,12 +7,12 @@ use std::time::Duration;
 use anyhow::Context;
 use careful_mailbox::attempts::AttemptLimits;
 use careful_mailbox::client::{Client, ClientError};
-use careful_mailbox::frames::Patience;
+use careful_mailbox::frames::FrameDeadlines;
 use careful_mailbox::protocol::{Name, Refusal, Request, Secret};
-use careful_mailbox::server::ServerLimits;
-use careful_tls::server::Limits;
-use mailbox::lab::raw;
-use mailbox::lab::stage::{Setting, Stage};
+use careful_mailbox::server::ServerDeadlines;
+use careful_tls::server::{Deadlines, Limits};
+use mailbox::lab::stage::{Stage, StageOptions};
+use mailbox::lab::stranger;
 use shared::Transcript;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -29,20 +29,18 @@ const PER_ADDRESS: usize = 20;
 const SLOW_FRAME: u32 = 1000;
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
-    let limits = ServerLimits {
-        connections: Limits {
-            connections: 100,
-            per_address: PER_ADDRESS,
-            handshake: FAIR,
-            shutdown: FAIR,
-        },
+    let connections = Limits { connections: 100, per_address: PER_ADDRESS };
+    let deadlines = ServerDeadlines {
+        connection: Deadlines { handshake: FAIR, shutdown: FAIR },
         first: FAIR,
-        frames: Patience { idle: LONG, frame: SHORT, write: FAIR },
-        ..ServerLimits::default()
+        frames: FrameDeadlines { idle: LONG, frame: SHORT, write: FAIR },
+        ..ServerDeadlines::default()
     };
     let attempts = AttemptLimits { account: 3, ..AttemptLimits::default() };
-    let setting = Setting { limits, attempts, hashes: (1, 2), ..Setting::default() };
-    let stage = Stage::new(setting).await?;
+    let hashes = (1, 2);
+    let options =
+        StageOptions { connections, deadlines, attempts, hashes, ..StageOptions::default() };
+    let stage = Stage::new(options).await?;
     let address = stage.address();
     let roots = || stage.ca.roots();
     let mut honest = Honest::start(&stage)?;
@@ -53,11 +51,11 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.must_show("server", &closed(&mut silent).await?, "closed")?;
 
     t.step("One that shakes hands and says nothing: no first frame.");
-    let mut quiet = raw::connection(address, roots()).await?;
+    let mut quiet = stranger::connect(address, roots()).await?;
     t.must_show("server", &closed(&mut quiet).await?, "closed")?;
 
     t.step("One that sends a byte of a frame, and another one, and another one.");
-    let mut slow = raw::connection(address, roots()).await?;
+    let mut slow = stranger::connect(address, roots()).await?;
     slow.write_all(&SLOW_FRAME.to_be_bytes()).await?;
     let (mut answer, mut bytes) = tokio::io::split(slow);
     // A byte every 33 ms, so no single read waits for long: what ends it counts the whole frame.
@@ -79,23 +77,23 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 
     // ANCHOR: giant
     t.step("One that announces a frame of 4 GiB.");
-    let mut giant = raw::connection(address, roots()).await?;
-    let answer = raw::say(&mut giant, &u32::MAX.to_be_bytes()).await?;
+    let mut giant = stranger::connect(address, roots()).await?;
+    let answer = stranger::send_and_read(&mut giant, &u32::MAX.to_be_bytes()).await?;
     t.must_show("server", &text(&answer), "bad_request")?;
     // ANCHOR_END: giant
 
     t.step("One that sends a frame of nonsense, and one with a request of another protocol.");
     for frame in [&b"GET / HTTP/1.1"[..], b"{\"do\":\"open\",\"sesame\":true}"] {
-        let mut stream = raw::connection(address, roots()).await?;
+        let mut stream = stranger::connect(address, roots()).await?;
         let length = (frame.len() as u32).to_be_bytes();
-        let answer = raw::say(&mut stream, &[&length, frame].concat()).await?;
+        let answer = stranger::send_and_read(&mut stream, &[&length, frame].concat()).await?;
         t.must_show("server", &text(&answer), "bad_request")?;
     }
 
     t.step("One that vanishes in the middle of a frame.");
     let dropped = || stage.server.service().counters().dropped.load(Ordering::Relaxed);
     let before = dropped();
-    let mut half = raw::connection(address, roots()).await?;
+    let mut half = stranger::connect(address, roots()).await?;
     half.write_all(&[0, 0, 1, 0, b'{']).await?;
     half.flush().await?;
     drop(half);
@@ -108,7 +106,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let mut flood = Vec::new();
     let mut refused = 0;
     for _ in 0..200 {
-        let mut client = Client::new(stage.settings()?);
+        let mut client = Client::new(stage.endpoint()?);
         // Whoever gets in stays; whoever does not is closed before the handshake.
         match client.call(&Request::Ping {}).await {
             Ok(_pong) => flood.push(client),
@@ -121,14 +119,14 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.must_show("refused", refused, "at least 180")?;
     drop(flood);
     // Their places are given back when the server has noticed.
-    while Client::new(stage.settings()?).call(&Request::Ping {}).await.is_err() {
+    while Client::new(stage.endpoint()?).call(&Request::Ping {}).await.is_err() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 
     // ANCHOR: guess
     t.step("One that guesses Alice's password. Three wrong ones are allowed in 15 minutes.");
     stage.person("alice").await?;
-    let mut guesser = Client::new(stage.settings()?);
+    let mut guesser = Client::new(stage.endpoint()?);
     for number in 1..=4 {
         let name = Name::new("alice")?;
         let password = Secret::new(format!("a guess, number {number}"));
@@ -145,7 +143,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let mut clients = Vec::new();
     for _ in 0..12 {
         // Connected before, so that they ask at once.
-        let mut client = Client::new(stage.settings()?);
+        let mut client = Client::new(stage.endpoint()?);
         client.call(&Request::Ping {}).await?;
         clients.push(client);
     }
@@ -178,7 +176,7 @@ struct Honest {
 
 impl Honest {
     fn start(stage: &Stage) -> anyhow::Result<Self> {
-        let mut client = Client::new(stage.settings()?);
+        let mut client = Client::new(stage.endpoint()?);
         let stop = Arc::<AtomicBool>::default();
         let (count, answers) = tokio::sync::watch::channel(0);
         let stopped = stop.clone();

@@ -4,23 +4,23 @@ use std::time::Duration;
 
 use anyhow::Context;
 use careful_mailbox::client::Client;
-use careful_mailbox::frames::{Frames, Patience};
+use careful_mailbox::frames::{FrameDeadlines, Frames};
 use careful_mailbox::protocol::{Request, Response, Secret};
 use careful_mailbox::signing_keys;
-use mailbox::lab::raw;
-use mailbox::lab::stage::{Person, Setting, Stage, identity};
+use mailbox::lab::stage::{Person, Stage, StageOptions, identity};
+use mailbox::lab::stranger;
 use mailbox::lab::token::key_id;
 use shared::Transcript;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 const SECONDS: Duration = Duration::from_secs(10);
-const PATIENCE: Patience = Patience { idle: SECONDS, frame: SECONDS, write: SECONDS };
+const PATIENCE: FrameDeadlines = FrameDeadlines { idle: SECONDS, frame: SECONDS, write: SECONDS };
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let serial = async || {
-        let stream = raw::connection(stage.address(), stage.ca.roots()).await?;
+        let stream = stranger::connect(stage.address(), stage.ca.roots()).await?;
         leaf(&stream)
     };
 
@@ -28,7 +28,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("Alice is connected. The server gets another certificate, as after 47 days.");
     let mut alice = stage.person("alice").await?;
     alice.read().await?;
-    let kept = raw::connection(stage.address(), stage.ca.roots()).await?;
+    let kept = stranger::connect(stage.address(), stage.ca.roots()).await?;
     let before = leaf(&kept)?;
     let mut kept = Frames::new(kept, PATIENCE);
     stage.server.replace_identity(identity(&stage.ca)?)?;
@@ -57,7 +57,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         anyhow::Ok(())
     };
     rotate()?;
-    let mut other = Client::new(stage.settings()?);
+    let mut other = Client::new(stage.endpoint()?);
     let fetch = |token: &Secret| Request::Fetch { token: token.clone(), after: 0 };
     t.works("her token still works", other.call(&fetch(&token)).await)?;
     let mut bob = stage.person("bob").await?;

@@ -3,25 +3,25 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use careful_mailbox::frames::{Frames, Patience};
+use careful_mailbox::frames::{FrameDeadlines, Frames};
 use careful_mailbox::protocol::{Name, Request, Response, Secret};
-use mailbox::lab::raw;
-use mailbox::lab::stage::{Setting, Stage};
+use mailbox::lab::stage::{Stage, StageOptions};
+use mailbox::lab::stranger;
 use shared::Transcript;
 use tokio::net::TcpStream;
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let (address, roots) = (stage.address(), stage.ca.roots());
     let mut alice = stage.person("alice").await?;
     alice.read().await?;
     let seconds = Duration::from_secs(10);
-    let patience = Patience { idle: seconds, frame: seconds, write: seconds };
+    let deadlines = FrameDeadlines { idle: seconds, frame: seconds, write: seconds };
 
     // ANCHOR: shutdown
     t.step("One client has asked to log in, which takes a while. Another one is idle.");
-    let mut busy = Frames::new(raw::connection(address, roots.clone()).await?, patience);
-    let mut idle = Frames::new(raw::connection(address, roots).await?, patience);
+    let mut busy = Frames::new(stranger::connect(address, roots.clone()).await?, deadlines);
+    let mut idle = Frames::new(stranger::connect(address, roots).await?, deadlines);
     idle.send(&Request::Ping {}).await?;
     let pong: Option<Response> = idle.receive().await?;
     ensure!(pong == Some(Response::Pong {}), "the idle one is connected");

@@ -1,6 +1,6 @@
 //! The server is the attacker.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::ensure;
 use careful_encryption::public_key::KeyPair;
@@ -8,11 +8,11 @@ use careful_mailbox::account::Found;
 use careful_mailbox::protocol::{Bytes, Delivery, Name, Request, Response};
 use careful_mailbox::sealed::{fingerprint, open};
 use mailbox::lab::spy::{Spy, Tamper};
-use mailbox::lab::stage::{Person, Setting, Stage, settings};
+use mailbox::lab::stage::{Person, Stage, StageOptions, endpoint};
 use shared::Transcript;
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let bob = stage.person("bob").await?;
     let (alice_name, bob_name) = (Name::new("alice")?, Name::new("bob")?);
 
@@ -36,7 +36,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     })
     .await?;
     let folder = stage.folder.path().join("alice");
-    let at_spy = settings(&stage.ca, spy.address())?;
+    let at_spy = endpoint(&stage.ca, spy.address())?;
     let mut alice = Person::register(folder, "alice", at_spy.clone()).await?;
     alice.send("bob", "meet me at nine").await?;
     let (id, sealed) = lock(&kept).remove(0);
@@ -60,7 +60,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: changed
 
     t.step("Alice compared, and trusts Bob's own key now. She writes four letters to him.");
-    let mut alice = alice.at(stage.settings()?)?;
+    let mut alice = alice.at(stage.endpoint()?)?;
     let compared = bob.account.own_fingerprint();
     alice.account.trust(&mut alice.client, &bob_name, &compared).await?;
     // Letter 1 was sealed for the server's key.
@@ -141,7 +141,7 @@ async fn show(
         answer => answer,
     })
     .await?;
-    let mut bob = bob.at(settings(&stage.ca, spy.address())?)?;
+    let mut bob = bob.at(endpoint(&stage.ca, spy.address())?)?;
     let found = bob.read().await?;
     expect(t, &found, expected)?;
     Ok(bob)
@@ -179,5 +179,5 @@ async fn public_of(
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

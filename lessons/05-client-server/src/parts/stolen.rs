@@ -8,16 +8,16 @@ use careful_mailbox::protocol::{MessageId, Name, Request, Response, Secret};
 use careful_mailbox::signing_keys;
 use careful_tokens::issuer::Issuer;
 use careful_tokens::profile::{Profile, TokenType};
-use mailbox::lab::stage::{Person, Setting, Stage};
+use mailbox::lab::stage::{Person, Stage, StageOptions};
 use mailbox::lab::token::about_another;
 use mailbox::programs::LAB_NAME;
 use shared::Transcript;
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let mut alice = stage.person("alice").await?;
     let mut bob = stage.person("bob").await?;
-    let mut mallory = Client::new(stage.settings()?);
+    let mut mallory = Client::new(stage.endpoint()?);
     bob.send("alice", "a letter for Alice").await?;
     let fetch = |token: &Secret| Request::Fetch { token: token.clone(), after: 0 };
 
@@ -52,7 +52,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: stolen
 
     t.step("A token that nobody revoked, ten minutes later.");
-    let mut alice = Person::load(folder, stage.settings()?)?;
+    let mut alice = Person::load(folder, stage.endpoint()?)?;
     alice.read().await?;
     let stolen = alice.client.token().context("a token")?.clone();
     t.works("at once", mallory.call(&fetch(&stolen)).await)?;

@@ -19,7 +19,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
 
 use careful_mailbox::account::{Account, AccountError};
-use careful_mailbox::client::{Client, ClientError, Settings};
+use careful_mailbox::client::{Client, ClientError, Endpoint};
 use careful_mailbox::passwords::{self, PasswordError};
 use careful_mailbox::protocol::{Name, Refusal, Request, Response, Secret};
 
@@ -137,22 +137,22 @@ async fn carry_out(matches: &ArgMatches, out: &mut String) -> anyhow::Result<()>
     let name = ServerName::try_from(name).context("expected the name of a server")?;
     let address = matches.get_one::<SocketAddr>("server").copied();
     let address = address.context("an address")?;
-    let settings = Settings::new(address, name, roots(&ca)?)?;
+    let endpoint = Endpoint::new(address, name, roots(&ca)?)?;
     let _one_at_a_time = lock(&data)?;
     let (what, arguments) = matches.subcommand().context("a command")?;
     let who = || arguments.get_one::<Name>("who").cloned().context("a name");
     match what {
         "ping" => {
-            let mut client = Client::new(settings);
+            let mut client = Client::new(endpoint);
             client.call(&Request::Ping {}).await?;
             out.push_str("The server is there.\n");
             client.close().await;
         }
-        "register" => register(&data, settings, who()?, out).await?,
-        "read" => read_all(&data, matches, &settings, out).await?,
+        "register" => register(&data, endpoint, who()?, out).await?,
+        "read" => read_all(&data, matches, &endpoint, out).await?,
         _ => {
             let mut account = chosen(&data, matches)?;
-            let mut client = client(&settings, &account);
+            let mut client = client(&endpoint, &account);
             let done = match what {
                 "send" => {
                     let words = arguments.get_many::<String>("text").unwrap_or_default();
@@ -178,7 +178,7 @@ async fn carry_out(matches: &ArgMatches, out: &mut String) -> anyhow::Result<()>
 
 async fn register(
     data: &Path,
-    settings: Settings,
+    endpoint: Endpoint,
     name: Name,
     out: &mut String,
 ) -> anyhow::Result<()> {
@@ -196,7 +196,7 @@ async fn register(
         Err(AccountError::Exists(_)) => (Account::load(&folder)?, false),
         new => (new?, true),
     };
-    let mut client = client(&settings, &account);
+    let mut client = client(&endpoint, &account);
     if let Err(error) = account.register(&mut client).await {
         let because = match &error {
             AccountError::Client(ClientError::Refused { because, .. }) => Some(*because),
@@ -266,7 +266,7 @@ async fn send(
 async fn read_all(
     data: &Path,
     matches: &ArgMatches,
-    settings: &Settings,
+    endpoint: &Endpoint,
     out: &mut String,
 ) -> anyhow::Result<()> {
     let accounts = match matches.get_one::<Name>("as") {
@@ -276,7 +276,7 @@ async fn read_all(
     let (mut failed, all) = (0, accounts.len());
     for mut account in accounts {
         let name = account.name().clone();
-        let mut client = client(settings, &account);
+        let mut client = client(endpoint, &account);
         let read = read_one(&mut account, &mut client, out).await;
         client.close().await;
         if let Err(error) = read {
@@ -359,9 +359,9 @@ async fn status(client: &mut Client, out: &mut String) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn client(settings: &Settings, account: &Account) -> Client {
+fn client(endpoint: &Endpoint, account: &Account) -> Client {
     let (name, password) = (account.name().clone(), account.password());
-    Client::with_login(settings.clone(), name, password)
+    Client::with_login(endpoint.clone(), name, password)
 }
 
 /// Two that send at once would number their letters alike. Until it is dropped.

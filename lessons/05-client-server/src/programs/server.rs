@@ -22,13 +22,13 @@ use tokio::net::TcpListener;
 
 use careful_mailbox::account::Account;
 use careful_mailbox::attempts::AttemptLimits;
-use careful_mailbox::client::{Client, Settings};
+use careful_mailbox::client::{Client, Endpoint};
 use careful_mailbox::passwords::Passwords;
 use careful_mailbox::protocol::Name;
-use careful_mailbox::server::{MailboxServer, ServerLimits};
-use careful_mailbox::service::{Parts, Service};
+use careful_mailbox::server::{MailboxServer, ServerDeadlines};
+use careful_mailbox::service::{Components, Service};
 use careful_mailbox::signing_keys;
-use careful_mailbox::store::{Quotas, Store};
+use careful_mailbox::store::{Store, StoreLimits};
 
 /// Less than lesson 4's: with those, ten accounts could fill the memory for tokens, and nobody
 /// could log in any more.
@@ -182,9 +182,9 @@ async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
     let files = Files { chain: or("chain", "chain.pem"), key: or("key", "key.pem"), signing };
 
     let clock = Clock::system();
-    let store = Store::open(&data.join("mailbox.redb"), Quotas::default(), clock.clone())?;
+    let store = Store::open(&data.join("mailbox.redb"), StoreLimits::default(), clock.clone())?;
     let operators = matches.get_many::<Name>("operator").unwrap_or_default();
-    let parts = Parts {
+    let components = Components {
         name: name.clone(),
         store: store.clone(),
         passwords: Passwords::new(Cost::LEAST, HASHES.0, HASHES.1)?,
@@ -193,7 +193,7 @@ async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
         operators: operators.cloned().collect::<BTreeSet<_>>(),
         clock,
     };
-    let service = Service::new(parts, signing_keys::load_or_make(&files.signing)?)?;
+    let service = Service::new(components, signing_keys::load_or_make(&files.signing)?)?;
     let address = matches.get_one::<std::net::SocketAddr>("listen").copied();
     let address = address.context("an address to listen on")?;
     let listener = TcpListener::bind(address).await;
@@ -204,13 +204,14 @@ async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
         make_certificates(&data, &name)?;
     }
     let many = |name| matches.get_one::<u32>(name).map_or(64, |&number| number as usize);
-    let connections = Limits {
-        connections: many("connections"),
-        per_address: many("per-address"),
-        ..Limits::default()
-    };
-    let limits = ServerLimits { connections, ..ServerLimits::default() };
-    let server = MailboxServer::start(listener, files.identity()?, Arc::new(service), limits)?;
+    let connections = Limits { connections: many("connections"), per_address: many("per-address") };
+    let server = MailboxServer::start(
+        listener,
+        files.identity()?,
+        Arc::new(service),
+        connections,
+        ServerDeadlines::default(),
+    )?;
     let address = server.address();
     if lab {
         say(&format!(
@@ -341,9 +342,9 @@ async fn register_bob(
         return Ok(());
     }
     let roots = super::client::roots(&data.join("ca.pem"))?;
-    let settings = Settings::new(address, ServerName::try_from(name.to_owned())?, roots)?;
+    let endpoint = Endpoint::new(address, ServerName::try_from(name.to_owned())?, roots)?;
     let account = Account::create(&folder, bob, super::client::random_password()?)?;
-    let mut client = Client::new(settings);
+    let mut client = Client::new(endpoint);
     account.register(&mut client).await?;
     client.close().await;
     say("bob has an account here, to have somebody to write to.\n")

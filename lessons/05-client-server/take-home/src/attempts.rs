@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use careful_tokens::clock::Clock;
 
@@ -67,14 +67,14 @@ impl Attempts {
         let mut counts = self.lock();
         let Counts { accounts, addresses } = &mut *counts;
         let address = careful_tls::server::network(address);
-        let one = count(accounts, account.clone(), now, window, remembered);
-        let other = count(addresses, address, now, window, remembered);
-        let (Some(one), Some(other)) = (one, other) else { return false };
-        if one.attempts >= most || other.attempts >= most_here {
+        let by_account = count(accounts, account.clone(), now, window, remembered);
+        let by_address = count(addresses, address, now, window, remembered);
+        let (Some(by_account), Some(by_address)) = (by_account, by_address) else { return false };
+        if by_account.attempts >= most || by_address.attempts >= most_here {
             return false;
         }
-        one.attempts += 1;
-        other.attempts += 1;
+        by_account.attempts += 1;
+        by_address.attempts += 1;
         true
     }
     // ANCHOR_END: begin
@@ -108,7 +108,7 @@ impl Attempts {
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

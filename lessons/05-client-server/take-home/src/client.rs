@@ -15,7 +15,7 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use crate::frames::{FrameError, Frames, Patience};
+use crate::frames::{FrameDeadlines, FrameError, Frames};
 use crate::protocol::{ALPN, Name, Refusal, Request, Response, Secret};
 
 /// How often a request that may be repeated is tried in all.
@@ -24,19 +24,19 @@ const CLOSE: Duration = Duration::from_secs(1);
 
 /// Where the server is, and how it proves who it is.
 #[derive(Clone)]
-pub struct Settings {
+pub struct Endpoint {
     address: SocketAddr,
     name: ServerName<'static>,
     config: Arc<ClientConfig>,
-    /// For TCP and the handshake.
+    /// For TCP and the handshake together.
     pub connect: Duration,
     /// For frames.
-    pub patience: Patience,
+    pub frames: FrameDeadlines,
     /// Before the second try of a request; before the third it is twice as long.
     pub pause: Duration,
 }
 
-impl Settings {
+impl Endpoint {
     /// A server of this name at this address, whose certificate one of these CAs issued. Five
     /// seconds to connect, forty for an answer, ten for a frame.
     ///
@@ -53,7 +53,7 @@ impl Settings {
             name,
             config: client_config(roots, ALPN)?,
             connect: seconds(5),
-            patience: Patience { idle: seconds(40), frame: seconds(10), write: seconds(10) },
+            frames: FrameDeadlines { idle: seconds(40), frame: seconds(10), write: seconds(10) },
             pause: Duration::from_millis(200),
         })
     }
@@ -105,7 +105,7 @@ struct Tokens {
 
 /// One connection to the server at a time.
 pub struct Client {
-    settings: Settings,
+    endpoint: Endpoint,
     frames: Option<Frames<TlsStream<TcpStream>>>,
     login: Option<(Name, Secret)>,
     tokens: Option<Tokens>,
@@ -113,13 +113,13 @@ pub struct Client {
 
 impl Client {
     /// Not connected yet.
-    pub fn new(settings: Settings) -> Self {
-        Self { settings, frames: None, login: None, tokens: None }
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, frames: None, login: None, tokens: None }
     }
 
     /// The same, with a name and a password for requests that need them.
-    pub fn with_login(settings: Settings, name: Name, password: Secret) -> Self {
-        Self { login: Some((name, password)), ..Self::new(settings) }
+    pub fn with_login(endpoint: Endpoint, name: Name, password: Secret) -> Self {
+        Self { login: Some((name, password)), ..Self::new(endpoint) }
     }
 
     // ANCHOR: call
@@ -159,7 +159,7 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn call_repeatedly(&mut self, request: &Request) -> Result<Response, ClientError> {
-        let mut pause = self.settings.pause;
+        let mut pause = self.endpoint.pause;
         for _ in 1..TRIES {
             match self.call(request).await {
                 Err(error) if error.is_of_the_connection() => {
@@ -229,10 +229,10 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<Frames<TlsStream<TcpStream>>, ClientError> {
-        let Settings { address, name, config, connect: deadline, patience, .. } =
-            self.settings.clone();
+        let Endpoint { address, name, config, connect: deadline, frames, .. } =
+            self.endpoint.clone();
         let stream = connect(config, address, name, deadline).await?;
-        Ok(Frames::new(stream, patience))
+        Ok(Frames::new(stream, frames))
     }
 
     /// Ends the login on the server, if there is one, and says goodbye.

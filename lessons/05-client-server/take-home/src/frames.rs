@@ -20,9 +20,9 @@ use crate::protocol::MAX_FRAME;
 /// The least room for a read, in bytes: most requests fit.
 const READ: usize = 1024;
 
-/// How long a peer may take.
+/// How long a peer may take for a frame.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct FrameDeadlines {
     /// For the first byte of a frame.
     pub idle: Duration,
     /// From the first byte of a frame to its last.
@@ -63,14 +63,14 @@ pub struct Frames<S> {
     read: BytesMut,
     /// When the frame began that is in `read`.
     began: Option<Instant>,
-    patience: Patience,
+    deadlines: FrameDeadlines,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     /// Frames of at most [`MAX_FRAME`] bytes.
-    pub fn new(stream: S, patience: Patience) -> Self {
+    pub fn new(stream: S, deadlines: FrameDeadlines) -> Self {
         let codec = LengthDelimitedCodec::builder().max_frame_length(MAX_FRAME).new_codec();
-        Self { stream, codec, read: BytesMut::new(), began: None, patience }
+        Self { stream, codec, read: BytesMut::new(), began: None, deadlines }
     }
 
     // ANCHOR: next
@@ -91,11 +91,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
             }
             let (deadline, late) = match self.began {
                 Some(began) => {
-                    let limit = self.patience.frame;
+                    let limit = self.deadlines.frame;
                     (began + limit, FrameError::TooSlow(limit))
                 }
                 None => {
-                    let limit = self.patience.idle;
+                    let limit = self.deadlines.idle;
                     (Instant::now() + limit, FrameError::Idle(limit))
                 }
             };
@@ -131,16 +131,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
             self.stream.write_all(&frame).await?;
             self.stream.flush().await
         };
-        let limit = self.patience.write;
+        let limit = self.deadlines.write;
         match timeout(limit, writing).await {
             Ok(written) => written.map_err(FrameError::Io),
             Err(_elapsed) => Err(FrameError::Unread(limit)),
         }
     }
 
-    /// Another patience, from the next frame on.
-    pub fn set_patience(&mut self, patience: Patience) {
-        self.patience = patience;
+    /// Other deadlines, from the next frame on.
+    pub fn set_deadlines(&mut self, deadlines: FrameDeadlines) {
+        self.deadlines = deadlines;
     }
 
     /// The stream, to be closed.

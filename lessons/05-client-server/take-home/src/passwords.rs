@@ -5,7 +5,7 @@
 //! when there is no such account.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -126,7 +126,7 @@ impl Passwords {
         &self,
         work: impl FnOnce(&mut Memory) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let place = Place::take(&self.in_line, self.most).ok_or(PasswordError::Busy)?;
+        let slot = QueueSlot::take(&self.in_line, self.most).ok_or(PasswordError::Busy)?;
         let (answer, answered) = oneshot::channel();
         let job = move |memory: &mut Memory| {
             // If nobody waits for it any more, it is not done.
@@ -134,7 +134,7 @@ impl Passwords {
                 let _ = answer.send(work(memory));
             }
             // Given back when the work is done, not when somebody stops waiting for it.
-            drop(place);
+            drop(slot);
         };
         self.jobs.send(Box::new(job)).map_err(|_| PasswordError::System)?;
         answered.await.map_err(|_panicked| PasswordError::System)?
@@ -145,7 +145,7 @@ impl Passwords {
 fn work(line: &Mutex<mpsc::Receiver<Job>>) {
     let mut memory = Vec::new();
     loop {
-        let next = line.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).recv();
+        let next = line.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = next else { return };
         // A panic is told by its hook, and to who waits by silence.
         let done = std::panic::AssertUnwindSafe(|| job(&mut memory));
@@ -158,17 +158,17 @@ pub fn fits(password: &str) -> bool {
     password.chars().count() >= SHORTEST && password.len() <= LONGEST
 }
 
-/// A place in the line; dropping it gives it back.
-struct Place(Arc<AtomicUsize>);
+/// One of the slots of those who are hashed or wait; dropping it gives it back.
+struct QueueSlot(Arc<AtomicUsize>);
 
-impl Place {
+impl QueueSlot {
     fn take(line: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
-        let place = Self(line.clone());
-        (line.fetch_add(1, Ordering::SeqCst) < most).then_some(place)
+        let slot = Self(line.clone());
+        (line.fetch_add(1, Ordering::SeqCst) < most).then_some(slot)
     }
 }
 
-impl Drop for Place {
+impl Drop for QueueSlot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }

@@ -9,49 +9,49 @@ use std::time::{Duration, Instant};
 use careful_errors::ErrorChain;
 use careful_tls::config::server_config_asking;
 use careful_tls::identity::ServerIdentity;
-use careful_tls::server::{Connection, Drained, Event, Limits, TlsServer};
+use careful_tls::server::{Connection, Deadlines, Drained, Event, Limits, TlsServer};
 use careful_tls::stream::close;
 use careful_tokens::keys::SigningKey;
 use tokio::net::TcpListener;
 use tokio::task::JoinError;
 use tracing::Instrument;
 
-use crate::frames::{FrameError, Frames, Patience, parse};
+use crate::frames::{FrameDeadlines, FrameError, Frames, parse};
 use crate::protocol::{ALPN, Refusal, Request, Response};
 use crate::service::{Service, ServiceError};
 use crate::tls::CurrentIdentity;
 
-/// What one client may do, and how long it may take.
+/// How long one client may take, phase by phase.
 #[derive(Clone, Copy, Debug)]
-pub struct ServerLimits {
-    /// Connections, handshakes, shutdown: see lesson 2.
-    pub connections: Limits,
+pub struct ServerDeadlines {
+    /// For the TLS handshake, and for a shutdown.
+    pub connection: Deadlines,
     /// For the first frame to begin, after the handshake.
     pub first: Duration,
-    /// Frames after it.
-    pub frames: Patience,
+    /// For each frame after it.
+    pub frames: FrameDeadlines,
     /// For a request to be carried out.
     pub request: Duration,
     /// For the client to close, too.
     pub close: Duration,
 }
 
-// ANCHOR: limits
-impl Default for ServerLimits {
-    /// Lesson 2's; 5 seconds for the first frame to begin, a minute for each after it; 10 seconds
-    /// for a frame to end, and for an answer to be read; 30 for a request; 1 to close.
+// ANCHOR: deadlines
+impl Default for ServerDeadlines {
+    /// Those of [`Deadlines`]; 5 seconds for the first frame to begin, a minute for each after it; 10
+    /// seconds for a frame to end, and for an answer to be read; 30 for a request; 1 to close.
     fn default() -> Self {
         let seconds = Duration::from_secs;
         Self {
-            connections: Limits::default(),
+            connection: Deadlines::default(),
             first: seconds(5),
-            frames: Patience { idle: seconds(60), frame: seconds(10), write: seconds(10) },
+            frames: FrameDeadlines { idle: seconds(60), frame: seconds(10), write: seconds(10) },
             request: seconds(30),
             close: seconds(1),
         }
     }
 }
-// ANCHOR_END: limits
+// ANCHOR_END: deadlines
 
 /// A running server.
 pub struct MailboxServer {
@@ -69,7 +69,8 @@ impl MailboxServer {
         listener: TcpListener,
         identity: ServerIdentity,
         service: Arc<Service>,
-        limits: ServerLimits,
+        limits: Limits,
+        deadlines: ServerDeadlines,
     ) -> io::Result<Self> {
         let identity = CurrentIdentity::new(identity).map_err(io::Error::other)?;
         let config = server_config_asking(identity.clone(), ALPN);
@@ -85,8 +86,9 @@ impl MailboxServer {
             }
         };
         let for_handler = service.clone();
-        let handler = move |connection| serve(connection, for_handler.clone(), limits);
-        let tls = TlsServer::start(listener, config, limits.connections, observe, handler)?;
+        let handler = move |connection| serve(connection, for_handler.clone(), deadlines);
+        let tls =
+            TlsServer::start(listener, config, limits, deadlines.connection, observe, handler)?;
         Ok(Self { tls, identity, service })
     }
 
@@ -143,11 +145,11 @@ impl Drop for Counted {
 }
 
 // ANCHOR: serve
-async fn serve(connection: Connection, service: Arc<Service>, limits: ServerLimits) {
+async fn serve(connection: Connection, service: Arc<Service>, deadlines: ServerDeadlines) {
     let Connection { stream, peer, stopping } = connection;
     let counted = Counted::new(service);
     let service = &counted.0;
-    let first = Patience { idle: limits.first, ..limits.frames };
+    let first = FrameDeadlines { idle: deadlines.first, ..deadlines.frames };
     let mut frames = Frames::new(stream, first);
     let mut stop = std::pin::pin!(stopping.cancelled());
     loop {
@@ -157,7 +159,7 @@ async fn serve(connection: Connection, service: Arc<Service>, limits: ServerLimi
             frame = frames.next() => frame,
             () = &mut stop => Ok(None),
         };
-        frames.set_patience(limits.frames);
+        frames.set_deadlines(deadlines.frames);
         let frame = match frame {
             Ok(Some(frame)) => frame,
             Ok(None) => break,
@@ -171,7 +173,7 @@ async fn serve(connection: Connection, service: Arc<Service>, limits: ServerLimi
                 break;
             }
         };
-        let answer = one(service, peer.ip(), &frame, limits.request);
+        let answer = answer_frame(service, peer.ip(), &frame, deadlines.request);
         let (response, last) = answer.await;
         if let Err(error) = frames.send(&response).await {
             drop_client(service, peer, &error);
@@ -182,7 +184,7 @@ async fn serve(connection: Connection, service: Arc<Service>, limits: ServerLimi
         }
     }
     // In time or not: the client has had its answers.
-    let _closed = close(&mut frames.into_stream(), limits.close).await;
+    let _closed = close(&mut frames.into_stream(), deadlines.close).await;
 }
 // ANCHOR_END: serve
 
@@ -195,8 +197,9 @@ fn refused(because: Refusal, id: &str) -> Response {
     Response::Refused { because, request: id.to_owned() }
 }
 
-/// Answers one frame; and whether it was the last, because it was no request.
-async fn one(
+/// The answer to one frame, and whether the connection ends after it, because the frame was not a
+/// request.
+async fn answer_frame(
     service: &Service,
     peer: std::net::IpAddr,
     frame: &[u8],

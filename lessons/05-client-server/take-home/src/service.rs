@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use careful_encryption::public_key::{Classical, PublicKey};
@@ -93,7 +93,7 @@ pub struct Service {
 }
 
 /// What a service is made of.
-pub struct Parts {
+pub struct Components {
     /// Its name, in the tokens that it issues for itself.
     pub name: String,
     /// Accounts and messages.
@@ -110,16 +110,16 @@ pub struct Parts {
     pub clock: Clock,
 }
 
-/// What refuses a request, and what the log is told of it.
-struct No(Refusal, &'static str);
+/// A request that is refused: what the client is told, and what the log is told.
+struct Refused(Refusal, &'static str);
 
 impl Service {
     /// With these signing keys, the newest last.
     ///
     /// # Errors
     /// See [`ServiceError`].
-    pub fn new(parts: Parts, keys: Vec<SigningKey>) -> Result<Self, ServiceError> {
-        let Parts { name, store, passwords, attempts, refresh, operators, clock } = parts;
+    pub fn new(parts: Components, keys: Vec<SigningKey>) -> Result<Self, ServiceError> {
+        let Components { name, store, passwords, attempts, refresh, operators, clock } = parts;
         let profile = Profile::new(&name, &name, TokenType::ACCESS)?.lifetime(TOKEN_LIFETIME)?;
         let denied = Arc::new(DenyList::new(MAX_DENIED));
         let tokens = tokens(&profile, keys, &clock, &denied)?;
@@ -144,7 +144,7 @@ impl Service {
     /// See [`ServiceError`]: then the old ones stay.
     pub fn replace_keys(&self, keys: Vec<SigningKey>) -> Result<(), ServiceError> {
         let new = tokens(&self.profile, keys, &self.clock, &self.denied)?;
-        *self.tokens.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = new;
+        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
     }
 
@@ -163,7 +163,7 @@ impl Service {
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
         match self.carry_out(peer, request).await {
             Ok(response) => (response, None),
-            Err(No(because, why)) => {
+            Err(Refused(because, why)) => {
                 self.counters.refused.fetch_add(1, Ordering::Relaxed);
                 (Response::Refused { because, request: id.to_owned() }, Some(why))
             }
@@ -171,7 +171,7 @@ impl Service {
     }
 
     // ANCHOR: carry_out
-    async fn carry_out(&self, peer: IpAddr, request: Request) -> Result<Response, No> {
+    async fn carry_out(&self, peer: IpAddr, request: Request) -> Result<Response, Refused> {
         match request {
             Request::Ping {} => Ok(Response::Pong {}),
             Request::Register { name, password, key } => {
@@ -184,19 +184,19 @@ impl Service {
                 self.refresh.log_out(refresh.expose());
                 let tokens = self.tokens();
                 let denied = tokens.verifier.deny(&claims);
-                denied.map_err(|_| No(Refusal::Busy, "the deny list is full"))?;
+                denied.map_err(|_| Refused(Refusal::Busy, "the deny list is full"))?;
                 Ok(Response::LoggedOut {})
             }
             Request::Key { token, name } => {
                 self.authenticate(&token)?;
                 let account = self.store.account(name.clone()).await?;
-                let account = account.ok_or(No(Refusal::NoAccount, "no such account"))?;
+                let account = account.ok_or(Refused(Refusal::NoAccount, "no such account"))?;
                 Ok(Response::Key { name, key: account.key })
             }
             Request::Send { token, to, id, sealed } => {
                 let from = subject(&self.authenticate(&token)?)?;
                 if sealed.0.len() > MAX_SEALED {
-                    return Err(No(Refusal::BadRequest, "a message over the limit"));
+                    return Err(Refused(Refusal::BadRequest, "a message over the limit"));
                 }
                 let message = NewMessage { from, to, id, sealed: sealed.0 };
                 let again = self.store.put(message).await?;
@@ -211,7 +211,7 @@ impl Service {
             Request::Delete { token, numbers } => {
                 let of = subject(&self.authenticate(&token)?)?;
                 if numbers.len() > MAX_DELETE {
-                    return Err(No(Refusal::BadRequest, "too many numbers to delete"));
+                    return Err(Refused(Refusal::BadRequest, "too many numbers to delete"));
                 }
                 Ok(Response::Deleted { count: self.store.delete(of, numbers).await? })
             }
@@ -219,7 +219,7 @@ impl Service {
                 let claims = self.authenticate(&token)?;
                 match claims.more.scope == OPERATOR {
                     true => Ok(Response::Status(self.status())),
-                    false => Err(No(Refusal::Forbidden, "not an operator")),
+                    false => Err(Refused(Refusal::Forbidden, "not an operator")),
                 }
             }
         }
@@ -232,13 +232,13 @@ impl Service {
         name: Name,
         password: Secret,
         key: Bytes,
-    ) -> Result<Response, No> {
+    ) -> Result<Response, Refused> {
         if PublicKey::<Classical>::from_bytes(&key.0).is_err() {
-            return Err(No(Refusal::BadRequest, "no public key"));
+            return Err(Refused(Refusal::BadRequest, "no public key"));
         }
         // A registration costs a hash: it counts as an attempt of its address, whatever its end.
         if !self.attempts.begin_without_account(peer) {
-            return Err(No(Refusal::TooManyAttempts, "too many attempts"));
+            return Err(Refused(Refusal::TooManyAttempts, "too many attempts"));
         }
         let password = self.passwords.hash(password).await?;
         self.store.register(name, Account { password, key }).await?;
@@ -246,10 +246,15 @@ impl Service {
     }
 
     // ANCHOR: log_in
-    async fn log_in(&self, peer: IpAddr, name: Name, password: Secret) -> Result<Response, No> {
+    async fn log_in(
+        &self,
+        peer: IpAddr,
+        name: Name,
+        password: Secret,
+    ) -> Result<Response, Refused> {
         // Counted first: the hash is the work that a flood of logins would have us do.
         if !self.attempts.begin(&name, peer) {
-            return Err(No(Refusal::TooManyAttempts, "too many attempts"));
+            return Err(Refused(Refusal::TooManyAttempts, "too many attempts"));
         }
         let account = self.store.account(name.clone()).await?;
         let hash = account.map(|account| account.password);
@@ -260,27 +265,27 @@ impl Service {
         }
         if !checked? {
             self.counters.failed_logins.fetch_add(1, Ordering::Relaxed);
-            return Err(No(Refusal::Unauthorized, "a wrong name or password"));
+            return Err(Refused(Refusal::Unauthorized, "a wrong name or password"));
         }
         self.attempts.succeeded(&name, peer);
         let refresh = self.refresh.log_in(name.as_str());
-        let refresh = refresh.map_err(|_| No(Refusal::Full, "too many logins"))?;
+        let refresh = refresh.map_err(|_| Refused(Refusal::Full, "too many logins"))?;
         self.access(name.as_str(), refresh.expose())
     }
     // ANCHOR_END: log_in
 
-    fn refreshed(&self, refresh: &Secret) -> Result<Response, No> {
+    fn refreshed(&self, refresh: &Secret) -> Result<Response, Refused> {
         match self.refresh.refresh(refresh.expose()) {
             Ok(next) => self.access(&next.subject, next.token.expose()),
-            Err(_refused) => Err(No(Refusal::Unauthorized, "a refresh token")),
+            Err(_refused) => Err(Refused(Refusal::Unauthorized, "a refresh token")),
         }
     }
 
-    fn access(&self, subject: &str, refresh: &str) -> Result<Response, No> {
+    fn access(&self, subject: &str, refresh: &str) -> Result<Response, Refused> {
         let operator = self.operators.iter().any(|name| name.as_str() == subject);
         let scope = if operator { OPERATOR } else { "mailbox" }.to_owned();
         let token = self.tokens().issuer.issue(subject, &Scope { scope });
-        let token = token.map_err(|_| No(Refusal::Unavailable, "no token was signed"))?;
+        let token = token.map_err(|_| Refused(Refusal::Unavailable, "no token was signed"))?;
         Ok(Response::Tokens {
             access: Secret::new(token.expose()),
             refresh: Secret::new(refresh),
@@ -290,17 +295,17 @@ impl Service {
 
     // ANCHOR: authenticate
     /// Who asks: for every request that touches a mailbox, before anything else.
-    fn authenticate(&self, token: &Secret) -> Result<Claims<Scope>, No> {
+    fn authenticate(&self, token: &Secret) -> Result<Claims<Scope>, Refused> {
         let verified = self.tokens().verifier.verify(token.expose());
         verified.map_err(|refused| {
             tracing::info!(reason = %refused.reason(), "access token");
-            No(Refusal::Unauthorized, "an access token")
+            Refused(Refusal::Unauthorized, "an access token")
         })
     }
     // ANCHOR_END: authenticate
 
     fn tokens(&self) -> Arc<Tokens> {
-        self.tokens.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        self.tokens.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn status(&self) -> Status {
@@ -333,11 +338,11 @@ fn tokens(
 }
 
 /// Whose token it is.
-fn subject(claims: &Claims<Scope>) -> Result<Name, No> {
-    Name::new(&claims.sub).map_err(|_| No(Refusal::Unauthorized, "a subject"))
+fn subject(claims: &Claims<Scope>) -> Result<Name, Refused> {
+    Name::new(&claims.sub).map_err(|_| Refused(Refusal::Unauthorized, "a subject"))
 }
 
-impl From<StoreError> for No {
+impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Taken => Self(Refusal::Taken, "the name is in use"),
@@ -353,7 +358,7 @@ impl From<StoreError> for No {
     }
 }
 
-impl From<PasswordError> for No {
+impl From<PasswordError> for Refused {
     fn from(error: PasswordError) -> Self {
         match error {
             PasswordError::Length => Self(Refusal::BadRequest, "a password's length"),

@@ -4,7 +4,7 @@
 //! server.
 
 use std::fmt;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use careful_tls::identity::ServerIdentity;
 use careful_tls::provider::crypto_provider;
@@ -30,14 +30,14 @@ impl CurrentIdentity {
     /// As [`new`](Self::new): then the old one stays.
     pub fn replace(&self, identity: ServerIdentity) -> Result<(), rustls::Error> {
         let identity = certified(identity)?;
-        *self.0.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = identity;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = identity;
         Ok(())
     }
 }
 
 impl ResolvesServerCert for CurrentIdentity {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone())
+        Some(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
     }
 }
 // ANCHOR_END: identity

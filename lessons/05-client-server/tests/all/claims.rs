@@ -14,25 +14,25 @@ use careful_encryption::public_key::KeyPair;
 use careful_mailbox::account::{Account, AccountError, Found};
 use careful_mailbox::attempts::{AttemptLimits, Attempts};
 use careful_mailbox::client::Client;
-use careful_mailbox::frames::{FrameError, Frames, Patience, parse};
+use careful_mailbox::frames::{FrameDeadlines, FrameError, Frames, parse};
 use careful_mailbox::passwords::{PasswordError, Passwords};
 use careful_mailbox::protocol::{
     Bytes, Delivery, MAX_FRAME, MAX_SEALED, MessageId, Name, Refusal, Request, Response, Secret,
 };
 use careful_mailbox::sealed::{self, Letter, MAX_TEXT, NotALetter, fingerprint};
-use careful_mailbox::server::ServerLimits;
+use careful_mailbox::server::ServerDeadlines;
 use careful_mailbox::signing_keys;
-use careful_mailbox::store::{Account as Stored, NewMessage, Quotas, Store, StoreError};
-use careful_tls::server::Limits;
+use careful_mailbox::store::{Account as Stored, NewMessage, Store, StoreError, StoreLimits};
+use careful_tls::server::{Deadlines, Limits};
 use careful_tokens::clock::Clock;
 use mailbox::lab::log::Log;
-use mailbox::lab::raw;
-use mailbox::lab::stage::{NOW, Setting, Stage, identity};
+use mailbox::lab::stage::{NOW, Stage, StageOptions, identity};
+use mailbox::lab::stranger;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::task::JoinSet;
 
-const PATIENCE: Patience = Patience {
+const PATIENCE: FrameDeadlines = FrameDeadlines {
     idle: Duration::from_secs(5),
     frame: Duration::from_secs(5),
     write: Duration::from_secs(5),
@@ -76,12 +76,12 @@ async fn a_frame_that_is_cancelled_in_the_middle_is_read_on() -> TestResult {
 async fn each_phase_of_a_frame_has_its_deadline() -> TestResult {
     let (short, long) = (Duration::from_millis(100), Duration::from_secs(30));
     let (_client, server) = duplex(64);
-    let mut frames = Frames::new(server, Patience { idle: short, ..PATIENCE });
+    let mut frames = Frames::new(server, FrameDeadlines { idle: short, ..PATIENCE });
     assert!(matches!(frames.next().await, Err(FrameError::Idle(_))));
 
     // A byte every 10 ms: each read succeeds, the sum does not.
     let (mut client, server) = duplex(64);
-    let mut frames = Frames::new(server, Patience { idle: long, frame: short, write: long });
+    let mut frames = Frames::new(server, FrameDeadlines { idle: long, frame: short, write: long });
     let slow = tokio::spawn(async move {
         client.write_all(&1000_u32.to_be_bytes()).await?;
         while client.write_all(b" ").await.is_ok() {
@@ -95,7 +95,7 @@ async fn each_phase_of_a_frame_has_its_deadline() -> TestResult {
     slow.abort();
 
     let (_client, server) = duplex(4);
-    let mut frames = Frames::new(server, Patience { write: short, ..PATIENCE });
+    let mut frames = Frames::new(server, FrameDeadlines { write: short, ..PATIENCE });
     assert!(matches!(frames.send(&"more than four").await, Err(FrameError::Unread(_))));
     Ok(())
 }
@@ -294,11 +294,11 @@ struct Shelf {
     store: Store,
 }
 
-fn shelf(quotas: Quotas) -> Result<Shelf, Box<dyn Error>> {
+fn shelf(limits: StoreLimits) -> Result<Shelf, Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("db");
     let clock = Clock::settable(NOW);
-    let store = Store::open(&path, quotas, clock.clone())?;
+    let store = Store::open(&path, limits, clock.clone())?;
     Ok(Shelf { _folder: folder, path, clock, store })
 }
 
@@ -323,7 +323,7 @@ impl Shelf {
 
 #[tokio::test]
 async fn a_message_sent_twice_is_stored_once_even_after_it_was_read() -> TestResult {
-    let shelf = shelf(Quotas::default())?;
+    let shelf = shelf(StoreLimits::default())?;
     shelf.people(&["alice", "bob"]).await?;
     assert!(!shelf.store.put(message("alice", "bob", 1)).await?);
     assert!(shelf.store.put(message("alice", "bob", 1)).await?);
@@ -343,7 +343,7 @@ async fn a_message_sent_twice_is_stored_once_even_after_it_was_read() -> TestRes
 
 #[tokio::test]
 async fn messages_come_in_order_and_their_numbers_are_not_used_again() -> TestResult {
-    let shelf = shelf(Quotas::default())?;
+    let shelf = shelf(StoreLimits::default())?;
     shelf.people(&["alice", "bob", "bo"]).await?;
     for id in 1..=5 {
         shelf.store.put(message("alice", "bob", id)).await?;
@@ -363,7 +363,7 @@ async fn messages_come_in_order_and_their_numbers_are_not_used_again() -> TestRe
 
 #[tokio::test]
 async fn a_full_mailbox_is_read_in_frames_that_fit() -> TestResult {
-    let shelf = shelf(Quotas::default())?;
+    let shelf = shelf(StoreLimits::default())?;
     shelf.people(&["alice", "bob"]).await?;
     for id in 0..20 {
         let mut large = message("alice", "bob", id);
@@ -387,8 +387,9 @@ async fn a_full_mailbox_is_read_in_frames_that_fit() -> TestResult {
 
 #[tokio::test]
 async fn quotas_hold_and_what_is_read_or_expired_makes_room() -> TestResult {
-    let quotas = Quotas { messages: 2, bytes: 250, sent: 3, accounts: 3, ..Quotas::default() };
-    let shelf = shelf(quotas)?;
+    let limits =
+        StoreLimits { messages: 2, bytes: 250, sent: 3, accounts: 3, ..StoreLimits::default() };
+    let shelf = shelf(limits)?;
     shelf.people(&["alice", "bob", "carol"]).await?;
     let full = |result: Result<bool, StoreError>| matches!(result, Err(StoreError::Full(_)));
     let account = Stored { password: String::new(), key: Bytes(vec![]) };
@@ -404,7 +405,7 @@ async fn quotas_hold_and_what_is_read_or_expired_makes_room() -> TestResult {
     assert!(full(shelf.store.put(large).await), "251 bytes");
     shelf.store.put(message("alice", "carol", 5)).await?;
     assert!(full(shelf.store.put(message("alice", "carol", 6)).await), "three of one sender");
-    shelf.clock.advance(Duration::from_secs(quotas.keep));
+    shelf.clock.advance(Duration::from_secs(limits.keep));
     assert!(!shelf.store.put(message("alice", "carol", 6)).await?, "the old ones expired");
     assert!(shelf.box_of("bob").await?.is_empty());
     assert_eq!(shelf.box_of("carol").await?.len(), 1);
@@ -413,14 +414,14 @@ async fn quotas_hold_and_what_is_read_or_expired_makes_room() -> TestResult {
 
 #[tokio::test]
 async fn what_was_stored_is_there_after_the_store_was_closed() -> TestResult {
-    let Shelf { _folder, path, clock, store } = shelf(Quotas::default())?;
+    let Shelf { _folder, path, clock, store } = shelf(StoreLimits::default())?;
     let account = Stored { password: "hash".to_owned(), key: Bytes(vec![1; 32]) };
     store.register(name("alice"), account.clone()).await?;
     store.put(message("alice", "alice", 1)).await?;
-    let again = Store::open(&path, Quotas::default(), clock.clone());
+    let again = Store::open(&path, StoreLimits::default(), clock.clone());
     assert!(again.is_err(), "one server at a time");
     tokio::task::spawn_blocking(move || store.close()).await?;
-    let store = Store::open(&path, Quotas::default(), clock)?;
+    let store = Store::open(&path, StoreLimits::default(), clock)?;
     assert_eq!(store.account(name("alice")).await?, Some(account));
     assert!(store.put(message("alice", "alice", 1)).await?);
     Ok(())
@@ -430,7 +431,7 @@ async fn what_was_stored_is_there_after_the_store_was_closed() -> TestResult {
 #[tokio::test]
 async fn only_the_owner_can_read_the_files() -> TestResult {
     use std::os::unix::fs::PermissionsExt;
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let alice = stage.person("alice").await?;
     for file in [stage.database(), stage.signing_keys(), alice.folder.join("account.json")] {
         let mode = std::fs::metadata(&file)?.permissions().mode() & 0o777;
@@ -524,9 +525,9 @@ fn attempts_are_counted_by_account_and_by_address() -> TestResult {
 
 #[tokio::test]
 async fn nothing_of_a_mailbox_is_given_without_a_token() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     stage.person("alice").await?;
-    let mut client = Client::new(stage.settings()?);
+    let mut client = Client::new(stage.endpoint()?);
     for token in ["", "a.b.c"] {
         let token = || Secret::new(token);
         let requests = [
@@ -553,9 +554,9 @@ async fn nothing_of_a_mailbox_is_given_without_a_token() -> TestResult {
 
 #[tokio::test]
 async fn a_wrong_password_and_a_wrong_name_are_one_answer() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     stage.person("alice").await?;
-    let mut client = Client::new(stage.settings()?);
+    let mut client = Client::new(stage.endpoint()?);
     for who in ["alice", "nobody"] {
         let password = Secret::new("a wrong password");
         let request = Request::LogIn { name: name(who), password };
@@ -567,7 +568,7 @@ async fn a_wrong_password_and_a_wrong_name_are_one_answer() -> TestResult {
 #[tokio::test]
 async fn only_an_operator_sees_the_counters() -> TestResult {
     let operators = BTreeSet::from([name("olga")]);
-    let stage = Stage::new(Setting { operators, ..Setting::default() }).await?;
+    let stage = Stage::new(StageOptions { operators, ..StageOptions::default() }).await?;
     let mut olga = stage.person("olga").await?;
     let mut alice = stage.person("alice").await?;
     let status = |token| Request::Status { token };
@@ -581,9 +582,9 @@ async fn only_an_operator_sees_the_counters() -> TestResult {
 
 #[tokio::test]
 async fn a_name_is_given_once() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     stage.person("alice").await?;
-    let mut client = Client::new(stage.settings()?);
+    let mut client = Client::new(stage.endpoint()?);
     let password = Secret::new("another password");
     let key = Bytes(pair().public().to_bytes());
     let request = Request::Register { name: name("alice"), password, key };
@@ -596,9 +597,9 @@ async fn a_name_is_given_once() -> TestResult {
 
 #[tokio::test]
 async fn a_used_refresh_token_ends_its_login() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let alice = stage.person("alice").await?;
-    let mut client = Client::new(stage.settings()?);
+    let mut client = Client::new(stage.endpoint()?);
     let (_, refresh) = tokens(&mut client, &alice).await?;
     let first = Request::Refresh { refresh };
     let Response::Tokens { refresh, .. } = client.call(&first).await? else {
@@ -615,15 +616,17 @@ async fn a_used_refresh_token_ends_its_login() -> TestResult {
 #[tokio::test]
 async fn silent_clients_are_closed_and_honest_ones_served() -> TestResult {
     let short = Duration::from_millis(100);
-    let connections = Limits { connections: 4, per_address: 4, handshake: short, shutdown: short };
-    let limits = ServerLimits { connections, first: short, ..ServerLimits::default() };
-    let stage = Stage::new(Setting { limits, ..Setting::default() }).await?;
+    let connections = Limits { connections: 4, per_address: 4 };
+    let connection = Deadlines { handshake: short, shutdown: short };
+    let deadlines = ServerDeadlines { connection, first: short, ..ServerDeadlines::default() };
+    let stage =
+        Stage::new(StageOptions { connections, deadlines, ..StageOptions::default() }).await?;
     let mut silent = Vec::new();
     for _ in 0..2 {
         silent.push(tokio::net::TcpStream::connect(stage.address()).await?);
     }
-    let mut quiet = raw::connection(stage.address(), stage.ca.roots()).await?;
-    let mut honest = Client::new(stage.settings()?);
+    let mut quiet = stranger::connect(stage.address(), stage.ca.roots()).await?;
+    let mut honest = Client::new(stage.endpoint()?);
     assert_eq!(honest.call(&Request::Ping {}).await?, Response::Pong {});
     for mut stream in silent {
         assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0);
@@ -635,12 +638,12 @@ async fn silent_clients_are_closed_and_honest_ones_served() -> TestResult {
 
 #[tokio::test]
 async fn a_shutdown_finishes_what_was_asked_and_leaves_nothing() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let mut alice = stage.person("alice").await?;
     alice.send("alice", "a letter to herself").await?;
     let mut tasks = JoinSet::new();
     for _ in 0..4 {
-        let mut client = Client::new(stage.settings()?);
+        let mut client = Client::new(stage.endpoint()?);
         let login = Request::LogIn { name: name("alice"), password: alice.account.password() };
         tasks.spawn(async move { client.call(&login).await });
     }
@@ -659,11 +662,11 @@ async fn a_shutdown_finishes_what_was_asked_and_leaves_nothing() -> TestResult {
 
 #[tokio::test]
 async fn a_bad_certificate_does_not_replace_a_good_one() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let mut wrong = identity(&stage.ca)?;
     wrong.key = identity(&stage.ca)?.key;
     assert!(stage.server.replace_identity(wrong).is_err());
-    let mut client = Client::new(stage.settings()?);
+    let mut client = Client::new(stage.endpoint()?);
     assert_eq!(client.call(&Request::Ping {}).await?, Response::Pong {});
     assert!(stage.server.replace_keys(Vec::new()).is_err());
     stage.person("alice").await?.read().await?;
@@ -691,17 +694,17 @@ fn two_signing_keys_are_kept_and_the_newest_signs() -> TestResult {
 #[tokio::test]
 async fn the_log_holds_no_secret_at_its_most_talkative_level() -> TestResult {
     let log = Log::of_this_process();
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let mut alice = stage.person("a-person-of-the-log").await?;
     alice.send("a-person-of-the-log", "an unmistakable text").await?;
     let token = alice.client.token().ok_or("a token")?.clone();
     let _ = alice.client.call(&Request::Status { token: token.clone() }).await;
     alice.read().await?;
-    let mut raw = raw::connection(stage.address(), stage.ca.roots()).await?;
+    let mut raw = stranger::connect(stage.address(), stage.ca.roots()).await?;
     let password = "a password in a broken frame";
     let frame = format!("{{\"do\":\"log_in\",\"password\":\"{password}\"");
     let length = (frame.len() as u32).to_be_bytes();
-    raw::say(&mut raw, &[&length, frame.as_bytes()].concat()).await?;
+    stranger::send_and_read(&mut raw, &[&length, frame.as_bytes()].concat()).await?;
     let text = log.text();
     assert!(text.contains("request=\"send\"") && text.contains("not a request"));
     let key = alice.account.own_fingerprint();
@@ -715,7 +718,7 @@ async fn the_log_holds_no_secret_at_its_most_talkative_level() -> TestResult {
 
 #[tokio::test]
 async fn an_account_is_not_overwritten() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let alice = stage.person("alice").await?;
     let again = Account::create(&alice.folder, name("alice"), Secret::new("x"));
     assert!(matches!(again, Err(AccountError::Exists(_))));
@@ -726,14 +729,14 @@ async fn an_account_is_not_overwritten() -> TestResult {
 
 #[tokio::test]
 async fn what_was_read_and_not_finished_is_read_again() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let (mut alice, bob) = (stage.person("alice").await?, stage.person("bob").await?);
     alice.send("bob", "hello").await?;
     let mut bob = bob;
     let reading = bob.account.read(&mut bob.client).await?;
     assert_eq!(reading.found.len(), 1);
     drop(reading);
-    let mut bob = bob.at(stage.settings()?)?;
+    let mut bob = bob.at(stage.endpoint()?)?;
     assert_eq!(bob.read().await?.len(), 1, "the program ended before it was shown");
     assert!(bob.read().await?.is_empty());
     Ok(())
@@ -741,7 +744,7 @@ async fn what_was_read_and_not_finished_is_read_again() -> TestResult {
 
 #[tokio::test]
 async fn what_is_sent_while_a_page_is_shown_is_not_forgotten() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let (mut alice, mut bob) = (stage.person("alice").await?, stage.person("bob").await?);
     alice.send("bob", "one").await?;
     let reading = bob.account.read(&mut bob.client).await?;
@@ -765,7 +768,7 @@ async fn what_is_sent_while_a_page_is_shown_is_not_forgotten() -> TestResult {
 
 #[tokio::test]
 async fn a_letter_to_nobody_does_not_stand_in_the_way() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let mut alice = stage.person("alice").await?;
     let to_nobody = alice.send("nobody", "hello").await;
     assert!(matches!(to_nobody, Err(AccountError::Client(_))));
@@ -778,7 +781,7 @@ async fn a_letter_to_nobody_does_not_stand_in_the_way() -> TestResult {
 
 #[tokio::test]
 async fn to_trust_the_pinned_key_again_loses_no_letter() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let (mut alice, mut bob) = (stage.person("alice").await?, stage.person("bob").await?);
     alice.send("bob", "one").await?;
     alice.send("bob", "two").await?;
@@ -799,7 +802,7 @@ async fn to_trust_the_pinned_key_again_loses_no_letter() -> TestResult {
 #[tokio::test]
 async fn a_private_file_that_others_can_read_is_refused() -> TestResult {
     use std::os::unix::fs::PermissionsExt;
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let alice = stage.person("alice").await?;
     let open = |path: &std::path::Path| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
@@ -822,7 +825,7 @@ async fn a_steering_text_is_shown_escaped() {
 
 #[tokio::test]
 async fn sends_at_once_share_commits() -> TestResult {
-    let shelf = shelf(Quotas::default())?;
+    let shelf = shelf(StoreLimits::default())?;
     shelf.people(&["alice", "bob"]).await?;
     let store = Arc::new(shelf.store.clone());
     let mut tasks = JoinSet::new();

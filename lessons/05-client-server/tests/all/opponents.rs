@@ -10,19 +10,19 @@ use careful_encryption::public_key::{KeyPair, PublicKey};
 use careful_mailbox::account::{Account, AccountError, Found};
 use careful_mailbox::attempts::{AttemptLimits, Attempts};
 use careful_mailbox::client::{Client, ClientError};
-use careful_mailbox::frames::{FrameError, Frames, Patience};
+use careful_mailbox::frames::{FrameDeadlines, FrameError, Frames};
 use careful_mailbox::passwords::{PasswordError, Passwords};
 use careful_mailbox::protocol::{
     Bytes, Delivery, MAX_DELETE, MAX_FRAME, MAX_SEALED, MessageId, Refusal, Request, Response,
     Secret,
 };
 use careful_mailbox::sealed::{self, Letter, NotALetter};
-use careful_mailbox::server::ServerLimits;
-use careful_mailbox::store::{Account as Stored, NewMessage, Quotas, Store, StoreError};
+use careful_mailbox::server::ServerDeadlines;
+use careful_mailbox::store::{Account as Stored, NewMessage, Store, StoreError, StoreLimits};
 use careful_tokens::clock::Clock;
-use mailbox::lab::raw;
 use mailbox::lab::spy::{Spy, Tamper};
-use mailbox::lab::stage::{NOW, Person, Setting, Stage, settings};
+use mailbox::lab::stage::{NOW, Person, Stage, StageOptions, endpoint};
+use mailbox::lab::stranger;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 async fn spied(
@@ -32,7 +32,7 @@ async fn spied(
 ) -> Result<(Spy, Person), Box<dyn Error>> {
     let tamper: Tamper = Arc::new(change);
     let spy = Spy::before(stage, tamper).await?;
-    let person = person.at(settings(&stage.ca, spy.address())?)?;
+    let person = person.at(endpoint(&stage.ca, spy.address())?)?;
     Ok((spy, person))
 }
 
@@ -40,9 +40,9 @@ fn message(to: &str, id: u8, sealed: Vec<u8>) -> NewMessage {
     NewMessage { from: name("alice"), to: name(to), id: MessageId([id; 16]), sealed }
 }
 
-async fn store(quotas: Quotas) -> Result<(tempfile::TempDir, Store), Box<dyn Error>> {
+async fn store(limits: StoreLimits) -> Result<(tempfile::TempDir, Store), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
-    let store = Store::open(&folder.path().join("db"), quotas, Clock::settable(NOW))?;
+    let store = Store::open(&folder.path().join("db"), limits, Clock::settable(NOW))?;
     for who in ["alice", "bob"] {
         let account = Stored { password: String::new(), key: Bytes(vec![0; 32]) };
         store.register(name(who), account).await?;
@@ -55,7 +55,7 @@ async fn the_rest_of_a_read_is_the_begin_of_a_frame() -> TestResult {
     let (mut client, server) = duplex(64);
     let frame = Duration::from_millis(50);
     let idle = Duration::from_secs(5);
-    let mut frames = Frames::new(server, Patience { idle, frame, write: idle });
+    let mut frames = Frames::new(server, FrameDeadlines { idle, frame, write: idle });
     client.write_all(&[0, 0, 0, 1, b'1', 0, 0]).await?;
     assert_eq!(frames.receive::<u8>().await?, Some(1));
     assert!(matches!(frames.next().await, Err(FrameError::TooSlow(_))));
@@ -64,7 +64,7 @@ async fn the_rest_of_a_read_is_the_begin_of_a_frame() -> TestResult {
 
 #[tokio::test]
 async fn a_mailbox_is_filled_to_its_last_byte_and_emptied_by_as_many() -> TestResult {
-    let (_folder, store) = store(Quotas { bytes: 250, ..Quotas::default() }).await?;
+    let (_folder, store) = store(StoreLimits { bytes: 250, ..StoreLimits::default() }).await?;
     for id in 1..=3 {
         assert!(!store.put(message("bob", id, vec![id; 250])).await?);
         assert!(store.put(message("bob", 9, vec![0; 1])).await.is_err());
@@ -75,7 +75,7 @@ async fn a_mailbox_is_filled_to_its_last_byte_and_emptied_by_as_many() -> TestRe
 
 #[tokio::test]
 async fn a_page_of_small_messages_fits_into_a_frame() -> TestResult {
-    let (_folder, store) = store(Quotas { messages: 3000, ..Quotas::default() }).await?;
+    let (_folder, store) = store(StoreLimits { messages: 3000, ..StoreLimits::default() }).await?;
     let mut tasks = tokio::task::JoinSet::new();
     for id in 0..2000_u16 {
         let store = store.clone();
@@ -99,9 +99,9 @@ async fn a_page_of_small_messages_fits_into_a_frame() -> TestResult {
 
 #[tokio::test]
 async fn a_logout_ends_both_tokens() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let alice = stage.person("alice").await?;
-    let mut client = Client::new(stage.settings()?);
+    let mut client = Client::new(stage.endpoint()?);
     let (token, refresh) = tokens(&mut client, &alice).await?;
     client.call(&Request::LogOut { token: token.clone(), refresh: refresh.clone() }).await?;
     let fetch = Request::Fetch { token, after: 0 };
@@ -113,9 +113,9 @@ async fn a_logout_ends_both_tokens() -> TestResult {
 
 #[tokio::test]
 async fn requests_over_their_limits_are_refused() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let alice = stage.person("alice").await?;
-    let mut client = Client::new(stage.settings()?);
+    let mut client = Client::new(stage.endpoint()?);
     let (token, _) = tokens(&mut client, &alice).await?;
     for (more, refused) in [(0, None), (1, Some(Refusal::BadRequest))] {
         let send = Request::Send {
@@ -135,9 +135,9 @@ async fn requests_over_their_limits_are_refused() -> TestResult {
 #[tokio::test]
 async fn registrations_and_failed_logins_are_counted_and_good_logins_are_not() -> TestResult {
     let attempts = AttemptLimits { account: 2, address: 3, ..AttemptLimits::default() };
-    let stage = Stage::new(Setting { attempts, ..Setting::default() }).await?;
+    let stage = Stage::new(StageOptions { attempts, ..StageOptions::default() }).await?;
     let alice = stage.person("alice").await?;
-    let mut client = Client::new(stage.settings()?);
+    let mut client = Client::new(stage.endpoint()?);
     for _ in 0..4 {
         tokens(&mut client, &alice).await?;
     }
@@ -158,9 +158,10 @@ async fn registrations_and_failed_logins_are_counted_and_good_logins_are_not() -
 
 #[tokio::test]
 async fn after_the_first_frame_a_client_may_be_quiet_for_longer() -> TestResult {
-    let limits = ServerLimits { first: Duration::from_millis(100), ..ServerLimits::default() };
-    let stage = Stage::new(Setting { limits, ..Setting::default() }).await?;
-    let mut client = Client::new(stage.settings()?);
+    let deadlines =
+        ServerDeadlines { first: Duration::from_millis(100), ..ServerDeadlines::default() };
+    let stage = Stage::new(StageOptions { deadlines, ..StageOptions::default() }).await?;
+    let mut client = Client::new(stage.endpoint()?);
     for _ in 0..2 {
         assert_eq!(client.call(&Request::Ping {}).await?, Response::Pong {});
         tokio::time::sleep(Duration::from_millis(250)).await;
@@ -170,9 +171,10 @@ async fn after_the_first_frame_a_client_may_be_quiet_for_longer() -> TestResult 
 
 #[tokio::test]
 async fn a_request_has_its_deadline() -> TestResult {
-    let limits = ServerLimits { request: Duration::from_millis(1), ..ServerLimits::default() };
-    let stage = Stage::new(Setting { limits, ..Setting::default() }).await?;
-    let mut client = Client::new(stage.settings()?);
+    let deadlines =
+        ServerDeadlines { request: Duration::from_millis(1), ..ServerDeadlines::default() };
+    let stage = Stage::new(StageOptions { deadlines, ..StageOptions::default() }).await?;
+    let mut client = Client::new(stage.endpoint()?);
     let login = Request::LogIn { name: name("alice"), password: Secret::new("a guess") };
     assert_eq!(refusal(client.call(&login).await), Some(Refusal::Unavailable));
     Ok(())
@@ -222,7 +224,7 @@ fn who_succeeded_makes_room_and_a_network_is_one_address() -> TestResult {
 
 #[tokio::test]
 async fn the_outbox_is_on_the_disk_before_it_is_sent_and_has_an_end() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let alice = stage.person("alice").await?;
     let (_spy, mut alice) = spied(&stage, alice, |request, answer| match request {
         Request::Send { .. } => {
@@ -234,7 +236,7 @@ async fn the_outbox_is_on_the_disk_before_it_is_sent_and_has_an_end() -> TestRes
     let mut alice = loop {
         let full = matches!(alice.send("alice", "x").await, Err(AccountError::OutboxFull));
         if full || alice.account.waiting() > 100 {
-            break alice.at(stage.settings()?)?;
+            break alice.at(stage.endpoint()?)?;
         }
     };
     assert_eq!(alice.account.waiting(), 100);
@@ -244,7 +246,7 @@ async fn the_outbox_is_on_the_disk_before_it_is_sent_and_has_an_end() -> TestRes
 
 #[tokio::test]
 async fn a_page_that_brings_nothing_new_is_the_last_one() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let mut alice = stage.person("alice").await?;
     alice.send("alice", "hello").await?;
     let (_spy, mut alice) = spied(&stage, alice, |request, answer| match (request, answer) {
@@ -265,7 +267,7 @@ async fn a_page_that_brings_nothing_new_is_the_last_one() -> TestResult {
 
 #[tokio::test]
 async fn a_key_of_another_name_is_not_taken() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let (alice, _bob) = (stage.person("alice").await?, stage.person("bob").await?);
     let (_spy, mut alice) = spied(&stage, alice, |_request, answer| match answer {
         Response::Key { key, .. } => Response::Key { name: name("mallory"), key },
@@ -280,7 +282,7 @@ async fn a_key_of_another_name_is_not_taken() -> TestResult {
 
 #[tokio::test]
 async fn a_refresh_is_never_repeated() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let alice = stage.person("alice").await?;
     let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = asked.clone();
@@ -302,8 +304,8 @@ async fn a_refresh_is_never_repeated() -> TestResult {
 
 #[tokio::test]
 async fn after_a_bad_request_a_client_connects_anew() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
-    let mut client = Client::new(stage.settings()?);
+    let stage = Stage::new(StageOptions::default()).await?;
+    let mut client = Client::new(stage.endpoint()?);
     let token = Secret::new("x".repeat(MAX_FRAME - 100));
     // A frame that fits, of a request that does not.
     let register = Request::Register { name: name("bob"), password: token, key: Bytes(vec![]) };
@@ -337,7 +339,7 @@ fn a_box_over_the_limit_is_no_letter() -> TestResult {
 
 #[tokio::test]
 async fn the_server_speaks_tls_1_3_alone() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let mut tcp = tokio::net::TcpStream::connect(stage.address()).await?;
     // A ClientHello of TLS 1.2: no supported_versions, ECDHE with AES-256-GCM, X25519, ECDSA and
     // Ed25519.
@@ -362,7 +364,7 @@ async fn the_server_speaks_tls_1_3_alone() -> TestResult {
 
 #[tokio::test]
 async fn of_too_many_missing_letters_the_latest_are_awaited() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let (mut alice, mut bob) = (stage.person("alice").await?, stage.person("bob").await?);
     // Forty gaps, of which 32 are remembered; then one of the first and one of the last.
     for number in (2..=80).step_by(2).chain([1, 79]) {
@@ -385,8 +387,8 @@ async fn alice_key(alice: &mut Person, of: &str) -> Result<PublicKey, Box<dyn Er
 
 #[tokio::test]
 async fn after_nonsense_the_server_closes() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
-    let mut stream = raw::connection(stage.address(), stage.ca.roots()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
+    let mut stream = stranger::connect(stage.address(), stage.ca.roots()).await?;
     stream.write_all(&[0, 0, 0, 1, b'{']).await?;
     stream.flush().await?;
     let mut rest = Vec::new();
@@ -400,7 +402,7 @@ async fn after_nonsense_the_server_closes() -> TestResult {
 async fn a_store_is_closed_while_others_hold_it() -> TestResult {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("db");
-    let store = Store::open(&path, Quotas::default(), Clock::settable(NOW))?;
+    let store = Store::open(&path, StoreLimits::default(), Clock::settable(NOW))?;
     let other = store.clone();
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -415,17 +417,17 @@ async fn a_store_is_closed_while_others_hold_it() -> TestResult {
 
 #[tokio::test]
 async fn a_count_that_cannot_be_read_is_left_and_nothing_is_overwritten() -> TestResult {
-    const BOXES: redb::TableDefinition<&str, &[u8]> = redb::TableDefinition::new("boxes");
-    let (folder, shelf) = store(Quotas::default()).await?;
+    const COUNTS: redb::TableDefinition<&str, &[u8]> = redb::TableDefinition::new("counts");
+    let (folder, shelf) = store(StoreLimits::default()).await?;
     shelf.put(message("bob", 1, vec![1])).await?;
     tokio::task::spawn_blocking(move || shelf.close()).await?;
     let path = folder.path().join("db");
     let database = redb::Database::open(&path)?;
     let transaction = database.begin_write()?;
-    transaction.open_table(BOXES)?.insert("bob", &b"something else"[..])?;
+    transaction.open_table(COUNTS)?.insert("bob", &b"something else"[..])?;
     transaction.commit()?;
     drop(database);
-    let shelf = Store::open(&path, Quotas::default(), Clock::settable(NOW))?;
+    let shelf = Store::open(&path, StoreLimits::default(), Clock::settable(NOW))?;
     let stored = shelf.put(message("bob", 2, vec![2])).await;
     assert!(matches!(stored, Err(StoreError::Broken)), "{stored:?}");
     let (messages, _) = shelf.messages(name("bob"), 0).await?;
@@ -437,8 +439,8 @@ async fn a_count_that_cannot_be_read_is_left_and_nothing_is_overwritten() -> Tes
 
 #[tokio::test]
 async fn a_full_mailbox_of_one_does_not_stop_letters_to_another() -> TestResult {
-    let quotas = Quotas { messages: 1, ..Quotas::default() };
-    let stage = Stage::new(Setting { quotas, ..Setting::default() }).await?;
+    let store = StoreLimits { messages: 1, ..StoreLimits::default() };
+    let stage = Stage::new(StageOptions { store, ..StageOptions::default() }).await?;
     let mut alice = stage.person("alice").await?;
     for who in ["bob", "carol"] {
         stage.person(who).await?;
@@ -452,7 +454,7 @@ async fn a_full_mailbox_of_one_does_not_stop_letters_to_another() -> TestResult 
 
 #[tokio::test]
 async fn the_id_in_an_error_does_not_steer_a_terminal() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let alice = stage.person("alice").await?;
     let (_spy, mut alice) = spied(&stage, alice, |_request, _answer| Response::Refused {
         because: Refusal::Busy,
@@ -466,7 +468,7 @@ async fn the_id_in_an_error_does_not_steer_a_terminal() -> TestResult {
 
 #[tokio::test]
 async fn a_number_far_ahead_takes_no_room() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let (mut alice, mut bob) = (stage.person("alice").await?, stage.person("bob").await?);
     letter_by_hand(&mut alice, u64::MAX).await?;
     letter_by_hand(&mut alice, 7).await?;
@@ -482,7 +484,7 @@ async fn a_number_far_ahead_takes_no_room() -> TestResult {
 
 #[tokio::test]
 async fn a_mailbox_that_counts_from_a_smaller_number_is_read() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let mut alice = stage.person("alice").await?;
     alice.send("alice", "one").await?;
     // A server that once said the largest number, or that was restored from a backup.
@@ -495,7 +497,7 @@ async fn a_mailbox_that_counts_from_a_smaller_number_is_read() -> TestResult {
     })
     .await?;
     alice.read().await?;
-    let mut alice = alice.at(stage.settings()?)?;
+    let mut alice = alice.at(stage.endpoint()?)?;
     alice.send("alice", "two").await?;
     let found = alice.read().await?;
     assert!(matches!(found.last(), Some(Found::Letter { number: 2, .. })), "{found:?}");
@@ -504,7 +506,7 @@ async fn a_mailbox_that_counts_from_a_smaller_number_is_read() -> TestResult {
 
 #[tokio::test]
 async fn a_key_is_trusted_only_as_it_was_compared() -> TestResult {
-    let stage = Stage::new(Setting::default()).await?;
+    let stage = Stage::new(StageOptions::default()).await?;
     let (mut alice, bob) = (stage.person("alice").await?, stage.person("bob").await?);
     let other = sealed::fingerprint(&name("bob"), &KeyPair::random().public());
     for wrong in [other.as_str(), "", &bob.account.own_fingerprint()[..4]] {
@@ -519,12 +521,12 @@ async fn a_key_is_trusted_only_as_it_was_compared() -> TestResult {
 #[tokio::test]
 async fn a_flood_that_is_told_busy_uses_up_no_attempts() -> TestResult {
     let attempts = AttemptLimits { address: 100_000, ..AttemptLimits::default() };
-    let setting = Setting { hashes: (1, 0), attempts, ..Setting::default() };
+    let setting = StageOptions { hashes: (1, 0), attempts, ..StageOptions::default() };
     let stage = Stage::new(setting).await?;
     let mut alice = stage.person("alice").await?;
     let mut flood = tokio::task::JoinSet::new();
     for from in 0..16 {
-        let mut client = Client::new(stage.settings()?);
+        let mut client = Client::new(stage.endpoint()?);
         flood.spawn(async move {
             for number in 0.. {
                 let name = name(&format!("n{from}-{number}"));
@@ -533,7 +535,7 @@ async fn a_flood_that_is_told_busy_uses_up_no_attempts() -> TestResult {
             }
         });
     }
-    let mut client = Client::new(stage.settings()?);
+    let mut client = Client::new(stage.endpoint()?);
     for _ in 0..40 {
         let (name, password) = (name("alice"), alice.account.password());
         let _ = client.call(&Request::LogIn { name, password }).await;
@@ -557,12 +559,12 @@ async fn a_flood_that_is_told_busy_uses_up_no_attempts() -> TestResult {
 async fn what_is_over_is_forgotten_without_a_write() -> TestResult {
     let folder = tempfile::tempdir()?;
     let clock = Clock::settable(NOW);
-    let quotas = Quotas::default();
-    let store = Store::open(&folder.path().join("db"), quotas, clock.clone())?;
+    let limits = StoreLimits::default();
+    let store = Store::open(&folder.path().join("db"), limits, clock.clone())?;
     let account = Stored { password: String::new(), key: Bytes(vec![0; 32]) };
     store.register(name("bob"), account).await?;
     store.put(message("bob", 1, vec![1])).await?;
-    clock.advance(Duration::from_secs(quotas.keep));
+    clock.advance(Duration::from_secs(limits.keep));
     store.forget_expired().await?;
     assert!(store.messages(name("bob"), 0).await?.0.is_empty());
     Ok(())

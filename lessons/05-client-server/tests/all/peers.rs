@@ -181,13 +181,13 @@ fn a_client_that_says_nothing_stops_the_usual_server_and_ends_it() -> TestResult
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], server.port));
     let runtime = tokio::runtime::Runtime::new()?;
     let config = careful_tls::config::client_config(ca.roots(), b"any")?;
-    let connect = |patience| {
+    let connect = |deadlines| {
         let (config, name) = (config.clone(), rustls::pki_types::ServerName::try_from(LAB));
         async move {
             let tcp = tokio::net::TcpStream::connect(address).await?;
             let connector = tokio_rustls::TlsConnector::from(config);
             let handshake = connector.connect(name.map_err(std::io::Error::other)?, tcp);
-            match tokio::time::timeout(patience, handshake).await {
+            match tokio::time::timeout(deadlines, handshake).await {
                 Ok(done) => done.map(|_stream| true),
                 Err(_elapsed) => Ok(false),
             }
@@ -231,10 +231,10 @@ fn the_usual_server_runs() -> TestResult {
     // goes away before it says anything.
     let refused = runtime.block_on(async {
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], server.port));
-        let settings = mailbox::lab::stage::settings(&ca, address)?;
+        let endpoint = mailbox::lab::stage::endpoint(&ca, address)?;
         let account = folder.path().join("account");
         let account = Account::create(&account, Name::new("alice")?, Secret::new("x"))?;
-        let mut client = Client::new(settings);
+        let mut client = Client::new(endpoint);
         Ok::<_, Box<dyn Error>>(account.register(&mut client).await)
     })?;
     let error = refused.err().ok_or("refused")?;

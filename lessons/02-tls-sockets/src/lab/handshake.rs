@@ -1,4 +1,4 @@
-//! One client and one server meet on loopback, and each says what it saw.
+//! One client and one server shake hands on loopback, and each says what it saw.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ pub const GREETING: &[u8] = b"hello world";
 
 /// What one end agreed on.
 #[derive(Clone, Debug)]
-pub struct Agreed {
+pub struct Negotiated {
     /// The version.
     pub version: Option<ProtocolVersion>,
     /// Cipher and hash.
@@ -35,7 +35,7 @@ pub struct Agreed {
     pub kind: Option<HandshakeKind>,
 }
 
-impl Agreed {
+impl Negotiated {
     /// What a connection has agreed on.
     pub fn on(tls: &CommonState) -> Self {
         Self {
@@ -49,16 +49,16 @@ impl Agreed {
 }
 
 /// What both ends saw.
-pub struct Met {
+pub struct Handshake {
     /// Whether the client's `connect` succeeded, whatever came after.
     pub connected: bool,
     /// The client's side, to the end of one round trip.
-    pub client: io::Result<Agreed>,
+    pub client: io::Result<Negotiated>,
     /// The server's side.
-    pub server: io::Result<Agreed>,
+    pub server: io::Result<Negotiated>,
 }
 
-impl Met {
+impl Handshake {
     /// What the client says, in words.
     pub fn client_says(&self) -> String {
         match (&self.client, self.connected) {
@@ -74,58 +74,51 @@ impl Met {
     }
 }
 
-/// They meet: the client connects to `name`, the server says a greeting, the client repeats
+/// A handshake and a round trip: the client connects to `name`, the server says a greeting, the client repeats
 /// it and closes, then the server does.
-///
-/// # Errors
-/// No port could be opened, or the name is none.
-pub async fn meet(server: ServerConfig, client: ClientConfig, name: &str) -> anyhow::Result<Met> {
+pub async fn shake_hands(
+    server: ServerConfig,
+    client: ClientConfig,
+    name: &str,
+) -> anyhow::Result<Handshake> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
-    meet_at(&listener, address, &Arc::new(server), &Arc::new(client), name).await
+    shake_hands_at(&listener, address, &Arc::new(server), &Arc::new(client), name).await
 }
 
 /// The same with a tap on the way; returns its recording, too.
-///
-/// # Errors
-/// No port could be opened.
-pub async fn meet_tapped(
+pub async fn shake_hands_tapped(
     server: ServerConfig,
     client: ClientConfig,
-) -> anyhow::Result<(Met, Recording)> {
+) -> anyhow::Result<(Handshake, Recording)> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let tap = Wiretap::listening_to(listener.local_addr()?).await?;
     let (server, client) = (Arc::new(server), Arc::new(client));
-    let met = meet_at(&listener, tap.address(), &server, &client, super::SERVER).await?;
-    Ok((met, tap.recording()))
+    let handshake =
+        shake_hands_at(&listener, tap.address(), &server, &client, super::SERVER).await?;
+    Ok((handshake, tap.recording()))
 }
 
 /// The same with an attacker on the way.
-///
-/// # Errors
-/// No port could be opened.
-pub async fn meet_attacked(
+pub async fn shake_hands_attacked(
     server: ServerConfig,
     client: ClientConfig,
     attack: impl FnMut(shared::wiretap::Unit<'_>) -> shared::wiretap::Action + Send + 'static,
-) -> anyhow::Result<Met> {
+) -> anyhow::Result<Handshake> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let relay = Wiretap::attacking(listener.local_addr()?, Framing::TlsRecords, attack).await?;
     let (server, client) = (Arc::new(server), Arc::new(client));
-    meet_at(&listener, relay.address(), &server, &client, super::SERVER).await
+    shake_hands_at(&listener, relay.address(), &server, &client, super::SERVER).await
 }
 
-/// The same at a listener that is there already, for ends that meet more than once.
-///
-/// # Errors
-/// The name is none, or an end did not finish in time.
-pub async fn meet_at(
+/// The same at a listener that is there already, for ends that shake hands more than once.
+pub async fn shake_hands_at(
     listener: &TcpListener,
     address: SocketAddr,
     server: &Arc<ServerConfig>,
     client: &Arc<ClientConfig>,
     name: &str,
-) -> anyhow::Result<Met> {
+) -> anyhow::Result<Handshake> {
     let name = ServerName::try_from(name.to_owned())?;
     let serving = async {
         let (tcp, _) = listener.accept().await?;
@@ -140,12 +133,12 @@ pub async fn meet_at(
     // socket closed with unread bytes sends a reset, which can overtake an alert.
     let ((server, _server_socket), (connected, client, _client_socket)) =
         tokio::time::timeout(DEADLINE, both).await??;
-    Ok(Met { connected, client, server })
+    Ok(Handshake { connected, client, server })
 }
 
 type Socket = Box<dyn Send>;
 
-async fn serve(tcp: TcpStream, acceptor: TlsAcceptor) -> (io::Result<Agreed>, Socket) {
+async fn serve(tcp: TcpStream, acceptor: TlsAcceptor) -> (io::Result<Negotiated>, Socket) {
     match acceptor.accept(tcp).into_fallible().await {
         Err((error, tcp)) => (Err(error), Box::new(tcp)),
         Ok(mut stream) => {
@@ -155,7 +148,7 @@ async fn serve(tcp: TcpStream, acceptor: TlsAcceptor) -> (io::Result<Agreed>, So
                 read_to_end(&mut stream).await?;
                 stream.shutdown().await
             };
-            let result = spoken.await.map(|()| Agreed::on(stream.get_ref().1));
+            let result = spoken.await.map(|()| Negotiated::on(stream.get_ref().1));
             (result, Box::new(stream))
         }
     }
@@ -165,7 +158,7 @@ async fn ask(
     tcp: TcpStream,
     connector: TlsConnector,
     name: ServerName<'static>,
-) -> (bool, io::Result<Agreed>, Socket) {
+) -> (bool, io::Result<Negotiated>, Socket) {
     match connector.connect(name, tcp).into_fallible().await {
         Err((error, tcp)) => (false, Err(error), Box::new(tcp)),
         Ok(mut stream) => {
@@ -176,7 +169,7 @@ async fn ask(
                 stream.shutdown().await?;
                 read_to_end(&mut stream).await
             };
-            let result = spoken.await.map(|()| Agreed::on(stream.get_ref().1));
+            let result = spoken.await.map(|()| Negotiated::on(stream.get_ref().1));
             (true, result, Box::new(stream))
         }
     }

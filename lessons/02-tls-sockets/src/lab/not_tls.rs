@@ -22,9 +22,6 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// A plain HTTP request to a TLS server: the bytes that come back, and the server's error.
-///
-/// # Errors
-/// No port could be opened, or the server accepted it.
 pub async fn plain_http_to_tls(server: ServerConfig) -> anyhow::Result<(Vec<u8>, io::Error)> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
@@ -49,9 +46,6 @@ pub async fn plain_http_to_tls(server: ServerConfig) -> anyhow::Result<(Vec<u8>,
 
 /// A TLS client at a plain HTTP server: the client's error, and the first line that the
 /// server answered.
-///
-/// # Errors
-/// No port could be opened, or the client accepted it.
 pub async fn tls_to_plain(client: ClientConfig) -> anyhow::Result<(io::Error, String)> {
     let server = plain_http_server().await?;
     let tap = Wiretap::listening_to(server.address()).await?;

@@ -1,11 +1,11 @@
-//! A connection without manners: what a client could send that keeps to no protocol.
+//! A client that sends whatever bytes it likes, over a good TLS connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use careful_tls::config::client_config;
-use careful_tls::stream::connect;
+use careful_tls::stream;
 use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,22 +18,19 @@ use careful_mailbox::protocol::ALPN;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A TLS connection to a mailbox server.
-///
-/// # Errors
-/// No connection.
-pub async fn connection(
+pub async fn connect(
     address: SocketAddr,
     roots: Arc<RootCertStore>,
 ) -> anyhow::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from(LAB_NAME)?;
-    Ok(connect(client_config(roots, ALPN)?, address, name, DEADLINE).await?)
+    Ok(stream::connect(client_config(roots, ALPN)?, address, name, DEADLINE).await?)
 }
 
 /// Sends bytes, and reads until the server closes.
-///
-/// # Errors
-/// The server did not close in time, or without saying so.
-pub async fn say(stream: &mut TlsStream<TcpStream>, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+pub async fn send_and_read(
+    stream: &mut TlsStream<TcpStream>,
+    bytes: &[u8],
+) -> anyhow::Result<Vec<u8>> {
     let mut answer = Vec::new();
     let talking = async {
         stream.write_all(bytes).await?;

@@ -11,7 +11,7 @@ use shared::LoopbackServer;
 use shared::tls_records::record_length;
 use tokio::sync::mpsc;
 
-use super::meet::Agreed;
+use super::handshake::Negotiated;
 
 /// What the server pays for: 11 bytes.
 pub const ORDER: &[u8] = b"PAY 100 bob";
@@ -23,14 +23,11 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub struct PayServer {
     server: LoopbackServer,
     paid: Arc<AtomicUsize>,
-    ended: mpsc::UnboundedReceiver<io::Result<Agreed>>,
+    ended: mpsc::UnboundedReceiver<io::Result<Negotiated>>,
 }
 
 impl PayServer {
     /// Opens a port.
-    ///
-    /// # Errors
-    /// No port could be opened.
     pub async fn start(config: ServerConfig) -> io::Result<Self> {
         let config = Arc::new(config);
         let paid = Arc::new(AtomicUsize::new(0));
@@ -62,16 +59,17 @@ impl PayServer {
     }
 
     /// Waits for the next connection to end, and says how.
-    ///
-    /// # Errors
-    /// What the server saw.
-    pub async fn outcome(&mut self) -> io::Result<Agreed> {
+    pub async fn outcome(&mut self) -> io::Result<Negotiated> {
         self.ended.recv().await.unwrap_or(Err(io::ErrorKind::NotConnected.into()))
     }
 }
 
 // ANCHOR: serve
-fn serve(mut tcp: TcpStream, config: Arc<ServerConfig>, paid: &AtomicUsize) -> io::Result<Agreed> {
+fn serve(
+    mut tcp: TcpStream,
+    config: Arc<ServerConfig>,
+    paid: &AtomicUsize,
+) -> io::Result<Negotiated> {
     tcp.set_read_timeout(Some(DEADLINE))?;
     tcp.set_write_timeout(Some(DEADLINE))?;
     let mut tls = ServerConnection::new(config).map_err(io::Error::other)?;
@@ -107,7 +105,7 @@ fn serve(mut tcp: TcpStream, config: Arc<ServerConfig>, paid: &AtomicUsize) -> i
     stream.conn.send_close_notify();
     stream.flush()?;
     stream.read_to_end(&mut Vec::new())?;
-    Ok(Agreed::on(&tls))
+    Ok(Negotiated::on(&tls))
 }
 
 /// The client's bytes up to and with its first encrypted record: what is needed to send

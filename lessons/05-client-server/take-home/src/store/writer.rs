@@ -1,0 +1,128 @@
+//! The one thread that writes: it takes what waits, commits it, and only then acknowledges it.
+
+use careful_tokens::clock::Clock;
+use redb::Database;
+use tokio::sync::{mpsc, oneshot};
+
+use super::error::StoreError;
+use super::limits::StoreLimits;
+use super::tables::{Account, NewMessage, Tables};
+use crate::protocol::Name;
+
+/// Changes in one transaction.
+const BATCH: usize = 256;
+
+/// A change, and who waits for it.
+pub(super) struct Job {
+    pub(super) change: Change,
+    pub(super) answer: Answer,
+}
+
+/// Whoever waits for a change is told here what it came to.
+type Answer = oneshot::Sender<Result<Done, StoreError>>;
+
+pub(super) enum Change {
+    Register(Name, Account),
+    Put(NewMessage),
+    Delete(Name, Vec<u64>),
+    /// Nothing but what every batch does first: it forgets what has expired.
+    Forget,
+}
+
+/// What a change came to.
+#[derive(Clone, Copy)]
+pub(super) enum Done {
+    Registered,
+    Stored { again: bool },
+    Deleted(usize),
+    Forgotten,
+}
+
+/// What the thread is told.
+pub(super) enum Order {
+    Do(Job),
+    /// The last one.
+    Close,
+}
+
+// ANCHOR: write_all
+/// Writes until the store is closed. Nobody is told anything before the commit is on the disk.
+pub(super) fn write_all(
+    database: &Database,
+    limits: StoreLimits,
+    clock: &Clock,
+    mut orders: mpsc::Receiver<Order>,
+) {
+    while let Some((changes, answers)) = take_what_waits(&mut orders) {
+        let outcomes = commit(database, limits, clock.now(), &changes);
+        acknowledge(answers, outcomes);
+    }
+}
+// ANCHOR_END: write_all
+
+/// Waits for a change, and takes those that wait behind it, too. Returns `None` when the store is
+/// closed and everything that it had accepted has been taken.
+fn take_what_waits(orders: &mut mpsc::Receiver<Order>) -> Option<(Vec<Change>, Vec<Answer>)> {
+    let (mut changes, mut answers) = (Vec::new(), Vec::new());
+    let mut next = Some(orders.blocking_recv()?);
+    while let Some(order) = next {
+        match order {
+            Order::Do(Job { change, answer }) => {
+                changes.push(change);
+                answers.push(answer);
+            }
+            // Nothing is accepted any more. What was accepted is still written.
+            Order::Close => orders.close(),
+        }
+        next = if changes.len() < BATCH { orders.try_recv().ok() } else { None };
+    }
+    Some((changes, answers))
+}
+
+/// All changes in one transaction, and what each came to, in their order. After a fault there is
+/// nothing of any of them: a transaction that is dropped without a commit leaves nothing.
+fn commit(
+    database: &Database,
+    limits: StoreLimits,
+    now: u64,
+    changes: &[Change],
+) -> Result<Vec<Result<Done, StoreError>>, StoreError> {
+    let transaction = database.begin_write()?;
+    let mut outcomes = Vec::with_capacity(changes.len());
+    {
+        let mut tables = Tables::open(&transaction)?;
+        tables.forget_expired(now)?;
+        for change in changes {
+            let outcome = match change {
+                Change::Register(name, account) => {
+                    tables.register(name, account, limits).map(|()| Done::Registered)
+                }
+                Change::Put(message) => {
+                    let stored = tables.put(message, limits, now);
+                    stored.map(|again| Done::Stored { again })
+                }
+                Change::Delete(of, numbers) => tables.delete(of, numbers).map(Done::Deleted),
+                Change::Forget => Ok(Done::Forgotten),
+            };
+            match outcome {
+                Err(fault) if fault.is_a_fault() => return Err(fault),
+                outcome => outcomes.push(outcome),
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok(outcomes)
+}
+
+/// Tells each client what its change came to; after a fault, that nothing was stored. A client may be
+/// gone by now, and what is stored is stored.
+fn acknowledge(answers: Vec<Answer>, outcomes: Result<Vec<Result<Done, StoreError>>, StoreError>) {
+    match outcomes {
+        Ok(outcomes) => answers.into_iter().zip(outcomes).for_each(|(answer, outcome)| {
+            let _ = answer.send(outcome);
+        }),
+        Err(fault) => answers.into_iter().for_each(|answer| {
+            let _ = answer.send(Err(fault.clone()));
+        }),
+    }
+}
