@@ -3,5 +3,6 @@
 mod claims;
 mod command_line;
 mod peers;
+mod readme;
 mod transcript;
 mod troubleshooting;

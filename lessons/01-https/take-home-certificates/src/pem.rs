@@ -124,3 +124,61 @@ pub fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, KeyError> {
 /// With a passphrase: PKCS#8 (RFC 5958 section 3), and OpenSSL's older way.
 const ENCRYPTED: [&[u8]; 2] = [b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED"];
 // ANCHOR_END: private_key
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str =
+        "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAAAAA==\n-----END PRIVATE KEY-----\n";
+
+    #[test]
+    fn what_holds_no_certificate_is_refused() {
+        for text in ["", "garbage", "\u{30}\u{82}"] {
+            let refused = certificates(text.as_bytes());
+            assert!(matches!(refused, Err(PemError::NoCertificate)), "{text:?}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_among_certificates_is_refused_by_its_line_and_not_shown() {
+        let refused = certificates(format!("\n{KEY}").as_bytes()).expect_err("a key");
+        assert!(matches!(refused, PemError::OtherSection { line: 2 }), "{refused:?}");
+        assert!(!format!("{refused} {refused:?}").contains("MC4C"));
+    }
+
+    #[test]
+    fn what_a_parser_would_skip_is_refused() {
+        for (text, line) in [
+            (" -----BEGIN CERTIFICATE-----\n", 1),
+            ("\u{feff}-----BEGIN CERTIFICATE-----\n", 1),
+            ("x\n-----END CERTIFICATE----------BEGIN CERTIFICATE-----\n", 2),
+        ] {
+            let refused = certificates(text.as_bytes());
+            let found = matches!(refused, Err(PemError::BrokenLine { line: at }) if at == line);
+            assert!(found, "{text:?}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_section_that_is_cut_off_or_no_base64_is_refused() {
+        for text in [
+            "-----BEGIN CERTIFICATE-----\nAAAA",
+            "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n",
+        ] {
+            let refused = certificates(text.as_bytes());
+            assert!(matches!(refused, Err(PemError::BrokenSection { number: 1 })), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn exactly_one_unencrypted_key_is_taken() {
+        assert!(private_key(KEY.as_bytes()).is_ok());
+        assert!(matches!(private_key(b""), Err(KeyError::Count(0))));
+        assert!(matches!(private_key([KEY, KEY].concat().as_bytes()), Err(KeyError::Count(2))));
+        assert!(matches!(private_key(&KEY.as_bytes()[..40]), Err(KeyError::Broken)));
+        for encrypted in ["-----BEGIN ENCRYPTED PRIVATE KEY-----\n", "Proc-Type: 4,ENCRYPTED\n"] {
+            assert!(matches!(private_key(encrypted.as_bytes()), Err(KeyError::Encrypted)));
+        }
+    }
+}

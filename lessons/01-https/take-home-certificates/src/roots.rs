@@ -154,3 +154,32 @@ fn is_ca(certificate: &[u8]) -> bool {
     constraints.is_some_and(|constraints| constraints.value.ca)
         && usage.is_none_or(|usage| usage.value.key_cert_sign())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_to_trust_is_an_error() {
+        let refused = Roots::from_der(Vec::new());
+        assert!(matches!(refused, Err(RootsError::Pem(PemError::NoCertificate))), "{refused:?}");
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused_by_its_number() {
+        let refused = Roots::from_der(vec![CertificateDer::from(vec![0x30, 0])]);
+        assert!(matches!(refused, Err(RootsError::Certificate { number: 1, .. })), "{refused:?}");
+    }
+
+    #[test]
+    fn a_text_over_the_limit_is_refused_before_it_is_parsed() {
+        let refused = Roots::from_pem(&vec![b'x'; MAX_FILE as usize + 1]);
+        assert!(matches!(refused, Err(RootsError::File(FileError::TooLarge { .. }))));
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let refused = Roots::from_pem_file("no/such/ca.pem").expect_err("no file");
+        assert_eq!(refused.to_string(), "cannot use the CA file no/such/ca.pem");
+    }
+}

@@ -68,3 +68,26 @@ pub async fn read_json<T: DeserializeOwned>(
     serde_json::from_slice(&read_body(response, limit).await?)
         .map_err(|error| BodyError::Json { line: error.line(), column: error.column() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(body: &'static str) -> Response {
+        Response::from(http::Response::new(body))
+    }
+
+    #[tokio::test]
+    async fn a_body_of_the_limit_is_read_and_one_byte_more_is_refused() {
+        assert_eq!(read_body(answer("12345"), 5).await.expect("a body"), b"12345");
+        let refused = read_body(answer("12345"), 4).await;
+        assert!(matches!(refused, Err(BodyError::TooLarge { limit: 4 })), "{refused:?}");
+    }
+
+    #[tokio::test]
+    async fn json_that_is_not_expected_is_told_by_its_place_and_not_quoted() {
+        let refused = read_json::<u32>(answer("\"token-7f3a91\""), 100).await.expect_err("a text");
+        assert!(matches!(refused, BodyError::Json { line: 1, .. }), "{refused:?}");
+        assert!(!format!("{refused} {refused:?}").contains("7f3a91"));
+    }
+}

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use careful_certificates::roots::Roots;
+pub use careful_certificates::roots::Roots;
 use reqwest::ClientBuilder;
 use reqwest::redirect::Policy;
 use reqwest::tls::Version;

@@ -2,5 +2,6 @@
 
 mod claims;
 mod peers;
+mod readme;
 mod transcript;
 mod troubleshooting;

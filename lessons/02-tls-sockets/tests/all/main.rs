@@ -2,4 +2,5 @@
 
 mod claims;
 mod peers;
+mod readme;
 mod transcript;

@@ -9,7 +9,7 @@
 //! | [`stream`] | files larger than memory, in verified chunks |
 //! | [`public_key`] | to seal for somebody whose public key you have: HPKE |
 //! | [`signing`] | who said it: Ed25519 |
-//! | [`format`] | a strict reader of bytes from strangers |
+//! | [`mod@format`] | a strict reader of bytes from strangers |
 #![warn(missing_docs)]
 
 pub mod context;

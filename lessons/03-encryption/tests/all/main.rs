@@ -1,7 +1,8 @@
 //! The tests of this lesson: one executable, so that its suites run side by side.
 
-mod claims;
+mod attacks;
 mod memory;
 mod peers;
+mod readme;
 mod transcript;
 mod vectors;

@@ -314,3 +314,68 @@ fn without_values(error: &serde_json::Error) -> String {
         _ => format!("not of the expected type, near column {}", error.column()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::NoMore;
+    use crate::issuer::Issuer;
+    use crate::keys::{KeyId, SigningKey};
+    use crate::profile::TokenType;
+
+    const NOW: u64 = 1_795_600_000;
+
+    fn profile(audience: &str) -> Profile {
+        Profile::new("https://login.test", audience, TokenType::ACCESS).expect("a profile")
+    }
+
+    /// An issuer for one audience, a verifier for it, and the clock of both.
+    fn pair() -> (Issuer, Verifier, Clock) {
+        let clock = Clock::settable(NOW);
+        let key = SigningKey::ed25519(KeyId::new("2026-11").expect("an id")).expect("a key");
+        let keys = KeySet::new([key.verifying()]).expect("a set");
+        let issuer = Issuer::new(profile("https://accounts.test"), key, clock.clone());
+        let verifier = Verifier::new(profile("https://accounts.test"), keys, clock.clone());
+        (issuer, verifier, clock)
+    }
+
+    #[test]
+    fn a_token_is_accepted_until_the_second_it_expires() {
+        let (issuer, verifier, clock) = pair();
+        let token = issuer.issue("alice", &NoMore {}).expect("a token");
+        let claims = verifier.verify::<NoMore>(token.expose()).expect("accepted");
+        assert_eq!(claims.sub, "alice");
+        clock.set(claims.exp - 1);
+        assert!(verifier.verify::<NoMore>(token.expose()).is_ok());
+        clock.set(claims.exp + crate::profile::MOST_LEEWAY.as_secs());
+        assert!(verifier.verify::<NoMore>(token.expose()).is_err());
+    }
+
+    #[test]
+    fn a_token_for_another_service_is_refused() {
+        let (_, verifier, clock) = pair();
+        let key = SigningKey::ed25519(KeyId::new("2026-11").expect("an id")).expect("a key");
+        let keys = KeySet::new([key.verifying()]).expect("a set");
+        let elsewhere = Issuer::new(profile("https://photos.test"), key, clock.clone());
+        let token = elsewhere.issue("alice", &NoMore {}).expect("a token");
+        let same_key = Verifier::new(profile("https://accounts.test"), keys, clock);
+        assert!(same_key.verify::<NoMore>(token.expose()).is_err());
+        assert!(verifier.verify::<NoMore>(token.expose()).is_err(), "and another key");
+    }
+
+    #[test]
+    fn a_changed_token_is_refused_with_the_one_answer() {
+        let (issuer, verifier, _) = pair();
+        let token = issuer.issue("alice", &NoMore {}).expect("a token");
+        let (unsigned, _signature) = token.expose().rsplit_once('.').expect("three parts");
+        let refused =
+            |token: &str| verifier.verify::<NoMore>(token).expect_err("refused").to_string();
+        let answers = [
+            refused(&format!("{unsigned}.")),
+            refused(&format!("{unsigned}.AAAA")),
+            refused(&format!("x{}", token.expose())),
+            refused("not a token"),
+        ];
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    }
+}

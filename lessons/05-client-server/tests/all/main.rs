@@ -6,4 +6,5 @@ mod fuzz_corpus;
 mod opponents;
 mod peers;
 mod process;
+mod readme;
 mod transcript;

@@ -1,0 +1,194 @@
+//! The course on disk: its take-home crates, and what is written of each.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use toml::{Table, Value};
+
+use crate::manifest;
+
+/// What stays here: the manifest is written out, the list of crates is the course's own check.
+const NOT_COPIED: [&str; 4] = ["Cargo.toml", "Cargo.lock", "crates.txt", "target"];
+/// What every crate gets from the top of the repository.
+const FROM_THE_TOP: [&str; 3] = ["LICENSE-MIT", "LICENSE-APACHE", "clippy.toml"];
+
+/// The course.
+pub struct Course {
+    root: PathBuf,
+    pub workspace: Table,
+    lock: Table,
+    lock_text: String,
+    /// In the order of the workspace's members.
+    pub crates: Vec<Crate>,
+}
+
+/// A take-home crate.
+pub struct Crate {
+    pub name: String,
+    pub description: String,
+    folder: PathBuf,
+    pub manifest: Table,
+}
+
+/// The top of the repository, from wherever this program is started.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+impl Course {
+    pub fn read(root: &Path) -> anyhow::Result<Self> {
+        let workspace = table(&root.join("Cargo.toml"))?;
+        let lock_text = text(&root.join("Cargo.lock"))?;
+        let lock = lock_text.parse().context("Cargo.lock")?;
+        let members = workspace["workspace"]["members"].as_array().context("no members")?;
+        let mut crates = Vec::new();
+        for member in members.iter().filter_map(Value::as_str) {
+            let is_taken =
+                member.split('/').nth(2).is_some_and(|name| name.starts_with("take-home"));
+            if is_taken {
+                crates.push(Crate::read(root.join(member))?);
+            }
+        }
+        Ok(Self { root: root.to_owned(), workspace, lock, lock_text, crates })
+    }
+
+    pub fn find(&self, name: &str) -> Option<&Crate> {
+        self.crates.iter().find(|taken| taken.name == name)
+    }
+
+    /// The crate, and the take-home crates that it or its tests need, itself last.
+    pub fn with_what_it_needs<'a>(&'a self, wanted: &'a Crate) -> Vec<&'a Crate> {
+        let mut all: Vec<&Crate> = Vec::new();
+        for needed in wanted.needs().filter_map(|name| self.find(name)) {
+            for needed in self.with_what_it_needs(needed) {
+                if !all.iter().any(|known| known.name == needed.name) {
+                    all.push(needed);
+                }
+            }
+        }
+        all.push(wanted);
+        all
+    }
+
+    /// Writes a crate into a folder that is not there, with the course's whole lock file.
+    pub fn write(&self, taken: &Crate, to: &Path) -> anyhow::Result<()> {
+        copy_sources(&taken.folder, to)?;
+        for file in FROM_THE_TOP {
+            copy_file(&self.root.join(file), &to.join(file))?;
+        }
+        let write = |file: &str, text: &str| {
+            fs::write(to.join(file), text).with_context(|| format!("cannot write {file}"))
+        };
+        write("Cargo.toml", &manifest::write_out(self, taken)?)?;
+        write("Cargo.lock", &self.lock_text)?;
+        let profile = self.profile(taken);
+        if !profile.is_empty() {
+            write("profile.toml", &profile)?;
+        }
+        Ok(())
+    }
+
+    /// The `[profile]` lines that a workspace with this crate needs.
+    pub fn profile(&self, taken: &Crate) -> String {
+        let built = self.packages_below(&taken.name);
+        let packages = self.workspace["profile"]["dev"]["package"].as_table();
+        let needed = packages.into_iter().flatten().filter(|(name, _)| built.contains(*name));
+        let lines = needed.filter_map(|(name, settings)| {
+            let level = settings.get("opt-level")?.as_integer()?;
+            Some(format!("[profile.dev.package.{name}]\nopt-level = {level}\n"))
+        });
+        lines.collect()
+    }
+
+    /// The version of a package in the lock file that is compatible with the one required: there may be
+    /// others, which other packages need.
+    pub fn version(&self, package: &str, required: &str) -> anyhow::Result<&str> {
+        let found = self.locked().filter(|locked| locked["name"].as_str() == Some(package));
+        let mut versions = found.filter_map(|locked| locked.get("version")?.as_str());
+        versions
+            .find(|version| compatible(version) == compatible(required))
+            .with_context(|| format!("Cargo.lock has no {package} {required}"))
+    }
+
+    fn locked(&self) -> impl Iterator<Item = &Value> {
+        self.lock["package"].as_array().into_iter().flatten()
+    }
+
+    /// The names of all packages that the lock file has below this one, itself included.
+    fn packages_below(&self, name: &str) -> BTreeSet<String> {
+        let (mut found, mut next) = (BTreeSet::new(), vec![name.to_owned()]);
+        while let Some(name) = next.pop() {
+            let here = self.locked().filter(|locked| locked["name"].as_str() == Some(&name));
+            let below = here.filter_map(|locked| locked.get("dependencies")?.as_array()).flatten();
+            let below = below.filter_map(|text| text.as_str()?.split(' ').next());
+            let below: Vec<String> = below.map(str::to_owned).collect();
+            if found.insert(name) {
+                next.extend(below);
+            }
+        }
+        found
+    }
+}
+
+impl Crate {
+    fn read(folder: PathBuf) -> anyhow::Result<Self> {
+        let manifest = table(&folder.join("Cargo.toml"))?;
+        let of_package = |key: &str| {
+            let value = manifest["package"].get(key).and_then(Value::as_str);
+            value.map(str::to_owned).with_context(|| format!("{}: no {key}", folder.display()))
+        };
+        let (name, description) = (of_package("name")?, of_package("description")?);
+        Ok(Self { name, description, folder, manifest })
+    }
+
+    fn needs(&self) -> impl Iterator<Item = &str> {
+        ["dependencies", "dev-dependencies"]
+            .into_iter()
+            .filter_map(|kind| self.manifest.get(kind)?.as_table())
+            .flat_map(|table| table.keys().map(String::as_str))
+    }
+}
+
+/// The numbers that two compatible versions share: the first that isn't 0, and the zeros before it.
+fn compatible(version: &str) -> Vec<&str> {
+    let mut numbers = version.split('.');
+    let mut shared = Vec::new();
+    for number in numbers.by_ref() {
+        shared.push(number);
+        if number != "0" {
+            break;
+        }
+    }
+    shared
+}
+
+fn copy_sources(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if NOT_COPIED.iter().any(|not| name == *not) {
+            continue;
+        }
+        match entry.file_type()?.is_dir() {
+            true => copy_sources(&entry.path(), &to.join(name))?,
+            false => copy_file(&entry.path(), &to.join(name))?,
+        }
+    }
+    Ok(())
+}
+
+fn copy_file(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
+    Ok(())
+}
+
+fn text(file: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+fn table(file: &Path) -> anyhow::Result<Table> {
+    text(file)?.parse().with_context(|| format!("cannot parse {}", file.display()))
+}

@@ -1,0 +1,228 @@
+//! What `just take` writes resolves without the network, on its own and in a reader's workspace, and
+//! brings along the crates that a committed list names.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+type TestResult = Result<(), Box<dyn Error>>;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn take(arguments: &[&str]) -> std::io::Result<Output> {
+    Command::new(env!("CARGO_BIN_EXE_take")).args(arguments).output()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The take-home crates, by name, and their folders.
+fn crates() -> Result<Vec<(String, PathBuf)>, Box<dyn Error>> {
+    let workspace: toml::Table = std::fs::read_to_string(root().join("Cargo.toml"))?.parse()?;
+    let members = workspace["workspace"]["members"].as_array().ok_or("members")?;
+    let mut crates = Vec::new();
+    for member in members.iter().filter_map(|member| member.as_str()) {
+        if member.contains("/take-home") {
+            let folder = root().join(member);
+            let manifest: toml::Table =
+                std::fs::read_to_string(folder.join("Cargo.toml"))?.parse()?;
+            crates.push((manifest["package"]["name"].as_str().ok_or("name")?.to_owned(), folder));
+        }
+    }
+    Ok(crates)
+}
+
+/// Runs cargo without the network. If something was never fetched, it is fetched once.
+fn cargo(folder: &Path, arguments: &[&str]) -> Result<String, Box<dyn Error>> {
+    let run = || {
+        Command::new(env!("CARGO"))
+            .args(arguments)
+            .args(["--offline", "--locked"])
+            .current_dir(folder)
+            .output()
+    };
+    let mut done = run()?;
+    if !done.status.success() && text(&done.stderr).contains("offline") {
+        Command::new(env!("CARGO")).args(["fetch", "--locked"]).current_dir(root()).status()?;
+        done = run()?;
+    }
+    match done.status.success() {
+        true => Ok(text(&done.stdout)),
+        false => Err(text(&done.stderr).into()),
+    }
+}
+
+#[test]
+fn without_a_name_and_with_a_wrong_one_it_lists_the_crates() -> TestResult {
+    let (list, unknown) = (take(&[])?, take(&["tls-sockets", "folder"])?);
+    assert_eq!((list.status.code(), unknown.status.code()), (Some(0), Some(1)));
+    for (name, _) in crates()? {
+        let line = format!("  {name} ");
+        assert!(text(&list.stdout).contains(&line), "{name}");
+        assert!(text(&unknown.stderr).contains(&line), "{name}");
+    }
+    let no_folder = take(&["careful-tls"])?;
+    assert_eq!(no_folder.status.code(), Some(1));
+    assert!(text(&no_folder.stderr).contains("expected a folder"), "{}", text(&no_folder.stderr));
+    Ok(())
+}
+
+#[test]
+fn every_crate_is_taken_whole_and_brings_the_crates_of_its_list() -> TestResult {
+    // `just snapshots` accepts a list that has changed.
+    let accept = std::env::var_os("INSTA_UPDATE").is_some_and(|value| value == "always");
+    let mut wrong = Vec::new();
+    for (name, folder) in crates()? {
+        let outside = tempfile::tempdir()?;
+        let taken = take(&[&name, outside.path().to_str().ok_or("a path in UTF-8")?])?;
+        assert!(taken.status.success(), "{name}: {}", text(&taken.stderr));
+        let here = outside.path().join(&name);
+        let manifest = std::fs::read_to_string(here.join("Cargo.toml"))?;
+        assert!(!manifest.contains("workspace"), "{name}: {manifest}");
+        assert!(manifest.starts_with("# Taken from"), "{name}: {manifest}");
+        for file in ["Cargo.lock", "LICENSE-MIT", "LICENSE-APACHE", "README.md", "src/lib.rs"] {
+            assert!(here.join(file).exists(), "{name}: no {file}");
+        }
+        let tree = ["tree", "--edges", "normal,build", "--target", "all"];
+        let tree = cargo(&here, &[&tree[..], &["--prefix", "none", "--format", "{p}"]].concat())?;
+        let mut names: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let found = names.join("\n") + "\n";
+        let list = folder.join("crates.txt");
+        if accept {
+            std::fs::write(&list, &found)?;
+        }
+        let expected = std::fs::read_to_string(&list).unwrap_or_default();
+        let is_new = |name: &&str| !expected.lines().any(|known| known == *name);
+        let new: Vec<&str> = found.lines().filter(is_new).collect();
+        if found != expected.replace('\r', "") {
+            wrong.push(format!(
+                "{name}: {} crates, {} in crates.txt; new: {new:?}",
+                found.lines().count(),
+                expected.lines().count()
+            ));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "a take-home crate brings other crates than its crates.txt says; if that is meant, `just \
+         snapshots` writes the lists:\n{}",
+        wrong.join("\n")
+    );
+    Ok(())
+}
+
+#[test]
+fn a_reader_who_takes_one_thing_does_not_get_another() -> TestResult {
+    let list = |name: &str| -> Result<String, Box<dyn Error>> {
+        let all = crates()?;
+        let (_, folder) = all.iter().find(|(known, _)| known == name).ok_or("the crate")?;
+        Ok(std::fs::read_to_string(folder.join("crates.txt"))?)
+    };
+    for (name, unwanted) in [
+        ("careful-tls", &["reqwest", "hyper", "h2", "rcgen"][..]),
+        ("careful-certificates", &["reqwest", "tokio", "rcgen"]),
+        ("careful-encryption", &["rustls", "tokio", "rcgen"]),
+        ("careful-tokens", &["rustls", "reqwest", "hyper", "rcgen"]),
+        ("careful-mailbox", &["reqwest", "hyper", "clap", "rcgen", "tracing-subscriber"]),
+        ("careful-https", &["rcgen", "clap"]),
+    ] {
+        let crates = list(name)?;
+        for unwanted in unwanted {
+            assert!(!crates.lines().any(|line| line == *unwanted), "{name} brings {unwanted}");
+        }
+    }
+    for (name, _) in crates()? {
+        let crates = list(&name)?;
+        for ours in ["shared", "peers", "snapshots", "insta", "proptest"] {
+            assert!(!crates.lines().any(|line| line == ours), "{name} brings {ours}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_crate_that_is_there_is_kept_and_that_is_said_before_anything_is_written() -> TestResult {
+    let outside = tempfile::tempdir()?;
+    let theirs = outside.path().join("careful-files/mine.txt");
+    std::fs::create_dir_all(outside.path().join("careful-files"))?;
+    std::fs::write(&theirs, "changed by its reader")?;
+    let folder = outside.path().to_str().ok_or("a path in UTF-8")?;
+    let taken = take(&["careful-encryption", folder])?;
+    assert!(taken.status.success(), "{}", text(&taken.stderr));
+    let said = text(&taken.stdout);
+    let (keeps, writes) = (said.find("keeps   "), said.find("writes  "));
+    assert!(keeps.is_some() && keeps < writes, "{said}");
+    assert_eq!(std::fs::read_to_string(theirs)?, "changed by its reader");
+    assert_eq!(std::fs::read_dir(outside.path().join("careful-files"))?.count(), 1);
+    assert!(outside.path().join("careful-encryption/profile.toml").exists());
+    // What was moved into place leaves nothing else behind.
+    assert_eq!(std::fs::read_dir(outside.path())?.count(), 2);
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_written_to_is_said_and_nothing_is_left() -> TestResult {
+    let outside = tempfile::tempdir()?;
+    let file = outside.path().join("file");
+    std::fs::write(&file, "")?;
+    let refused = take(&["careful-lines", file.to_str().ok_or("a path in UTF-8")?])?;
+    assert_eq!(refused.status.code(), Some(1));
+    let said = text(&refused.stderr);
+    assert!(said.contains("cannot write to the folder"), "{said}");
+    Ok(())
+}
+
+/// A reader's workspace with one package, which names a crate of ours by this dependency.
+fn workspace_with(name: &str, dependency: &str) -> Result<tempfile::TempDir, Box<dyn Error>> {
+    let theirs = tempfile::tempdir()?;
+    let write = |file: &str, text: &str| {
+        let path = theirs.path().join(file);
+        std::fs::create_dir_all(path.parent().unwrap_or(theirs.path()))?;
+        std::fs::write(path, text)
+    };
+    write("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"service\"]\n")?;
+    let package = "[package]\nname = \"service\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
+    let package = format!("{package}\n[dependencies]\n{name} = {dependency}\n");
+    write("service/Cargo.toml", &package)?;
+    write("service/src/lib.rs", "")?;
+    // The versions that are here already: cargo keeps those that fit.
+    std::fs::copy(root().join("Cargo.lock"), theirs.path().join("Cargo.lock"))?;
+    Ok(theirs)
+}
+
+fn resolves_offline(workspace: &Path) -> TestResult {
+    let done = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--offline"])
+        .current_dir(workspace)
+        .output()?;
+    match done.status.success() {
+        true => Ok(()),
+        false => Err(text(&done.stderr).into()),
+    }
+}
+
+#[test]
+fn a_taken_crate_resolves_inside_a_readers_workspace() -> TestResult {
+    let theirs = workspace_with("careful-mailbox", "{ path = \"../crates/careful-mailbox\" }")?;
+    let crates = theirs.path().join("crates");
+    let taken = take(&["careful-mailbox", crates.to_str().ok_or("a path in UTF-8")?])?;
+    assert!(taken.status.success(), "{}", text(&taken.stderr));
+    resolves_offline(theirs.path())
+}
+
+#[test]
+fn a_crate_is_used_by_its_path_in_the_course_too() -> TestResult {
+    for (name, folder) in crates()? {
+        let folder = folder.canonicalize()?;
+        let path = folder.to_str().ok_or("a path in UTF-8")?.replace('\\', "/");
+        let theirs = workspace_with(&name, &format!("{{ path = \"{path}\" }}"))?;
+        resolves_offline(theirs.path())?;
+    }
+    Ok(())
+}
