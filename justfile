@@ -1,8 +1,11 @@
-# Every recipe is one plain cargo line: without just, run that line.
+# Every recipe is one plain cargo line: without just, run that line. cargo says on standard error what it
+# compiles, or that it waits for another cargo; the lesson's own lines are on standard output.
 
 set windows-shell := ["powershell.exe", "-NoLogo", "-Command"]
 
 cargo := require("cargo") # Not found? Install Rust, which brings it: https://rustup.rs
+lessons := '^[012345]$'
+no-lesson := "echo 'There is no lesson of that number. There are: 0, The open wire; 1, HTTPS with reqwest; 2, TLS sockets; 3, Data encryption; 4, Authentication with tokens; 5, The sealed mailbox.'; exit 1"
 
 # List the lessons and the recipes
 default:
@@ -16,29 +19,55 @@ default:
     @echo ""
     @{{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} --list --unsorted
 
-# Run lesson N, or a PART of it; also --list, --pause, --help
-[no-exit-message]
+# Run lesson N, or a PART of it by name or number; also --list, --pause, --help
+[no-exit-message, positional-arguments, unix]
+@lesson N *PART:
+    {{ if N =~ lessons { "shift; cargo run --bin lesson-" + N + ' -- "$@"' } else { no-lesson } }}
+
+# Run lesson N, or a PART of it by name or number; also --list, --pause, --help
+[no-exit-message, windows]
 lesson N *PART:
-    @{{ if N =~ '^[012345]$' { "cargo run --quiet --bin lesson-" + N + " -- " + PART } else { "echo 'There is no lesson of that number. There are: 0, The open wire; 1, HTTPS with reqwest; 2, TLS sockets; 3, Data encryption; 4, Authentication with tokens; 5, The sealed mailbox.'; exit 1" } }}
+    @{{ if N =~ lessons { "cargo run --bin lesson-" + N + " -- " + PART } else { no-lesson } }}
 
 # Run the mailbox server of lesson 5; --help says how
-[no-exit-message]
+[no-exit-message, positional-arguments, unix]
+@server *FLAGS:
+    cargo run --bin mailbox-server -- "$@"
+
+# Run the mailbox server of lesson 5; --help says how
+[no-exit-message, windows]
 server *FLAGS:
-    @cargo run --quiet --bin mailbox-server -- {{ FLAGS }}
+    @cargo run --bin mailbox-server -- {{ FLAGS }}
 
 # Use the mailbox: register NAME, send NAME TEXT, read; --help says how
 [no-exit-message, positional-arguments, unix]
 @client *WORDS:
-    cargo run --quiet --bin mailbox -- "$@"
+    cargo run --bin mailbox -- "$@"
 
 # Use the mailbox: register NAME, send NAME TEXT, read; --help says how
 [no-exit-message, windows]
 client *WORDS:
-    @cargo run --quiet --bin mailbox -- {{ WORDS }}
+    @cargo run --bin mailbox -- {{ WORDS }}
+
+# Write the take-home crate NAME into FOLDER; without them, list the crates
+[no-cd, no-exit-message, positional-arguments, unix]
+@take *NAME_FOLDER:
+    cargo run --manifest-path {{ quote(justfile_directory() / "Cargo.toml") }} --bin take -- "$@"
+
+# Write the take-home crate NAME into FOLDER; without them, list the crates
+[no-cd, no-exit-message, windows]
+take *NAME_FOLDER:
+    @cargo run --manifest-path {{ quote(justfile_directory() / "Cargo.toml") }} --bin take -- {{ NAME_FOLDER }}
 
 # Build the book and open it
+[no-exit-message, positional-arguments, unix]
+@book *FLAGS:
+    cargo run --bin book -- "$@"
+
+# Build the book and open it
+[no-exit-message, windows]
 book *FLAGS:
-    @cargo run --quiet --bin book -- {{ FLAGS }}
+    @cargo run --bin book -- {{ FLAGS }}
 
 # Run every test; foreign peers where they are found
 test:
@@ -59,15 +88,15 @@ check:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --all-features -- -D warnings
 
-# Accept what the lessons print now; then read git add -N . and git diff
+# Accept what the lessons print now, and what crates they bring; then read git add -N . and git diff
 [unix]
 snapshots:
-    INSTA_UPDATE=always cargo test --test all -- transcript troubleshooting
+    INSTA_UPDATE=always cargo test --test all -- transcript troubleshooting crates_of_its_list
 
-# Accept what the lessons print now; then read git add -N . and git diff
+# Accept what the lessons print now, and what crates they bring; then read git add -N . and git diff
 [windows]
 snapshots:
-    $env:INSTA_UPDATE="always"; cargo test --test all -- transcript troubleshooting
+    $env:INSTA_UPDATE="always"; cargo test --test all -- transcript troubleshooting crates_of_its_list
 
 # Measure lesson N (2, 3, 4, 5) beside bare programs of its kind
 [no-exit-message]

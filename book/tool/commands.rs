@@ -67,6 +67,7 @@ fn verdict(course: &Course, command: &str) -> Verdict {
     let words: Vec<&str> = command.split_whitespace().collect();
     match words[..] {
         ["just", "lesson", number, ref rest @ ..] => lesson(course, number, rest),
+        ["just", "take", name, ..] => take(course, name),
         ["just", flag, ..] if flag.starts_with('-') => Ok(()),
         ["just", recipe, ..] => known("recipe", recipe, &course.recipes),
         ["cargo", "install", ..] => {
@@ -85,8 +86,11 @@ fn verdict(course: &Course, command: &str) -> Verdict {
                         if let Some(number) = name.strip_prefix("lesson-") {
                             lesson(course, number, program)?;
                         }
+                        if let ("take", Some(name)) = (*name, program.first()) {
+                            take(course, name)?;
+                        }
                     }
-                    ["-p", name] => known("package", name, &course.packages)?,
+                    ["-p" | "--package", name] => known("package", name, &course.packages)?,
                     _ => {}
                 }
             }
@@ -117,6 +121,8 @@ fn lesson(course: &Course, number: &str, rest: &[&str]) -> Verdict {
     while let Some(word) = words.next() {
         match word.starts_with('-') {
             true => known("flag", word, &flags)?,
+            // A part's number runs it, too.
+            false if word.parse().is_ok_and(|part| (1..=lesson.parts.len()).contains(&part)) => {}
             false => known(&format!("part of lesson {number}"), word, &lesson.parts)?,
         }
         if *word == "--port" {
@@ -124,6 +130,11 @@ fn lesson(course: &Course, number: &str, rest: &[&str]) -> Verdict {
         }
     }
     Ok(())
+}
+
+fn take(course: &Course, name: &str) -> Verdict {
+    let names: Vec<String> = course.take_home.iter().map(|taken| taken.name.clone()).collect();
+    known("take-home crate", name, &names)
 }
 
 fn known(kind: &str, name: &str, names: &[String]) -> Verdict {

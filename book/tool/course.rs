@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::{normal, shown};
+
 /// A course on disk.
 pub struct Course {
     /// Its folder.
@@ -20,6 +22,18 @@ pub struct Course {
     pub packages: Vec<String>,
     /// The names of the binaries in the workspace.
     pub binaries: Vec<String>,
+    /// The take-home crates.
+    pub take_home: Vec<TakeHome>,
+    /// Folders of `lessons/` that have a manifest and are not members of the workspace.
+    pub unlisted: Vec<PathBuf>,
+}
+
+/// A take-home crate.
+pub struct TakeHome {
+    /// Its name.
+    pub name: String,
+    /// Relative to the course.
+    pub folder: PathBuf,
 }
 
 /// A Markdown file.
@@ -52,33 +66,59 @@ impl Course {
     /// # Errors
     /// A file or folder that every course has is missing.
     pub fn read(root: &Path) -> anyhow::Result<Self> {
-        let root = root.canonicalize().with_context(|| root.display().to_string())?;
-        let mut texts = Vec::new();
-        for file in files(&root.join("book/src"), "md")?.into_iter().chain(files(&root, "md")?) {
-            let markdown = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-            texts.push(Text { file: relative(&root, &file), markdown });
+        let root = std::path::absolute(root).with_context(|| shown(root))?;
+        let root = normal(&root);
+        // The members of the workspace are the one list of lessons.
+        let workspace = table(&root.join("Cargo.toml"))?;
+        let members = workspace.get("workspace").and_then(|workspace| workspace.get("members"));
+        let members = members.and_then(toml::Value::as_array).context("Cargo.toml: no members")?;
+        let members: Vec<&str> = members.iter().filter_map(toml::Value::as_str).collect();
+
+        let (mut packages, mut binaries, mut lessons) = (Vec::new(), Vec::new(), Vec::new());
+        let mut take_home = Vec::new();
+        let mut markdown = files(&root.join("book/src"), "md")?;
+        markdown.extend(files(&root, "md")?);
+        for member in &members {
+            let folder = root.join(member);
+            let manifest = table(&folder.join("Cargo.toml"))?;
+            let name = |value: &toml::Value| Some(value.get("name")?.as_str()?.to_owned());
+            let package = manifest.get("package").and_then(name);
+            let bins = manifest.get("bin").and_then(toml::Value::as_array);
+            binaries.extend(bins.into_iter().flatten().filter_map(name));
+            match member.split('/').collect::<Vec<_>>()[..] {
+                ["lessons", _] => lessons.push(Lesson::read(&root, &folder)?),
+                ["lessons", _, crate_folder] if crate_folder.starts_with("take-home") => {
+                    markdown.extend(files(&folder, "md")?);
+                    let name = package.clone().context("a package without a name")?;
+                    take_home.push(TakeHome { name, folder: relative(&root, &folder) });
+                }
+                _ => {}
+            }
+            packages.extend(package);
         }
-        let mut lessons = Vec::new();
-        let mut manifests = vec![root.join("shared/Cargo.toml"), root.join("book/Cargo.toml")];
+        let mut unlisted = Vec::new();
         for folder in children(&root.join("lessons"))? {
-            manifests.push(folder.join("Cargo.toml"));
-            lessons.push(Lesson::read(&root, &folder)?);
+            let folder = relative(&root, &folder);
+            let is_member = members.iter().any(|member| Path::new(member) == folder);
+            if !is_member && root.join(&folder).join("Cargo.toml").exists() {
+                unlisted.push(folder);
+            }
+        }
+
+        let mut texts = Vec::new();
+        for file in markdown {
+            let markdown = fs::read_to_string(&file).with_context(|| shown(&file))?;
+            texts.push(Text { file: relative(&root, &file), markdown });
         }
         let justfile = fs::read_to_string(root.join("justfile")).context("justfile")?;
         let recipes = justfile.lines().filter_map(recipe_name).map(str::to_owned).collect();
-        let (mut packages, mut binaries) = (Vec::new(), Vec::new());
-        for manifest in manifests.iter().filter(|manifest| manifest.exists()) {
-            let text =
-                fs::read_to_string(manifest).with_context(|| manifest.display().to_string())?;
-            let table: toml::Table =
-                text.parse().with_context(|| manifest.display().to_string())?;
-            let name = |value: &toml::Value| Some(value.get("name")?.as_str()?.to_owned());
-            packages.extend(table.get("package").and_then(name));
-            let bins = table.get("bin").and_then(toml::Value::as_array);
-            binaries.extend(bins.into_iter().flatten().filter_map(name));
-        }
-        Ok(Self { root, texts, lessons, recipes, packages, binaries })
+        Ok(Self { root, texts, lessons, recipes, packages, binaries, take_home, unlisted })
     }
+}
+
+fn table(file: &Path) -> anyhow::Result<toml::Table> {
+    let text = fs::read_to_string(file).with_context(|| shown(file))?;
+    text.parse().with_context(|| shown(file))
 }
 
 impl Lesson {
@@ -120,7 +160,7 @@ fn recipe_name(line: &str) -> Option<&str> {
 }
 
 fn children(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let entries = fs::read_dir(folder).with_context(|| shown(folder))?;
     let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
     paths.sort();
     Ok(paths)

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-use crate::Problem;
 use crate::course::Course;
+use crate::{Problem, normal, shown};
 
 /// An include in a text.
 pub struct Include {
@@ -36,7 +36,7 @@ pub fn all(course: &Course) -> Vec<Include> {
                 includes.push(Include {
                     text: text.file.clone(),
                     line: index + 1,
-                    file: folder.join(found[1].trim()),
+                    file: normal(&folder.join(found[1].trim())),
                     selection: found.get(2).map_or("", |group| group.as_str()).trim().to_owned(),
                 });
             }
@@ -51,21 +51,18 @@ pub fn check(course: &Course) -> Vec<Problem> {
 }
 
 fn problem(course: &Course, include: &Include) -> Option<Problem> {
-    let shown = include.file.canonicalize().ok();
-    let name = shown
-        .as_deref()
-        .map_or(include.file.as_path(), |path| path.strip_prefix(&course.root).unwrap_or(path));
+    let name = shown(include.file.strip_prefix(&course.root).unwrap_or(&include.file));
     let report = |what: String, fix: &str| {
         Some(Problem { file: include.text.clone(), line: include.line, what, fix: fix.to_owned() })
     };
     let Ok(content) = fs::read_to_string(&include.file) else {
         return report(
-            format!("includes the missing file {}", name.display()),
+            format!("includes the missing file {}", name),
             "correct the path, or add the file",
         );
     };
     let lines: Vec<&str> = content.lines().collect();
-    let shown = match include.selection.as_str() {
+    let selected = match include.selection.as_str() {
         "" => lines,
         numbers if numbers.chars().all(|c| c.is_ascii_digit() || c == ':') => {
             by_numbers(&lines, numbers)
@@ -73,16 +70,13 @@ fn problem(course: &Course, include: &Include) -> Option<Problem> {
         anchor => match by_anchor(&lines, anchor) {
             Some(lines) => lines,
             None => {
-                let what = format!("includes the missing anchor {anchor} of {}", name.display());
+                let what = format!("includes the missing anchor {anchor} of {}", name);
                 return report(what, "mark it with ANCHOR: and ANCHOR_END: there");
             }
         },
     };
-    if shown.iter().all(|line| line.trim().is_empty()) {
-        return report(
-            format!("includes nothing of {}", name.display()),
-            "correct the lines or the anchor",
-        );
+    if selected.iter().all(|line| line.trim().is_empty()) {
+        return report(format!("includes nothing of {}", name), "correct the lines or the anchor");
     }
     None
 }
@@ -96,7 +90,7 @@ fn by_numbers<'a>(lines: &[&'a str], numbers: &str) -> Vec<&'a str> {
 
 fn by_anchor<'a>(lines: &[&'a str], anchor: &str) -> Option<Vec<&'a str>> {
     let marks = |kind: &str| {
-        let mark = Regex::new(&format!(r"\b{kind}:\s*{}\s*$", regex::escape(anchor)))
+        let mark = Regex::new(&format!(r"\b{kind}:\s*{}(?:\s*-->)?\s*$", regex::escape(anchor)))
             .expect("a valid expression");
         lines.iter().position(|line| mark.is_match(line))
     };

@@ -1,6 +1,5 @@
-//! Builds the book, and checks what mdBook does not: it shows an empty block for an
-//! anchor that does not exist, and says nothing about dead links (observed with mdBook
-//! 0.5.4).
+//! Builds the book, and checks what mdBook does not: it shows an empty block for an anchor that does
+//! not exist, and says nothing about dead links (observed with mdBook 0.5.4).
 //!
 //! | module | what it finds |
 //! | --- | --- |
@@ -8,22 +7,24 @@
 //! | [`links`] | a dead link or `#fragment` in the built pages |
 //! | [`parts`] | a part without a section, a section without a part, a snapshot that no chapter shows |
 //! | [`commands`] | a command in the text that does not exist |
+//! | [`take_home`] | a take-home crate whose README or chapter does not show what is there |
 
 pub mod commands;
 pub mod course;
 pub mod includes;
 pub mod links;
 pub mod parts;
+pub mod take_home;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context;
 use mdbook_driver::MDBook;
 
 use course::Course;
 
-/// Something to mend in the book.
+/// Something to correct in the course.
 #[derive(Debug)]
 pub struct Problem {
     /// The file, relative to the course.
@@ -38,7 +39,7 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}; {}", self.file.display(), self.line, self.what, self.fix)
+        write!(f, "{}:{}: {}; {}", shown(&self.file), self.line, self.what, self.fix)
     }
 }
 
@@ -66,6 +67,25 @@ pub fn check(course: &Path, into: &Path) -> anyhow::Result<Vec<Problem>> {
     let mut problems = includes::check(&course);
     problems.extend(parts::check(&course));
     problems.extend(commands::check(&course));
+    problems.extend(take_home::check(&course));
     problems.extend(links::check(&pages)?);
     Ok(problems)
+}
+
+/// The path without `.` and `..`, whether or not it exists.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => drop(normal.pop()),
+            other => normal.push(other),
+        }
+    }
+    normal
+}
+
+/// A path as messages show it, with `/` on every system.
+fn shown(path: &Path) -> String {
+    path.display().to_string().replace('\\', "/")
 }

@@ -10,19 +10,25 @@ use std::path::{Path, PathBuf};
 use pulldown_cmark::{Event, Options, Parser, Tag};
 
 use crate::course::{Course, Lesson};
-use crate::{Problem, includes};
+use crate::{Problem, includes, shown};
 
 /// Finds parts without a section, sections without a part, lessons without a chapter and
 /// snapshots that no chapter shows.
 pub fn check(course: &Course) -> Vec<Problem> {
     let mut problems: Vec<Problem> =
         course.lessons.iter().flat_map(|lesson| sections(course, lesson)).collect();
-    let shown: BTreeSet<PathBuf> = includes::all(course)
-        .iter()
-        .filter_map(|include| include.file.canonicalize().ok())
-        .collect();
+    let included: BTreeSet<PathBuf> =
+        includes::all(course).into_iter().map(|include| include.file).collect();
+    for folder in &course.unlisted {
+        problems.push(Problem {
+            file: PathBuf::from("Cargo.toml"),
+            line: 0,
+            what: format!("{} has a manifest, and is not a member of the workspace", shown(folder)),
+            fix: "add it to the members, or move it away".to_owned(),
+        });
+    }
     for snapshot in course.lessons.iter().flat_map(|lesson| &lesson.snapshots) {
-        if course.root.join(snapshot).canonicalize().is_ok_and(|path| !shown.contains(&path)) {
+        if !included.contains(&course.root.join(snapshot)) {
             problems.push(Problem {
                 file: snapshot.clone(),
                 line: 0,
@@ -42,7 +48,7 @@ fn sections(course: &Course, lesson: &Lesson) -> Vec<Problem> {
         fix: fix.to_owned(),
     };
     let Some(text) = course.texts.iter().find(|text| text.file == lesson.chapter) else {
-        let what = format!("{} has no chapter", lesson.folder.display());
+        let what = format!("{} has no chapter", shown(&lesson.folder));
         return vec![report(0, what, "write this file, and name it in SUMMARY.md")];
     };
     let mut problems = Vec::new();

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, ArgAction, Command};
 
 use crate::transcript::{OutputFailed, Transcript};
@@ -28,19 +28,6 @@ struct Part {
 }
 
 /// A lesson: a number, a title and parts in order.
-///
-/// ```no_run
-/// use shared::{Lesson, Transcript};
-///
-/// async fn listen(t: &mut Transcript) -> anyhow::Result<()> {
-///     t.step("A tap listens.");
-///     Ok(())
-/// }
-///
-/// fn main() -> std::process::ExitCode {
-///     Lesson::new(0, "The open wire").part("listen", "A tap reads the password.", listen).main()
-/// }
-/// ```
 pub struct Lesson {
     number: u8,
     title: &'static str,
@@ -103,10 +90,11 @@ impl Lesson {
             };
         }
         let wanted: Vec<&String> = arguments.get_many("part").unwrap_or_default().collect();
-        let is_wanted =
-            |part: &Part| wanted.is_empty() || wanted.iter().any(|name| *name == part.name);
-        let parts: Vec<usize> =
-            (0..self.parts.len()).filter(|&index| is_wanted(&self.parts[index])).collect();
+        let is_wanted = |&index: &usize| {
+            let (name, number) = (self.parts[index].name, (index + 1).to_string());
+            wanted.is_empty() || wanted.iter().any(|wanted| **wanted == name || **wanted == number)
+        };
+        let parts: Vec<usize> = (0..self.parts.len()).filter(is_wanted).collect();
         let transcript = match arguments.get_flag("pause") {
             true => Transcript::paused(),
             false => Transcript::to_stdout(),
@@ -115,7 +103,9 @@ impl Lesson {
     }
 
     fn command(&self) -> Command {
-        let names: Vec<&'static str> = self.parts.iter().map(|part| part.name).collect();
+        let names = self.parts.iter().enumerate();
+        let names =
+            names.map(|(index, part)| PossibleValue::new(part.name).alias((index + 1).to_string()));
         let parts: String = self.parts.iter().map(|part| self.list_line(part)).collect();
         let flag = |name: &'static str| Arg::new(name).long(name).action(ArgAction::SetTrue);
         let command = Command::new(format!("lesson-{}", self.number))
@@ -125,7 +115,7 @@ impl Lesson {
                 Arg::new("part")
                     .value_name("PART")
                     .num_args(0..)
-                    .help("Run these parts alone (all of them, in order, if none is named)")
+                    .help("Run these parts alone, by name or number (all of them if none is named)")
                     .hide_possible_values(true)
                     .value_parser(PossibleValuesParser::new(names)),
             )

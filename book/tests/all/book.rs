@@ -50,6 +50,7 @@ impl SmallCourse {
     fn new() -> Self {
         let course = Self { folder: tempfile::tempdir().expect("a folder") };
         for (file, text) in [
+            ("Cargo.toml", "[workspace]\nmembers = [\"lessons/00-small\"]\n"),
             ("justfile", "default:\n    @just --list\n\nlesson N *PART:\n    cargo run\n"),
             ("README.md", README),
             ("book/book.toml", "[book]\ntitle = \"Small\"\n"),
@@ -79,6 +80,10 @@ impl SmallCourse {
         let path = self.folder.path().join(file);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         std::fs::write(path, text).expect("a file");
+    }
+
+    fn members(&self, members: &[&str]) {
+        self.write("Cargo.toml", &format!("[workspace]\nmembers = {members:?}\n"));
     }
 
     /// With a piece of the chapter replaced.
@@ -187,10 +192,59 @@ fn a_snapshot_that_no_chapter_shows_is_found() {
 #[test]
 fn a_lesson_without_a_chapter_is_found() {
     let course = SmallCourse::new();
+    course.members(&["lessons/00-small", "lessons/01-more"]);
     course.write("lessons/01-more/Cargo.toml", "[package]\nname = \"lesson-01-more\"\n");
     course.write("lessons/01-more/src/parts/mod.rs", "");
     course.write("lessons/01-more/tests/snapshots/.keep", "");
     course.has_one_problem(&["lessons/01-more has no chapter"]);
+}
+
+#[test]
+fn a_lesson_with_a_manifest_that_is_no_member_is_found_and_a_stray_folder_stops_nothing() {
+    let course = SmallCourse::new();
+    course.write("lessons/07-notes/todo.txt", "a learner's own");
+    course.write("lessons/.idea/workspace.xml", "an editor's");
+    assert_eq!(course.problems(), [""; 0]);
+    course.write("lessons/01-more/Cargo.toml", "[package]\nname = \"lesson-01-more\"\n");
+    course.has_one_problem(&[
+        "Cargo.toml",
+        "lessons/01-more has a manifest",
+        "add it to the members",
+    ]);
+}
+
+/// The small course with a take-home crate, which the chapter shows.
+fn with_take_home() -> SmallCourse {
+    let shows = "```text\n{{#include ../../lessons/00-small/take-home/crates.txt}}\n```\n\n\
+                 {{#include ../../lessons/00-small/take-home/README.md:ship}}\n\nSee [above]";
+    let course = SmallCourse::chapter("See [above]", shows);
+    course.members(&["lessons/00-small", "lessons/00-small/take-home"]);
+    let folder = "lessons/00-small/take-home";
+    course.write(&format!("{folder}/Cargo.toml"), "[package]\nname = \"small\"\n");
+    course.write(&format!("{folder}/crates.txt"), "small\n");
+    course.write(&format!("{folder}/examples/shortest.rs"), "fn main() {}\n");
+    let readme = "# small\n\n```rust\nfn main() {}\n```\n\n`just take small crates`\n\n\
+                  <!-- ANCHOR: ship -->\nThink.\n<!-- ANCHOR_END: ship -->\n";
+    course.write(&format!("{folder}/README.md"), readme);
+    course
+        .write("justfile", "lesson N *PART:\n    cargo run\n\ntake NAME FOLDER:\n    cargo run\n");
+    course
+}
+
+#[test]
+fn a_take_home_crate_whose_readme_or_chapter_is_out_of_date_is_found() {
+    assert_eq!(with_take_home().problems(), [""; 0]);
+    let course = with_take_home();
+    course.write("lessons/00-small/take-home/examples/shortest.rs", "fn main() { todo!() }\n");
+    course.has_one_problem(&["take-home/README.md", "not the one in examples/shortest.rs"]);
+    let course = with_take_home();
+    course.write("book/src/00-small.md", CHAPTER);
+    let problems = course.problems();
+    assert!(problems.len() == 2 && problems.iter().all(|p| p.contains("no chapter shows it")));
+    let course = with_take_home();
+    course
+        .write("README.md", &README.replace("just lesson 0\n", "just lesson 0\njust take tls x\n"));
+    course.has_one_problem(&["README.md:8", "there is no take-home crate tls"]);
 }
 
 #[test]
@@ -208,6 +262,7 @@ fn commands_that_do_not_exist_are_found() {
     for (command, says) in [
         ("just lesson 7", "there is no lesson 7"),
         ("just lesson 0 listne", "there is no part of lesson 0 listne"),
+        ("just lesson 0 2", "there is no part of lesson 0 2"),
         ("just lesson 0 look --fast", "there is no flag --fast"),
         ("just lesson 0 --serve", "there is no flag --serve"),
         ("just dance", "there is no recipe dance"),
@@ -231,11 +286,14 @@ fn placeholders_in_capital_letters_stand_for_any_name() {
     assert_eq!(SmallCourse::chapter("just lesson 0`", "just lesson N PART`").problems(), [""; 0]);
 }
 
+/// The members of the workspace are the one list of lessons. Whatever names lessons elsewhere names all
+/// of them; the message says where one is missing.
 #[test]
-fn the_justfile_names_every_lesson_by_its_title() {
+fn every_place_that_names_lessons_names_all_of_them() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let course = book::course::Course::read(&root).expect("the course");
-    let justfile = std::fs::read_to_string(root.join("justfile")).expect("the justfile");
+    let read = |file: &str| std::fs::read_to_string(root.join(file)).expect(file);
+    let (justfile, set_up) = (read("justfile"), read("book/src/set-up.md"));
     let mut missing = Vec::new();
     let mut expect = |file: &str, text: &str, wanted: String| {
         if !text.contains(&wanted) {
@@ -252,17 +310,21 @@ fn the_justfile_names_every_lesson_by_its_title() {
             continue;
         };
         let main = lesson.folder.join("src/main.rs");
-        let program = std::fs::read_to_string(root.join(&main)).expect("main.rs");
-        expect(
-            &main.display().to_string(),
-            &program,
-            format!("Lesson::new({number}, \"{title}\")"),
-        );
-        expect("the recipe default", &justfile, format!("{number}  {title}\""));
-        expect("the recipe lesson", &justfile, format!("{number}, {title}"));
+        let program = read(main.to_str().expect("a path in UTF-8"));
+        let new = format!("Lesson::new({number}, \"{title}\")");
+        expect(main.to_str().unwrap_or_default(), &program, new);
+        expect("justfile, recipe default,", &justfile, format!("{number}  {title}\""));
+        expect("justfile, recipe lesson,", &justfile, format!("{number}, {title}"));
+        expect("book/src/set-up.md", &set_up, format!("\njust lesson {number}\n"));
     }
     let numbers: String = course.lessons.iter().map(|lesson| lesson.number.to_string()).collect();
-    expect("the recipe lesson", &justfile, format!("'^[{numbers}]$'"));
+    expect("justfile, recipe lesson,", &justfile, format!("'^[{numbers}]$'"));
+    for taken in &course.take_home {
+        expect("README.md", &read("README.md"), format!("`{}`", taken.name));
+    }
+    // The workflow reads the list itself.
+    let workflow = read(".github/workflows/ci.yml");
+    expect(".github/workflows/ci.yml", &workflow, ".ci/lessons".to_owned());
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
@@ -271,21 +333,26 @@ fn the_justfile_names_every_lesson_by_its_title() {
 fn the_tests_that_the_threat_model_names_exist() -> std::io::Result<()> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut tests = String::new();
-    for lesson in std::fs::read_dir(root.join("lessons"))? {
-        let folder = lesson?.path().join("tests/all");
-        for file in std::fs::read_dir(folder)? {
-            let file = file?.path();
-            if file.extension().is_some_and(|ending| ending == "rs") {
-                tests += &std::fs::read_to_string(file)?;
-            }
-        }
-    }
+    collect_rust(&root.join("lessons"), &mut tests)?;
     let page = std::fs::read_to_string(root.join("book/src/threat-model.md"))?;
     let named: Vec<&str> =
         page.split('`').skip(1).step_by(2).filter(|code| code.matches('_').count() >= 3).collect();
     assert!(named.len() > 5, "the page names its tests: {named:?}");
     for name in named {
         assert!(tests.contains(&format!("fn {name}(")), "there is no test {name}");
+    }
+    Ok(())
+}
+
+/// All Rust code below a folder.
+fn collect_rust(folder: &Path, code: &mut String) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect_rust(&path, code)?;
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            *code += &std::fs::read_to_string(path)?;
+        }
     }
     Ok(())
 }

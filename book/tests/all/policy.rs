@@ -1,5 +1,5 @@
 //! What the repository keeps to: one provider of cryptography, versions above the floors of known
-//! advisories, and the smallest Rust that builds them.
+//! advisories, licenses and sources that were read, and the smallest Rust that builds it all.
 
 use std::process::Command;
 
@@ -82,4 +82,79 @@ fn rust_version_is_what_the_dependencies_need() {
         highest["name"],
         needs(highest)
     );
+}
+
+/// License expressions of our dependencies, each of which was read. All of them let a product use the
+/// crate; CC-BY-4.0 is for the icons of the book's pages.
+const LICENSES: &[&str] = &[
+    "(MIT OR Apache-2.0) AND MIT",
+    "(MIT OR Apache-2.0) AND Unicode-3.0",
+    "Apache-2.0",
+    "Apache-2.0 / MIT",
+    "Apache-2.0 AND ISC",
+    "Apache-2.0 OR ISC OR MIT",
+    "Apache-2.0 OR MIT",
+    "Apache-2.0 WITH LLVM-exception",
+    "Apache-2.0 WITH LLVM-exception OR Apache-2.0 OR MIT",
+    "Apache-2.0/MIT",
+    "BSD-3-Clause",
+    "BSD-3-Clause OR MIT OR Apache-2.0",
+    "CC-BY-4.0 AND MIT",
+    "CC0-1.0 OR MIT-0 OR Apache-2.0",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "ISC AND (Apache-2.0 OR ISC)",
+    "ISC AND (Apache-2.0 OR ISC) AND Apache-2.0 AND MIT AND BSD-3-Clause AND (Apache-2.0 OR ISC OR MIT) AND (Apache-2.0 OR ISC OR MIT-0)",
+    "MIT",
+    "MIT OR Apache-2.0",
+    "MIT OR Apache-2.0 OR BSD-1-Clause",
+    "MIT OR Apache-2.0 OR LGPL-2.1-or-later",
+    "MIT OR Apache-2.0 OR Zlib",
+    "MIT/Apache-2.0",
+    "MPL-2.0",
+    "Unicode-3.0",
+    "Unlicense OR MIT",
+    "Unlicense/MIT",
+    "Zlib OR Apache-2.0 OR MIT",
+];
+
+#[test]
+fn every_dependency_has_a_license_and_a_source_that_were_read() {
+    let mut sources = std::collections::BTreeSet::new();
+    for package in packages() {
+        let name = format!("{} {}", package["name"], package["version"]);
+        let license = package["license"].as_str().unwrap_or_default();
+        assert!(LICENSES.contains(&license), "{name}: the license {license:?} was not read yet");
+        // Ours have none.
+        if let Some(source) = package["source"].as_str() {
+            assert!(source.starts_with("registry+"), "{name} comes from {source}");
+            sources.insert(source.to_owned());
+        }
+    }
+    assert_eq!(sources.len(), 1, "one registry: {sources:?}");
+}
+
+/// What only tests need stays out of the lessons' programs: it would cost their first build.
+#[test]
+fn no_lesson_links_what_only_tests_need() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let course = book::course::Course::read(&root).expect("the course");
+    let lessons = course.packages.iter().filter(|name| name.starts_with("lesson-"));
+    let mut checked = 0;
+    for lesson in lessons {
+        let tree = Command::new(env!("CARGO"))
+            .args(["tree", "--package", lesson, "--edges", "normal,build", "--prefix", "none"])
+            .args(["--format", "{p}", "--locked", "--offline"])
+            .current_dir(&root)
+            .output()
+            .expect("cargo runs");
+        let tree = String::from_utf8_lossy(&tree.stdout).into_owned();
+        assert!(tree.contains("careful-"), "{lesson} stands on its take-home crate:\n{tree}");
+        for unwanted in ["insta", "proptest", "peers", "snapshots"] {
+            let links = tree.lines().any(|line| line.split(' ').next() == Some(unwanted));
+            assert!(!links, "{lesson} links {unwanted}");
+        }
+        checked += 1;
+    }
+    assert_eq!(checked, course.lessons.len());
 }

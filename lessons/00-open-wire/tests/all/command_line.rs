@@ -35,6 +35,16 @@ fn all_parts_run_in_order_when_none_is_named_and_several_when_they_are() {
 }
 
 #[test]
+fn a_part_has_a_number_too_and_its_name_is_said() {
+    let (by_number, by_name) = (run(LESSON, &["2"]), run(LESSON, &["tamper"]));
+    assert_eq!(text(&by_number.stdout), text(&by_name.stdout));
+    assert!(text(&by_number.stdout).starts_with("Part 2, tamper: "));
+    let none = run(LESSON, &["6"]);
+    assert_eq!(none.status.code(), Some(2));
+    assert!(text(&none.stderr).contains("[possible values: listen, "), "{}", text(&none.stderr));
+}
+
+#[test]
 fn an_unknown_part_says_which_there_are() {
     let refused = run(LESSON, &["listne"]);
     assert_eq!(refused.status.code(), Some(2));

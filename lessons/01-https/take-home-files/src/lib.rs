@@ -62,6 +62,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
     read_open(open_regular(path)?, limit)
 }
 
+// ANCHOR: read_private
 /// Reads a regular file of at most `limit` bytes to which only its owner has a right (on Unix).
 ///
 /// # Errors
@@ -71,18 +72,6 @@ pub fn read_private(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileE
     // The rights of the open file, not of the path, which may lead elsewhere by now.
     owner_only(&file)?;
     read_open(file, limit)
-}
-
-/// What was read, or `None` if there is no such file.
-///
-/// # Errors
-/// All others of `read`.
-pub fn if_there<T>(read: Result<T, FileError>) -> Result<Option<T>, FileError> {
-    match read {
-        Ok(read) => Ok(Some(read)),
-        Err(error) if error.is_missing() => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 fn open_regular(path: &Path) -> Result<File, FileError> {
@@ -111,6 +100,19 @@ fn owner_only(file: &File) -> Result<(), FileError> {
 #[cfg(not(unix))]
 fn owner_only(_file: &File) -> Result<(), FileError> {
     Ok(())
+}
+// ANCHOR_END: read_private
+
+/// What was read, or `None` if there is no such file.
+///
+/// # Errors
+/// All others of `read`.
+pub fn if_there<T>(read: Result<T, FileError>) -> Result<Option<T>, FileError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error) if error.is_missing() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn read_open(file: File, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {

@@ -1,7 +1,6 @@
 //! The stage of the lesson, and its opponents. Nothing in here is to be taken home.
 
 pub mod child;
-pub mod fuzz;
 pub mod log;
 pub mod spy;
 pub mod stage;

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use mailbox::lab::fuzz;
+#[path = "../../../../shared/fuzz/src/parsers.rs"]
+mod parsers;
 
 /// The files of a corpus, by name.
 fn corpus(of: &str) -> Vec<(String, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(of);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fuzz/corpus").join(of);
     let entries = std::fs::read_dir(folder).expect("a corpus");
     let files: Vec<_> = entries
         .map(|entry| {
@@ -27,20 +28,20 @@ fn frames() {
             "three" => 3,
             _ => 0,
         };
-        assert_eq!(fuzz::frames(&bytes), expected, "{name}");
+        assert_eq!(parsers::frames(&bytes), expected, "{name}");
     }
 }
 
 #[test]
 fn messages() {
     for (_, bytes) in corpus("messages") {
-        fuzz::messages(&bytes);
+        parsers::messages(&bytes);
     }
 }
 
 #[test]
 fn formats() {
     for (_, bytes) in corpus("formats") {
-        fuzz::formats(&bytes);
+        parsers::formats(&bytes);
     }
 }

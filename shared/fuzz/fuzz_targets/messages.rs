@@ -3,5 +3,5 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    mailbox::lab::fuzz::messages(bytes);
+    parsers::messages(bytes);
 });

@@ -1,7 +1,7 @@
-//! What a fuzzer feeds: the parsers of everything that comes from strangers. Each must return,
-//! whatever the bytes; none may panic, or take much memory.
+//! What a fuzzer feeds: the parsers of everything that comes from strangers. Each must return, whatever
+//! the bytes; none may panic, or take much memory.
 //!
-//! `fuzz/` has a cargo-fuzz target for each; `tests/fuzz_corpus.rs` runs them over its corpus.
+//! Each function has a cargo-fuzz target. Lesson 5's tests run all of them over the corpus.
 
 use std::sync::LazyLock;
 use std::time::Duration;

@@ -3,5 +3,5 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = mailbox::lab::fuzz::frames(bytes);
+    parsers::formats(bytes);
 });

@@ -1,0 +1,53 @@
+//! Take-home crates: each README begins with the program that the tests compile, and a chapter shows what
+//! the crate brings along and what to change before it ships.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::course::{Course, TakeHome};
+use crate::{Problem, includes};
+
+/// Finds READMEs that are missing or begin with another program, and crates that no chapter shows.
+pub fn check(course: &Course) -> Vec<Problem> {
+    let included: BTreeSet<PathBuf> =
+        includes::all(course).into_iter().map(|include| include.file).collect();
+    course.take_home.iter().flat_map(|taken| problems(course, taken, &included)).collect()
+}
+
+fn problems(course: &Course, taken: &TakeHome, included: &BTreeSet<PathBuf>) -> Vec<Problem> {
+    let readme = taken.folder.join("README.md");
+    let report = |file: &Path, what: &str, fix: &str| Problem {
+        file: file.to_owned(),
+        line: 0,
+        what: what.to_owned(),
+        fix: fix.to_owned(),
+    };
+    let mut problems = Vec::new();
+    let text = fs::read_to_string(course.root.join(&readme)).unwrap_or_default();
+    if !text.starts_with(&format!("# {}\n", taken.name)) {
+        problems.push(report(
+            &readme,
+            "the README does not begin with the crate's name",
+            "write it",
+        ));
+    }
+    let program = text.split_once("```rust\n").and_then(|(_, rest)| rest.split_once("```"));
+    let program = program.map_or("", |(program, _)| program);
+    let example = taken.folder.join("examples/shortest.rs");
+    let compiled = fs::read_to_string(course.root.join(&example)).unwrap_or_default();
+    if program.is_empty() || program != compiled {
+        let what = "the README's first program is not the one in examples/shortest.rs";
+        problems.push(report(&readme, what, "copy it from there: that one is compiled"));
+    }
+    for shown in [readme, taken.folder.join("crates.txt")] {
+        if !included.contains(&course.root.join(&shown)) {
+            problems.push(report(
+                &shown,
+                "no chapter shows it",
+                "include it in the lesson's chapter",
+            ));
+        }
+    }
+    problems
+}
