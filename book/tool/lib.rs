@@ -62,13 +62,22 @@ pub fn build(course: &Path, into: Option<&Path>) -> anyhow::Result<PathBuf> {
 /// # Errors
 /// The book cannot be built, or a file cannot be read.
 pub fn check(course: &Path, into: &Path) -> anyhow::Result<Vec<Problem>> {
+    let mut problems = check_sources(course)?;
+    let pages = build(course, Some(into)).context("the book cannot be built")?;
+    problems.extend(links::check(&pages)?);
+    Ok(problems)
+}
+
+/// Every problem that shows without building the book.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn check_sources(course: &Path) -> anyhow::Result<Vec<Problem>> {
     let course = Course::read(course).context("cannot read the course")?;
-    let pages = build(&course.root, Some(into)).context("the book cannot be built")?;
     let mut problems = includes::check(&course);
     problems.extend(parts::check(&course));
     problems.extend(commands::check(&course));
     problems.extend(take_home::check(&course));
-    problems.extend(links::check(&pages)?);
     Ok(problems)
 }
 

@@ -95,6 +95,12 @@ impl SmallCourse {
     }
 
     fn problems(&self) -> Vec<String> {
+        let problems = book::check_sources(self.folder.path()).expect("the course is read");
+        problems.iter().map(ToString::to_string).collect()
+    }
+
+    /// With those that only the built pages show.
+    fn problems_of_pages(&self) -> Vec<String> {
         let pages = tempfile::tempdir().expect("a folder");
         let problems = book::check(self.folder.path(), pages.path()).expect("the book builds");
         problems.iter().map(ToString::to_string).collect()
@@ -112,7 +118,7 @@ impl SmallCourse {
 
 #[test]
 fn a_course_without_a_mistake_has_no_problem() {
-    assert_eq!(SmallCourse::new().problems(), [""; 0]);
+    assert_eq!(SmallCourse::new().problems_of_pages(), [""; 0]);
 }
 
 #[test]
@@ -146,7 +152,7 @@ fn an_include_of_nothing_is_found() {
 #[test]
 fn a_dead_link_is_found() {
     let course = SmallCourse::chapter("preface.md#why", "prefaec.md");
-    let problems = course.problems();
+    let problems = course.problems_of_pages();
     assert!(
         !problems.is_empty()
             && problems.iter().all(|p| p.contains("prefaec") && p.contains("leads to no file"))
@@ -156,13 +162,13 @@ fn a_dead_link_is_found() {
 #[test]
 fn a_dead_fragment_is_found_on_its_own_page_and_on_another() {
     let course = SmallCourse::chapter("preface.md#why", "preface.md#whence");
-    let problems = course.problems();
+    let problems = course.problems_of_pages();
     assert!(
         !problems.is_empty()
             && problems.iter().all(|p| p.contains("without the id") && p.contains("whence"))
     );
     let course = SmallCourse::chapter("(#look)", "(#lok)");
-    let problems = course.problems();
+    let problems = course.problems_of_pages();
     assert!(
         !problems.is_empty()
             && problems.iter().all(|p| p.contains("without the id") && p.contains("lok"))

@@ -3,9 +3,11 @@
 //! A plain `cargo test` needs none of them. A missing one is skipped, loudly; with
 //! `REQUIRE_PEERS=1`, as in CI, it fails.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// No peer may take longer.
@@ -26,12 +28,16 @@ impl Peer {
     /// # Panics
     /// When there is none and `REQUIRE_PEERS` is set.
     pub fn find(programs: &[&str], check: &[&str], install: &str) -> Option<Self> {
-        let found = programs.iter().find(|program| {
-            let run = Command::new(program).args(check).stdin(Stdio::null()).output();
-            run.is_ok_and(|output| output.status.success())
-        });
+        // Once for each, since many tests ask for the same peer.
+        type Asked = (Vec<String>, Vec<String>);
+        static FOUND: Mutex<BTreeMap<Asked, Option<String>>> = Mutex::new(BTreeMap::new());
+        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = found
+            .entry((owned(programs), owned(check)))
+            .or_insert_with(|| programs.iter().find_map(|program| first_that_runs(program, check)));
         if let Some(program) = found {
-            return Some(Self { program: (*program).to_owned() });
+            return Some(Self { program: program.clone() });
         }
         let missing = format!(
             "no foreign peer: none of {programs:?} runs with {check:?}; to have it: {install}"
@@ -95,7 +101,9 @@ impl Peer {
         let install = format!(
             "python3 with the modules {modules}, in a virtual environment; name it in PEER_PYTHON"
         );
-        Self::find(&programs, &["-c", &format!("import {modules}")], &install)
+        // Its own name for itself: `python3` may be a script that looks for it each time.
+        let check = format!("import {modules}, sys; print('{ITSELF}' + sys.executable)");
+        Self::find(&programs, &["-c", &check], &install)
     }
 
     /// A command of this peer, without input and without the proxies of the environment.
@@ -167,6 +175,17 @@ impl Peer {
     pub fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Finished {
         finish(self.command(arguments)).unwrap_or_else(|error| panic!("{}: {error}", self.program))
     }
+}
+
+/// What a peer begins the line with in which it tells its own path.
+const ITSELF: &str = "this peer is ";
+
+/// The program, or the path that it tells as its own, if it runs successfully.
+fn first_that_runs(program: &str, check: &[&str]) -> Option<String> {
+    let run = Command::new(program).args(check).stdin(Stdio::null()).output().ok()?;
+    let said = String::from_utf8_lossy(&run.stdout);
+    let own = said.lines().find_map(|line| line.strip_prefix(ITSELF)).unwrap_or(program);
+    run.status.success().then(|| own.to_owned())
 }
 
 /// A foreign server on 127.0.0.1.

@@ -22,6 +22,8 @@ pub struct Course {
     lock_text: String,
     /// In the order of the workspace's members.
     pub crates: Vec<Crate>,
+    /// Where it all comes from, in a line.
+    pub origin: String,
 }
 
 /// A take-home crate.
@@ -51,7 +53,8 @@ impl Course {
                 crates.push(Crate::read(root.join(member))?);
             }
         }
-        Ok(Self { root: root.to_owned(), workspace, lock, lock_text, crates })
+        let origin = manifest::origin(&workspace["workspace"], root);
+        Ok(Self { root: root.to_owned(), workspace, lock, lock_text, crates, origin })
     }
 
     pub fn find(&self, name: &str) -> Option<&Crate> {

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::Context;
 use toml::Value;
 
-use crate::course::{Course, Crate, root};
+use crate::course::{Course, Crate};
 
 /// What is written of the package. `autoexamples` is not: here the lesson's tests compile the examples,
 /// there cargo does.
@@ -17,7 +17,7 @@ const PACKAGE: [&str; 8] =
 /// The whole `Cargo.toml`.
 pub fn write_out(course: &Course, taken: &Crate) -> anyhow::Result<String> {
     let workspace = &course.workspace["workspace"];
-    let mut text = format!("# {}\n\n[package]\n", origin(workspace, &root()));
+    let mut text = format!("# {}\n\n[package]\n", course.origin);
     let package = taken.manifest["package"].as_table().context("no package")?;
     for key in PACKAGE {
         let value = package.get(key).with_context(|| format!("{}: no {key}", taken.name))?;
@@ -59,8 +59,8 @@ fn dependency(course: &Course, workspace: &Value, name: &str) -> anyhow::Result<
     })
 }
 
-/// Where the crate came from, in a line.
-fn origin(workspace: &Value, root: &Path) -> String {
+/// Where a crate comes from, in a line.
+pub fn origin(workspace: &Value, root: &Path) -> String {
     let version = workspace["package"]["version"].as_str().unwrap_or_default();
     let mut text =
         format!("Taken from the course \"Secure network communications in Rust\", {version}");

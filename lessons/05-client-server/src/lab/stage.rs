@@ -52,6 +52,8 @@ pub struct StageOptions {
     pub attempts: AttemptLimits,
     /// The limits of the store.
     pub store: StoreLimits,
+    /// What a password's hash costs.
+    pub cost: Cost,
     /// Passwords at once, and waiting.
     pub hashes: (usize, usize),
     /// Operators.
@@ -68,6 +70,7 @@ impl Default for StageOptions {
             deadlines: ServerDeadlines::default(),
             attempts: AttemptLimits::default(),
             store: StoreLimits::default(),
+            cost: Cost::LEAST,
             hashes: (2, 32),
             operators: BTreeSet::new(),
             clock: Clock::settable(NOW),
@@ -87,7 +90,7 @@ impl Stage {
         let components = Components {
             name: LAB_NAME.to_owned(),
             store,
-            passwords: Passwords::new(Cost::LEAST, at_once, waiting)?,
+            passwords: Passwords::new(options.cost, at_once, waiting)?,
             attempts: options.attempts,
             refresh: RefreshLimits::default(),
             operators: options.operators,

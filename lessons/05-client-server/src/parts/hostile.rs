@@ -45,13 +45,14 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let roots = || stage.ca.roots();
     let mut honest = Honest::start(&stage)?;
 
-    t.step("A client that connects and says nothing: no handshake.");
+    // Both wait for their deadlines at the same time.
     let mut silent = TcpStream::connect(address).await?;
+    let mut quiet = stranger::connect(address, roots()).await?;
+    t.step("A client that connects and says nothing: no handshake.");
     honest.is_answered().await?;
     t.must_show("server", &closed(&mut silent).await?, "closed")?;
 
     t.step("One that shakes hands and says nothing: no first frame.");
-    let mut quiet = stranger::connect(address, roots()).await?;
     t.must_show("server", &closed(&mut quiet).await?, "closed")?;
 
     t.step("One that sends a byte of a frame, and another one, and another one.");

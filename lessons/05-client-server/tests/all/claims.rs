@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::common::{TestResult, name, refusal, tokens};
+use crate::common::{TestResult, name, quick, refusal, tokens};
 use careful_encryption::public_key::{Classical, KeyPair};
 use careful_mailbox::account::{Account, AccountError, Found};
 use careful_mailbox::client::Client;
@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 #[tokio::test]
 async fn only_the_owner_can_read_the_files() -> TestResult {
     use std::os::unix::fs::PermissionsExt;
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let alice = stage.person("alice").await?;
     for file in [stage.database(), stage.signing_keys(), alice.folder.join("account.json")] {
         let mode = std::fs::metadata(&file)?.permissions().mode() & 0o777;
@@ -40,7 +40,7 @@ async fn only_the_owner_can_read_the_files() -> TestResult {
 
 #[tokio::test]
 async fn nothing_of_a_mailbox_is_given_without_a_token() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     stage.person("alice").await?;
     let mut client = Client::new(stage.endpoint()?);
     for token in ["", "a.b.c"] {
@@ -69,7 +69,7 @@ async fn nothing_of_a_mailbox_is_given_without_a_token() -> TestResult {
 
 #[tokio::test]
 async fn a_wrong_password_and_a_wrong_name_are_one_answer() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     stage.person("alice").await?;
     let mut client = Client::new(stage.endpoint()?);
     for who in ["alice", "nobody"] {
@@ -83,7 +83,7 @@ async fn a_wrong_password_and_a_wrong_name_are_one_answer() -> TestResult {
 #[tokio::test]
 async fn only_an_operator_sees_the_counters() -> TestResult {
     let operators = BTreeSet::from([name("olga")]);
-    let stage = Stage::new(StageOptions { operators, ..StageOptions::default() }).await?;
+    let stage = Stage::new(StageOptions { operators, ..quick() }).await?;
     let mut olga = stage.person("olga").await?;
     let mut alice = stage.person("alice").await?;
     let status = |token| Request::Status { token };
@@ -97,7 +97,7 @@ async fn only_an_operator_sees_the_counters() -> TestResult {
 
 #[tokio::test]
 async fn a_name_is_given_once() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     stage.person("alice").await?;
     let mut client = Client::new(stage.endpoint()?);
     let password = Secret::new("another password");
@@ -112,7 +112,7 @@ async fn a_name_is_given_once() -> TestResult {
 
 #[tokio::test]
 async fn a_used_refresh_token_ends_its_login() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let alice = stage.person("alice").await?;
     let mut client = Client::new(stage.endpoint()?);
     let (_, refresh) = tokens(&mut client, &alice).await?;
@@ -134,8 +134,7 @@ async fn silent_clients_are_closed_and_honest_ones_served() -> TestResult {
     let connections = Limits { connections: 4, per_address: 4 };
     let connection = Deadlines { handshake: short, shutdown: short };
     let deadlines = ServerDeadlines { connection, first: short, ..ServerDeadlines::default() };
-    let stage =
-        Stage::new(StageOptions { connections, deadlines, ..StageOptions::default() }).await?;
+    let stage = Stage::new(StageOptions { connections, deadlines, ..quick() }).await?;
     let mut silent = Vec::new();
     for _ in 0..2 {
         silent.push(tokio::net::TcpStream::connect(stage.address()).await?);
@@ -153,7 +152,7 @@ async fn silent_clients_are_closed_and_honest_ones_served() -> TestResult {
 
 #[tokio::test]
 async fn a_shutdown_finishes_what_was_asked_and_leaves_nothing() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let mut alice = stage.person("alice").await?;
     alice.send("alice", "a letter to herself").await?;
     let mut tasks = JoinSet::new();
@@ -177,7 +176,7 @@ async fn a_shutdown_finishes_what_was_asked_and_leaves_nothing() -> TestResult {
 
 #[tokio::test]
 async fn a_bad_certificate_does_not_replace_a_good_one() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let mut wrong = identity(&stage.ca)?;
     wrong.key = identity(&stage.ca)?.key;
     assert!(stage.server.replace_identity(wrong).is_err());
@@ -191,7 +190,7 @@ async fn a_bad_certificate_does_not_replace_a_good_one() -> TestResult {
 #[tokio::test]
 async fn the_log_holds_no_secret_at_its_most_talkative_level() -> TestResult {
     let log = Log::of_this_process();
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let mut alice = stage.person("a-person-of-the-log").await?;
     alice.send("a-person-of-the-log", "an unmistakable text").await?;
     let token = alice.client.token().ok_or("a token")?.clone();
@@ -215,7 +214,7 @@ async fn the_log_holds_no_secret_at_its_most_talkative_level() -> TestResult {
 
 #[tokio::test]
 async fn an_account_is_not_overwritten() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let alice = stage.person("alice").await?;
     let again = Account::create(&alice.folder, name("alice"), Secret::new("x"));
     assert!(matches!(again, Err(AccountError::Exists(_))));
@@ -226,7 +225,7 @@ async fn an_account_is_not_overwritten() -> TestResult {
 
 #[tokio::test]
 async fn what_was_read_and_not_finished_is_read_again() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let (mut alice, bob) = (stage.person("alice").await?, stage.person("bob").await?);
     alice.send("bob", "hello").await?;
     let mut bob = bob;
@@ -241,7 +240,7 @@ async fn what_was_read_and_not_finished_is_read_again() -> TestResult {
 
 #[tokio::test]
 async fn what_is_sent_while_a_page_is_shown_is_not_forgotten() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let (mut alice, mut bob) = (stage.person("alice").await?, stage.person("bob").await?);
     alice.send("bob", "one").await?;
     let reading = bob.account.read(&mut bob.client).await?;
@@ -265,7 +264,7 @@ async fn what_is_sent_while_a_page_is_shown_is_not_forgotten() -> TestResult {
 
 #[tokio::test]
 async fn a_letter_to_nobody_does_not_stand_in_the_way() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let mut alice = stage.person("alice").await?;
     let to_nobody = alice.send("nobody", "hello").await;
     assert!(matches!(to_nobody, Err(AccountError::Client(_))));
@@ -278,7 +277,7 @@ async fn a_letter_to_nobody_does_not_stand_in_the_way() -> TestResult {
 
 #[tokio::test]
 async fn to_trust_the_pinned_key_again_loses_no_letter() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let (mut alice, mut bob) = (stage.person("alice").await?, stage.person("bob").await?);
     alice.send("bob", "one").await?;
     alice.send("bob", "two").await?;
@@ -299,7 +298,7 @@ async fn to_trust_the_pinned_key_again_loses_no_letter() -> TestResult {
 #[tokio::test]
 async fn a_private_file_that_others_can_read_is_refused() -> TestResult {
     use std::os::unix::fs::PermissionsExt;
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let alice = stage.person("alice").await?;
     let open = |path: &std::path::Path| {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))

@@ -2,11 +2,17 @@
 
 use std::error::Error;
 
+use careful_encryption::password::Cost;
 use careful_mailbox::client::{Client, ClientError};
 use careful_mailbox::protocol::{Name, Refusal, Request, Response, Secret};
-use mailbox::lab::stage::Person;
+use mailbox::lab::stage::{Person, StageOptions};
 
 pub type TestResult = Result<(), Box<dyn Error>>;
+
+/// A stage whose passwords cost next to nothing, for tests that have nothing to do with that cost.
+pub fn quick() -> StageOptions {
+    StageOptions { cost: Cost { memory: 64, passes: 1, lanes: 1 }, ..StageOptions::default() }
+}
 
 pub fn name(name: &str) -> Name {
     Name::new(name).expect("a name")

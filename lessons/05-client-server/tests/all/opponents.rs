@@ -4,7 +4,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::common::{TestResult, name, refusal, tokens};
+use crate::common::{TestResult, name, quick, refusal, tokens};
 use careful_encryption::password::Cost;
 use careful_encryption::public_key::{KeyPair, PublicKey};
 use careful_mailbox::account::{Account, AccountError, Found};
@@ -99,7 +99,7 @@ async fn a_page_of_small_messages_fits_into_a_frame() -> TestResult {
 
 #[tokio::test]
 async fn a_logout_ends_both_tokens() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let alice = stage.person("alice").await?;
     let mut client = Client::new(stage.endpoint()?);
     let (token, refresh) = tokens(&mut client, &alice).await?;
@@ -113,7 +113,7 @@ async fn a_logout_ends_both_tokens() -> TestResult {
 
 #[tokio::test]
 async fn requests_over_their_limits_are_refused() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let alice = stage.person("alice").await?;
     let mut client = Client::new(stage.endpoint()?);
     let (token, _) = tokens(&mut client, &alice).await?;
@@ -135,7 +135,7 @@ async fn requests_over_their_limits_are_refused() -> TestResult {
 #[tokio::test]
 async fn registrations_and_failed_logins_are_counted_and_good_logins_are_not() -> TestResult {
     let attempts = AttemptLimits { account: 2, address: 3, ..AttemptLimits::default() };
-    let stage = Stage::new(StageOptions { attempts, ..StageOptions::default() }).await?;
+    let stage = Stage::new(StageOptions { attempts, ..quick() }).await?;
     let alice = stage.person("alice").await?;
     let mut client = Client::new(stage.endpoint()?);
     for _ in 0..4 {
@@ -160,7 +160,7 @@ async fn registrations_and_failed_logins_are_counted_and_good_logins_are_not() -
 async fn after_the_first_frame_a_client_may_be_quiet_for_longer() -> TestResult {
     let deadlines =
         ServerDeadlines { first: Duration::from_millis(100), ..ServerDeadlines::default() };
-    let stage = Stage::new(StageOptions { deadlines, ..StageOptions::default() }).await?;
+    let stage = Stage::new(StageOptions { deadlines, ..quick() }).await?;
     let mut client = Client::new(stage.endpoint()?);
     for _ in 0..2 {
         assert_eq!(client.call(&Request::Ping {}).await?, Response::Pong {});
@@ -224,7 +224,7 @@ fn who_succeeded_makes_room_and_a_network_is_one_address() -> TestResult {
 
 #[tokio::test]
 async fn the_outbox_is_on_the_disk_before_it_is_sent_and_has_an_end() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let alice = stage.person("alice").await?;
     let (_spy, mut alice) = spied(&stage, alice, |request, answer| match request {
         Request::Send { .. } => {
@@ -246,7 +246,7 @@ async fn the_outbox_is_on_the_disk_before_it_is_sent_and_has_an_end() -> TestRes
 
 #[tokio::test]
 async fn a_page_that_brings_nothing_new_is_the_last_one() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let mut alice = stage.person("alice").await?;
     alice.send("alice", "hello").await?;
     let (_spy, mut alice) = spied(&stage, alice, |request, answer| match (request, answer) {
@@ -267,7 +267,7 @@ async fn a_page_that_brings_nothing_new_is_the_last_one() -> TestResult {
 
 #[tokio::test]
 async fn a_key_of_another_name_is_not_taken() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let (alice, _bob) = (stage.person("alice").await?, stage.person("bob").await?);
     let (_spy, mut alice) = spied(&stage, alice, |_request, answer| match answer {
         Response::Key { key, .. } => Response::Key { name: name("mallory"), key },
@@ -282,7 +282,7 @@ async fn a_key_of_another_name_is_not_taken() -> TestResult {
 
 #[tokio::test]
 async fn a_refresh_is_never_repeated() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let alice = stage.person("alice").await?;
     let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = asked.clone();
@@ -304,7 +304,7 @@ async fn a_refresh_is_never_repeated() -> TestResult {
 
 #[tokio::test]
 async fn after_a_bad_request_a_client_connects_anew() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let mut client = Client::new(stage.endpoint()?);
     let token = Secret::new("x".repeat(MAX_FRAME - 100));
     // A frame that fits, of a request that does not.
@@ -339,7 +339,7 @@ fn a_box_over_the_limit_is_no_letter() -> TestResult {
 
 #[tokio::test]
 async fn the_server_speaks_tls_1_3_alone() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let mut tcp = tokio::net::TcpStream::connect(stage.address()).await?;
     // A ClientHello of TLS 1.2: no supported_versions, ECDHE with AES-256-GCM, X25519, ECDSA and
     // Ed25519.
@@ -364,7 +364,7 @@ async fn the_server_speaks_tls_1_3_alone() -> TestResult {
 
 #[tokio::test]
 async fn of_too_many_missing_letters_the_latest_are_awaited() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let (mut alice, mut bob) = (stage.person("alice").await?, stage.person("bob").await?);
     // Forty gaps, of which 32 are remembered; then one of the first and one of the last.
     for number in (2..=80).step_by(2).chain([1, 79]) {
@@ -387,7 +387,7 @@ async fn alice_key(alice: &mut Person, of: &str) -> Result<PublicKey, Box<dyn Er
 
 #[tokio::test]
 async fn after_nonsense_the_server_closes() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let mut stream = stranger::connect(stage.address(), stage.ca.roots()).await?;
     stream.write_all(&[0, 0, 0, 1, b'{']).await?;
     stream.flush().await?;
@@ -440,7 +440,7 @@ async fn a_count_that_cannot_be_read_is_left_and_nothing_is_overwritten() -> Tes
 #[tokio::test]
 async fn a_full_mailbox_of_one_does_not_stop_letters_to_another() -> TestResult {
     let store = StoreLimits { messages: 1, ..StoreLimits::default() };
-    let stage = Stage::new(StageOptions { store, ..StageOptions::default() }).await?;
+    let stage = Stage::new(StageOptions { store, ..quick() }).await?;
     let mut alice = stage.person("alice").await?;
     for who in ["bob", "carol"] {
         stage.person(who).await?;
@@ -454,7 +454,7 @@ async fn a_full_mailbox_of_one_does_not_stop_letters_to_another() -> TestResult 
 
 #[tokio::test]
 async fn the_id_in_an_error_does_not_steer_a_terminal() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let alice = stage.person("alice").await?;
     let (_spy, mut alice) = spied(&stage, alice, |_request, _answer| Response::Refused {
         because: Refusal::Busy,
@@ -468,7 +468,7 @@ async fn the_id_in_an_error_does_not_steer_a_terminal() -> TestResult {
 
 #[tokio::test]
 async fn a_number_far_ahead_takes_no_room() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let (mut alice, mut bob) = (stage.person("alice").await?, stage.person("bob").await?);
     letter_by_hand(&mut alice, u64::MAX).await?;
     letter_by_hand(&mut alice, 7).await?;
@@ -484,7 +484,7 @@ async fn a_number_far_ahead_takes_no_room() -> TestResult {
 
 #[tokio::test]
 async fn a_mailbox_that_counts_from_a_smaller_number_is_read() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let mut alice = stage.person("alice").await?;
     alice.send("alice", "one").await?;
     // A server that once said the largest number, or that was restored from a backup.
@@ -506,7 +506,7 @@ async fn a_mailbox_that_counts_from_a_smaller_number_is_read() -> TestResult {
 
 #[tokio::test]
 async fn a_key_is_trusted_only_as_it_was_compared() -> TestResult {
-    let stage = Stage::new(StageOptions::default()).await?;
+    let stage = Stage::new(quick()).await?;
     let (mut alice, bob) = (stage.person("alice").await?, stage.person("bob").await?);
     let other = sealed::fingerprint(&name("bob"), &KeyPair::random().public());
     for wrong in [other.as_str(), "", &bob.account.own_fingerprint()[..4]] {

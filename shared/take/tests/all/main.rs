@@ -75,8 +75,9 @@ fn every_crate_is_taken_whole_and_brings_the_crates_of_its_list() -> TestResult 
     // `just snapshots` accepts a list that has changed.
     let accept = std::env::var_os("INSTA_UPDATE").is_some_and(|value| value == "always");
     let mut wrong = Vec::new();
+    let outside = tempfile::tempdir()?;
+    // Those that are there already, because an earlier one needed them, are kept.
     for (name, folder) in crates()? {
-        let outside = tempfile::tempdir()?;
         let taken = take(&[&name, outside.path().to_str().ok_or("a path in UTF-8")?])?;
         assert!(taken.status.success(), "{name}: {}", text(&taken.stderr));
         let here = outside.path().join(&name);
@@ -178,8 +179,8 @@ fn a_folder_that_cannot_be_written_to_is_said_and_nothing_is_left() -> TestResul
     Ok(())
 }
 
-/// A reader's workspace with one package, which names a crate of ours by this dependency.
-fn workspace_with(name: &str, dependency: &str) -> Result<tempfile::TempDir, Box<dyn Error>> {
+/// A reader's workspace with one package that has these dependencies.
+fn workspace_with(dependencies: &str) -> Result<tempfile::TempDir, Box<dyn Error>> {
     let theirs = tempfile::tempdir()?;
     let write = |file: &str, text: &str| {
         let path = theirs.path().join(file);
@@ -188,7 +189,7 @@ fn workspace_with(name: &str, dependency: &str) -> Result<tempfile::TempDir, Box
     };
     write("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"service\"]\n")?;
     let package = "[package]\nname = \"service\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
-    let package = format!("{package}\n[dependencies]\n{name} = {dependency}\n");
+    let package = format!("{package}\n[dependencies]\n{dependencies}\n");
     write("service/Cargo.toml", &package)?;
     write("service/src/lib.rs", "")?;
     // The versions that are here already: cargo keeps those that fit.
@@ -209,20 +210,21 @@ fn resolves_offline(workspace: &Path) -> TestResult {
 
 #[test]
 fn a_taken_crate_resolves_inside_a_readers_workspace() -> TestResult {
-    let theirs = workspace_with("careful-mailbox", "{ path = \"../crates/careful-mailbox\" }")?;
+    let theirs = workspace_with("careful-tls = { path = \"../crates/careful-tls\" }")?;
     let crates = theirs.path().join("crates");
-    let taken = take(&["careful-mailbox", crates.to_str().ok_or("a path in UTF-8")?])?;
+    let taken = take(&["careful-tls", crates.to_str().ok_or("a path in UTF-8")?])?;
     assert!(taken.status.success(), "{}", text(&taken.stderr));
     resolves_offline(theirs.path())
 }
 
 #[test]
 fn a_crate_is_used_by_its_path_in_the_course_too() -> TestResult {
+    let mut lines = String::new();
     for (name, folder) in crates()? {
         let folder = folder.canonicalize()?;
         let path = folder.to_str().ok_or("a path in UTF-8")?.replace('\\', "/");
-        let theirs = workspace_with(&name, &format!("{{ path = \"{path}\" }}"))?;
-        resolves_offline(theirs.path())?;
+        lines += &format!("{name} = {{ path = \"{path}\" }}\n");
     }
-    Ok(())
+    let theirs = workspace_with(&lines)?;
+    resolves_offline(theirs.path())
 }
