@@ -96,12 +96,12 @@ impl LabCa {
 
     /// The root's certificate, PEM.
     pub fn root_pem(&self) -> String {
-        self.root.pem()
+        with_line_feeds(self.root.pem())
     }
 
     /// The intermediate's certificate, PEM.
     pub fn intermediate_pem(&self) -> String {
-        self.intermediate.issuer.pem()
+        with_line_feeds(self.intermediate.issuer.pem())
     }
 
     /// A trust store that holds this root and nothing else.
@@ -334,7 +334,7 @@ impl Identity {
 
     /// The chain as PEM, for a foreign server.
     pub fn chain_pem(&self) -> String {
-        self.chain.iter().map(Certificate::pem).collect()
+        with_line_feeds(self.chain.iter().map(Certificate::pem).collect())
     }
 
     /// Writes `chain.pem` and `key.pem` into a folder; the key so that only its owner can
@@ -351,7 +351,7 @@ impl Identity {
     /// The private key as unencrypted PEM, for a foreign server: a file for it needs mode
     /// 600.
     pub fn key_pem(&self) -> String {
-        self.key.serialize_pem()
+        with_line_feeds(self.key.serialize_pem())
     }
 }
 
@@ -360,6 +360,11 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity").field("certificates", &self.chain.len()).finish_non_exhaustive()
     }
+}
+
+/// rcgen ends lines as the system does; the lab's files are the same on every system.
+fn with_line_feeds(pem: String) -> String {
+    pem.replace("\r\n", "\n")
 }
 
 fn crl(

@@ -260,9 +260,10 @@ async fn drain(mut tasks: JoinSet<()>, deadline: Duration) -> Drained {
     Drained { cut }
 }
 
+/// Windows says of a client that has reset its connection that it is not connected (observed with wine).
 fn is_the_clients(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | NotConnected)
 }
 
 /// Tells the observer. A panic of its own is its own: it must not end the server.

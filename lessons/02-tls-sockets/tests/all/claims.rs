@@ -251,8 +251,11 @@ async fn a_reset_in_the_middle_of_the_handshake_is_survived() -> TestResult {
         stream.write_all(&[22, 3, 1, 2, 0, 1]).await?;
         stream.set_zero_linger()?;
         drop(stream);
-        let why = stage.next_refusal().await?;
-        assert!(matches!(why, Refused::Handshake(_)), "{why:?}");
+        // On Windows, accept itself may find that the client is gone: then nobody was refused.
+        if !cfg!(windows) {
+            let why = stage.next_refusal().await?;
+            assert!(matches!(why, Refused::Handshake(_)), "{why:?}");
+        }
     }
     stage.an_honest_client_is_served().await
 }
