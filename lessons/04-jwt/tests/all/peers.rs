@@ -16,17 +16,17 @@ use snapshots::Page;
 
 type TestResult = Result<(), Box<dyn Error>>;
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python/");
+const FOLDER: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A peer and its script.
 type Script = (Peer, String);
 
 fn pyjwt() -> Option<Script> {
-    Some((Peer::python("jwt, cryptography")?, format!("{FOLDER}peer.py")))
+    Some((Peer::python("jwt, cryptography")?, format!("{FOLDER}/python/peer.py")))
 }
 
 fn jose() -> Option<Script> {
-    Some((Peer::jose()?, format!("{FOLDER}peer.mjs")))
+    Some((Peer::jose()?, format!("{FOLDER}/node/peer.mjs")))
 }
 
 /// Asks a peer; its answer, or what it says when it fails.
@@ -147,7 +147,7 @@ fn whose_defaults_accept_what() -> TestResult {
 #[test]
 fn the_usual_example_runs() -> TestResult {
     let Some((python, _)) = pyjwt() else { return Ok(()) };
-    let ran = python.run([format!("{FOLDER}usual.py")]);
+    let ran = python.run([format!("{FOLDER}/python/usual.py")]);
     assert_eq!(
         (ran.code, ran.said.as_str()),
         (
