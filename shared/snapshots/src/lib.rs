@@ -27,9 +27,6 @@ const FILTERS: &[Filter] = &[
     // Clocks: UNIX time in the errors of rustls about validity.
     (r"\b[12]\d{9}\b", "[time]"),
     (r"\(\d+(\s+)seconds", "([seconds]${1}seconds"),
-    // Sizes that depend on a fresh signature: ECDSA in DER has no fixed length.
-    (r"\b\d+ bytes, (readable: (?:Certificate|ServerKeyExchange)\b|encrypted)", "[size] bytes, $1"),
-    (r"\b\d+ recorded bytes", "[size] recorded bytes"),
     // What the operating system says, which each of them words in its own way.
     (
         r"(?m)^(   (?:error|because) +)\S.*(?:\n {18}.*)*?\s*\(os\s+error\s+\d+\)",
@@ -37,8 +34,8 @@ const FILTERS: &[Filter] = &[
     ),
 ];
 
-/// insta's settings for every snapshot of the course: where it lies, a header of exactly
-/// three lines (the book includes a snapshot from its fourth line on), and the filters: those of all lessons, then these.
+/// insta's settings for every snapshot of the course: where it is, a header of exactly three lines (the
+/// book includes a snapshot from its fourth line on), and the filters, those of all lessons first.
 pub fn settings(package: &str, filters: &[Filter]) -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(Path::new(package).join("tests/snapshots"));

@@ -33,6 +33,7 @@ use crate::protocol::{Delivery, MAX_FRAME, Name};
 const PAGE: usize = MAX_FRAME - 1024;
 /// What the database may keep in memory of its file, in bytes.
 const CACHE: usize = 16 * 1024 * 1024;
+
 /// The store. Clones share it; the last one ends the writing thread.
 #[derive(Clone)]
 pub struct Store {
