@@ -24,6 +24,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{WrongProtocol, require_protocol};
+use crate::stream::{GOODBYE, close};
 
 /// How long to wait after an error of accept: out of file descriptors, it would return at
 /// once again, with the connection still in the queue.
@@ -244,9 +245,15 @@ async fn serve(
         done = handshake => done.map_err(|_elapsed| Refused::TooSlow(deadline))?,
         () = stopping.cancelled() => return Ok(None),
     };
-    let stream = stream.map_err(Refused::Handshake)?;
-    require_protocol(stream.get_ref().1, &config.alpn_protocols)?;
-    Ok(Some(Connection { stream, peer, stopping }))
+    let mut stream = stream.map_err(Refused::Handshake)?;
+    match require_protocol(stream.get_ref().1, &config.alpn_protocols) {
+        Ok(()) => Ok(Some(Connection { stream, peer, stopping })),
+        Err(wrong) => {
+            // A goodbye, so that the client can tell a refusal from an attack. In time or not.
+            let _closed = close(&mut stream, GOODBYE).await;
+            Err(wrong.into())
+        }
+    }
 }
 // ANCHOR_END: handshake
 

@@ -17,6 +17,8 @@ use crate::config::{WrongProtocol, require_protocol};
 
 /// What a peer may still send after a close is read and dropped, up to this many bytes.
 const MAX_LATE: u64 = 64 * 1024;
+/// How long a peer that is refused after the handshake has for its own close.
+pub(crate) const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Why there is no connection.
 #[derive(Debug, Error)]
@@ -33,7 +35,8 @@ pub enum ConnectError {
 }
 
 // ANCHOR: connect
-/// TCP, the TLS handshake and the check of the protocol, all within one deadline.
+/// TCP, the TLS handshake and the check of the protocol, all within one deadline. A server that speaks
+/// another protocol gets a close_notify, and a second for its own.
 ///
 /// In TLS 1.3 the server may still refuse a client's certificate after this returns: count
 /// a connection as accepted after the first answer.
@@ -54,9 +57,15 @@ pub async fn connect(
         TlsConnector::from(config).connect(name, tcp).await
     };
     let timely = tokio::time::timeout(deadline, connecting).await;
-    let stream = timely.map_err(|_elapsed| ConnectError::TooSlow(deadline))??;
-    require_protocol(stream.get_ref().1, &protocols)?;
-    Ok(stream)
+    let mut stream = timely.map_err(|_elapsed| ConnectError::TooSlow(deadline))??;
+    match require_protocol(stream.get_ref().1, &protocols) {
+        Ok(()) => Ok(stream),
+        Err(wrong) => {
+            // A goodbye, so that the server can tell this end from an attacker's. In time or not.
+            let _closed = close(&mut stream, GOODBYE).await;
+            Err(wrong.into())
+        }
+    }
 }
 // ANCHOR_END: connect
 
@@ -68,11 +77,11 @@ pub async fn connect(
 /// section 9.6 tells this of HTTP).
 ///
 /// # Errors
-/// The connection failed, or the peer did not close within `patience`, or it sent more than
-/// 64 KiB meanwhile. What it sent is dropped.
+/// The connection failed, or the peer did not close within the deadline, or it sent more than 64 KiB
+/// meanwhile. What it sent is dropped.
 pub async fn close(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    patience: Duration,
+    deadline: Duration,
 ) -> io::Result<()> {
     let closing = async {
         stream.shutdown().await?;
@@ -81,7 +90,7 @@ pub async fn close(
         // At the limit there is more, which would be answered with a reset.
         if late.limit() == 0 { Err(io::ErrorKind::InvalidData.into()) } else { Ok(()) }
     };
-    match tokio::time::timeout(patience, closing).await {
+    match tokio::time::timeout(deadline, closing).await {
         Ok(closed) => closed,
         Err(_elapsed) => Err(io::ErrorKind::TimedOut.into()),
     }

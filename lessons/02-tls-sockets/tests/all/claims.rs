@@ -511,7 +511,7 @@ async fn storm() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_client_without_the_protocol_is_not_served() -> TestResult {
+async fn a_client_without_the_protocol_is_not_served_and_gets_a_goodbye() -> TestResult {
     let mut stage = Stage::start(Limits::default(), Deadlines::default()).await?;
     let mut without = (*stage.config).clone();
     without.alpn_protocols.clear();
@@ -520,26 +520,33 @@ async fn a_client_without_the_protocol_is_not_served() -> TestResult {
     let mut stream = connector.connect(ServerName::try_from(SERVER)?, tcp).await?;
     stream.write_all(b"hello\n").await?;
     let mut answer = Vec::new();
-    let _ended = stream.read_to_end(&mut answer).await;
+    // An end without close_notify would be an error.
+    stream.read_to_end(&mut answer).await?;
     assert_eq!(answer, b"", "nothing was answered");
+    stream.shutdown().await?;
     let why = stage.next_refusal().await?;
     assert!(matches!(why, Refused::Protocol(_)), "{why:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn our_client_refuses_a_server_without_the_protocol() -> TestResult {
+async fn our_client_refuses_a_server_without_the_protocol_with_a_goodbye() -> TestResult {
     let ca = LabCa::new("Lab")?;
     let leaf = ca.leaf(SERVER).issue()?;
     let server = tls_sockets::lab::server(&leaf, BOTH)?;
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
-    let serving = tokio::spawn(async move { acceptor.accept(listener.accept().await?.0).await });
+    let serving = tokio::spawn(async move {
+        let mut stream = acceptor.accept(listener.accept().await?.0).await?;
+        // An end without close_notify would be an error.
+        let came = stream.read_to_end(&mut Vec::new()).await?;
+        stream.shutdown().await.map(|()| came)
+    });
     let config = client_config(ca.roots(), PROTOCOL)?;
     let refused = connect(config, address, ServerName::try_from(SERVER)?, PATIENCE).await;
     assert!(matches!(refused, Err(ConnectError::Protocol(_))), "{:?}", refused.err());
-    drop(serving);
+    assert_eq!(serving.await??, 0, "nothing was sent to it");
     Ok(())
 }
 
