@@ -112,7 +112,11 @@ fn write_secrets(config: &mut Arc<rustls::ServerConfig>) -> anyhow::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "asked for by a flag, and shown to be dangerous")]
     let key_log = rustls::KeyLogFile::new();
     config.key_log = Arc::new(key_log);
-    eprintln!("Writing the secrets of every connection to {}.", file.display());
+    let _ = writeln!(
+        std::io::stderr(),
+        "Writing the secrets of every connection to {}.",
+        file.display()
+    );
     Ok(())
 }
 // ANCHOR_END: key_log

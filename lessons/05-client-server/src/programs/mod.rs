@@ -1,9 +1,11 @@
 //! The two programs: `mailbox-server` and `mailbox`.
 
 pub mod client;
+mod log;
 pub mod server;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -54,7 +56,7 @@ fn run(
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start: {error}");
+            complain(&format!("error: cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -62,10 +64,15 @@ fn run(
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let layers = ErrorChain(error.as_ref()).layers();
-            eprintln!("error: {}", layers.join("\n  because: "));
+            complain(&format!("error: {}", layers.join("\n  because: ")));
             ExitCode::FAILURE
         }
     }
+}
+
+/// On standard error. When that is closed or full, nothing is left to tell it to.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn text<'m>(matches: &'m ArgMatches, name: &str) -> &'m str {

@@ -30,6 +30,8 @@ use careful_mailbox::service::{Components, Service};
 use careful_mailbox::signing_keys;
 use careful_mailbox::store::{Store, StoreLimits};
 
+use super::log::Log;
+
 /// Less than lesson 4's: with those, ten accounts could fill the memory for tokens, and nobody
 /// could log in any more.
 fn refresh_limits() -> RefreshLimits {
@@ -172,9 +174,12 @@ async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
     if matches.get_flag("new-signing-key") {
         let keys = signing_keys::rotate(&signing)?;
         let newest = keys.last().map(|key| key.id().to_string()).unwrap_or_default();
-        return say(&format!("The key {newest} signs after the next reload.\n"));
+        say(&format!("The key {newest} signs after the next reload.\n"));
+        return Ok(());
     }
-    log_to_stderr(super::text(&matches, "log"));
+    // First of all: a signal that comes before its handler ends the process.
+    let signals = Signals::new().context("cannot wait for signals")?;
+    let log = Log::to_stderr(super::text(&matches, "log"));
     let name = super::text(&matches, "name").to_owned();
     let lab = matches.get_one::<PathBuf>("chain").is_none();
     let or =
@@ -193,7 +198,8 @@ async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
         operators: operators.cloned().collect::<BTreeSet<_>>(),
         clock,
     };
-    let service = Service::new(components, signing_keys::load_or_make(&files.signing)?)?;
+    let keys = signing_keys::load_or_make(&files.signing)?;
+    let service = Arc::new(Service::new(components, keys)?);
     let address = matches.get_one::<std::net::SocketAddr>("listen").copied();
     let address = address.context("an address to listen on")?;
     let listener = TcpListener::bind(address).await;
@@ -208,7 +214,7 @@ async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
     let server = MailboxServer::start(
         listener,
         files.identity()?,
-        Arc::new(service),
+        service.clone(),
         connections,
         ServerDeadlines::default(),
     )?;
@@ -217,68 +223,109 @@ async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
         say(&format!(
             "A lab: {} has a CA, certificates and a database, for their owner alone.\n",
             data.display()
-        ))?;
+        ));
         register_bob(&data, &name, address).await?;
     }
     for operator in matches.get_many::<Name>("operator").unwrap_or_default() {
         if store.account(operator.clone()).await?.is_none() {
             say(&format!(
                 "{operator} has no account yet: whoever registers that name is an operator\n"
-            ))?;
+            ));
         }
     }
-    say(&format!("{name} listens on {address}\n"))?;
+    say(&format!("{name} listens on {address}\n"));
     let every = matches.get_one::<u64>("reload-every").copied().unwrap_or(0);
-    let housekeeping = tokio::spawn(forget_expired(store.clone()));
-    until_stopped(&server, &files, Duration::from_secs(every)).await?;
+    let dropped = log.as_ref().map(Log::dropped);
+    let dropped = move || dropped.as_ref().map_or(0, |dropped| dropped());
+    let housekeeping = tokio::spawn(housekeeping(store.clone(), service.clone(), dropped));
+    until_stopped(signals, &server, &files, Duration::from_secs(every)).await;
     housekeeping.abort();
     let drained = server.shut_down().await?;
     tokio::task::spawn_blocking(move || store.close()).await?;
-    say(&format!("Stopped; {} connections had to be cut.\n", drained.cut))
+    say(&format!("Stopped; {} connections had to be cut.\n", drained.cut));
+    Ok(())
+}
+
+/// The signals that the server heeds.
+#[cfg(unix)]
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next one: whether it says to stop, and not to reload.
+    async fn next(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            _ = self.interrupt.recv() => true,
+            _ = self.terminate.recv() => true,
+            _ = self.hangup.recv() => false,
+        }
+    }
+}
+
+/// Ctrl-C is the one that there is everywhere.
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> bool {
+        tokio::signal::ctrl_c().await.is_ok()
+    }
 }
 
 /// Serves until a signal says to stop; reloads when one says so, or it is time.
-#[cfg(unix)]
 async fn until_stopped(
+    mut signals: Signals,
     server: &MailboxServer,
     files: &Files,
     every: Duration,
-) -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+) {
     loop {
         tokio::select! {
-            pressed = tokio::signal::ctrl_c() => return Ok(pressed?),
-            _ = terminate.recv() => return Ok(()),
-            _ = hangup.recv() => {}
+            biased;
+            stop = signals.next() => if stop { return },
             () = wait(every) => {}
         }
         reload(server, files);
     }
 }
 
-#[cfg(not(unix))]
-async fn until_stopped(
-    server: &MailboxServer,
-    files: &Files,
-    every: Duration,
-) -> anyhow::Result<()> {
-    loop {
-        tokio::select! {
-            pressed = tokio::signal::ctrl_c() => return Ok(pressed?),
-            () = wait(every) => reload(server, files),
-        }
-    }
-}
-
-/// Every minute, what is over goes, even when nobody writes.
-async fn forget_expired(store: Store) {
+/// Every minute: what has expired goes, even when nobody writes, and the log says what is not in it.
+async fn housekeeping(store: Store, service: Arc<Service>, dropped: impl Fn() -> usize) {
     let mut minute = tokio::time::interval(Duration::from_secs(60));
+    let (mut said_dropped, mut said_left_out) = (0, 0);
     loop {
         minute.tick().await;
         if let Err(error) = store.forget_expired().await {
             tracing::error!(error = %ErrorChain(&error), "what has expired is still there");
+        }
+        let lines = dropped();
+        if lines > said_dropped {
+            tracing::error!(lines = lines - said_dropped, "could not be logged");
+            said_dropped = lines;
+        }
+        let lines = service.strangers_log().left_out() + service.accounts_log().left_out();
+        if lines > said_left_out {
+            tracing::info!(lines = lines - said_left_out, "left out of the log: too many at once");
+            said_left_out = lines;
         }
     }
 }
@@ -298,19 +345,6 @@ fn reload(server: &MailboxServer, files: &Files) {
             tracing::error!(error = %ErrorChain(error.as_ref()), "not reloaded")
         }
     }
-}
-
-fn log_to_stderr(form: &str) {
-    let log = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::INFO)
-        .with_target(false)
-        .with_writer(std::io::stderr);
-    // A second one in this process is refused, which only tests can do.
-    let _ = match form {
-        "json" => log.json().try_init(),
-        "text" => log.try_init(),
-        _ => Ok(()),
-    };
 }
 
 /// The lab's certificates, by a CA whose key is nowhere but in memory, and gone when this returns.
@@ -347,11 +381,12 @@ async fn register_bob(
     let mut client = Client::new(endpoint);
     account.register(&mut client).await?;
     client.close().await;
-    say("bob has an account here, to have somebody to write to.\n")
+    say("bob has an account here, to have somebody to write to.\n");
+    Ok(())
 }
 
-fn say(text: &str) -> anyhow::Result<()> {
+/// On standard output, if somebody reads it: the server runs all the same.
+fn say(text: &str) {
     let mut out = std::io::stdout();
-    out.write_all(text.as_bytes())?;
-    Ok(out.flush()?)
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

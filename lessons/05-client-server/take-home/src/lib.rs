@@ -11,6 +11,7 @@
 //! | [`store`] | a durable store with group commit |
 //! | [`passwords`] | password hashes off the async threads |
 //! | [`attempts`] | failed logins, limited |
+//! | [`log_budget`] | how many log lines others can cause |
 //! | [`tls`] | a certificate that can be replaced |
 //! | [`signing_keys`] | token keys in a file |
 //! | [`service`] | what the server answers to whom |
@@ -23,6 +24,7 @@ pub mod account;
 pub mod attempts;
 pub mod client;
 pub mod frames;
+pub mod log_budget;
 pub mod passwords;
 pub mod protocol;
 pub mod sealed;

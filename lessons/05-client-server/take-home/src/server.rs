@@ -79,9 +79,10 @@ impl MailboxServer {
         let observe = move |event| {
             counted.counters().dropped.fetch_add(1, Ordering::Relaxed);
             match event {
-                Event::Refused(peer, why) => {
+                Event::Refused(peer, why) if counted.strangers_log().allows() => {
                     tracing::info!(%peer, why = %ErrorChain(&why), "no connection");
                 }
+                Event::Refused(..) => {}
                 Event::AcceptFailed(error) => tracing::error!(%error, "accept"),
             }
         };
@@ -190,7 +191,9 @@ async fn serve(connection: Connection, service: Arc<Service>, deadlines: ServerD
 
 fn drop_client(service: &Service, peer: std::net::SocketAddr, why: &FrameError) {
     service.counters().dropped.fetch_add(1, Ordering::Relaxed);
-    tracing::info!(%peer, why = %ErrorChain(why), "connection ended");
+    if service.strangers_log().allows() {
+        tracing::info!(%peer, why = %ErrorChain(why), "connection ended");
+    }
 }
 
 fn refused(because: Refusal, id: &str) -> Response {
@@ -210,7 +213,9 @@ async fn answer_frame(
     async {
         let started = Instant::now();
         let Ok(request) = parse::<Request>(frame) else {
-            tracing::info!(bytes = frame.len(), "not a request");
+            if service.strangers_log().allows() {
+                tracing::info!(bytes = frame.len(), "not a request");
+            }
             return (refused(Refusal::BadRequest, &id), true);
         };
         let name = request.name();
@@ -221,8 +226,15 @@ async fn answer_frame(
         let (response, why) = answered.unwrap_or_else(late);
         let micros = started.elapsed().as_micros() as u64;
         match why {
-            None => tracing::info!(request = name, micros, "answered"),
-            Some(why) => tracing::info!(request = name, micros, why, "refused"),
+            // Anybody may ask that as often as they like.
+            None if name == "ping" => tracing::debug!(request = name, micros, "answered"),
+            None if service.accounts_log().allows() => {
+                tracing::info!(request = name, micros, "answered");
+            }
+            Some(why) if service.strangers_log().allows() => {
+                tracing::info!(request = name, micros, why, "refused");
+            }
+            _over_the_budget => {}
         }
         // Not within its limits is no request, either.
         let bad = Refusal::BadRequest;

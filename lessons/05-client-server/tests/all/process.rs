@@ -7,7 +7,12 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Output};
 use std::time::{Duration, Instant};
 
+use careful_certificates::roots::Roots;
+use careful_mailbox::client::{Client, ClientError, Endpoint};
+use careful_mailbox::protocol::{Request, Secret};
 use mailbox::lab::child::ServerProcess;
+use mailbox::programs::LAB_NAME;
+use rustls::pki_types::ServerName;
 
 type TestResult = Result<(), Box<dyn Error>>;
 
@@ -234,5 +239,97 @@ fn wrong_words_are_refused_with_what_was_expected() -> TestResult {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
         assert!(text.contains(says), "{arguments:?}: {text}");
     }
+    Ok(())
+}
+
+/// Sends `requests` that are refused, and so logged; how many were answered.
+fn refused_requests(
+    data: &Path,
+    server: &ServerProcess,
+    requests: u32,
+) -> Result<u32, Box<dyn Error>> {
+    let roots = Roots::from_pem_file(data.join("ca.pem"))?.to_store();
+    let endpoint = Endpoint::new(server.address(), ServerName::try_from(LAB_NAME)?, roots)?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        let mut client = Client::new(endpoint);
+        let mut answered = 0;
+        for _ in 0..requests {
+            let fetch = Request::Fetch { token: Secret::new("none"), after: 0 };
+            let answer = tokio::time::timeout(Duration::from_secs(10), client.call(&fetch)).await;
+            if !matches!(answer, Ok(Err(ClientError::Refused { .. }))) {
+                break;
+            }
+            answered += 1;
+        }
+        Ok(answered)
+    })
+}
+
+/// The server with this as its standard error, and a log that is not off.
+fn start_logging_to(
+    data: &Path,
+    errors: impl Into<std::process::Stdio>,
+) -> Result<ServerProcess, Box<dyn Error>> {
+    let mut command = Command::new(SERVER);
+    command.stderr(errors);
+    Ok(ServerProcess::start_command(command, data, &["--log", "json"])?)
+}
+
+/// A Linux pipe holds 64 KiB, and there is `/dev/full`.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_log_that_cannot_be_written_or_is_not_read_costs_no_request_and_no_signal() -> TestResult {
+    use std::io::Write;
+    // Full, and read by nobody: the first line has to wait.
+    let (stalled, mut full) = std::io::pipe()?;
+    full.write_all(&[b'.'; 64 * 1024])?;
+    let (reader, closed) = std::io::pipe()?;
+    drop(reader);
+    let cases: [(&str, std::process::Stdio); 3] = [
+        ("a stalled reader", full.into()),
+        ("a closed pipe", closed.into()),
+        ("a full disk", std::fs::File::options().write(true).open("/dev/full")?.into()),
+    ];
+    for (case, errors) in cases {
+        let folder = tempfile::tempdir()?;
+        let server = start_logging_to(folder.path(), errors)?;
+        let registered = client(folder.path(), &server, &["register", "alice"]);
+        assert!(registered.status.success(), "{case}: {}", said(&registered));
+        assert_eq!(refused_requests(folder.path(), &server, 100)?, 100, "{case}");
+        signal(&server, "-HUP")?;
+        assert_eq!(refused_requests(folder.path(), &server, 10)?, 10, "{case}, after a reload");
+        signal(&server, "-TERM")?;
+        assert_eq!(server.wait()?.code(), Some(0), "{case}");
+    }
+    drop(stalled);
+    Ok(())
+}
+
+#[test]
+fn strangers_do_not_choose_how_much_is_logged() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let log = folder.path().join("log");
+    let server = start_logging_to(folder.path(), std::fs::File::create(&log)?)?;
+    let started = Instant::now();
+    assert_eq!(refused_requests(folder.path(), &server, 500)?, 500);
+    let seconds = started.elapsed().as_secs() + 2;
+    signal(&server, "-TERM")?;
+    assert_eq!(server.wait()?.code(), Some(0));
+    let lines = std::fs::read_to_string(&log)?.lines().count() as u64;
+    // Two for each request would be 1,000.
+    assert!(lines > 0 && lines <= 10 * seconds + 20, "{lines} lines in {seconds} seconds");
+    Ok(())
+}
+
+#[test]
+fn it_hears_ctrl_c_in_a_storm_of_hangups() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path())?;
+    for _ in 0..50 {
+        signal(&server, "-HUP")?;
+    }
+    signal(&server, "-INT")?;
+    assert_eq!(server.wait()?.code(), Some(0));
     Ok(())
 }
