@@ -5,14 +5,51 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::course::{Course, TakeHome};
+use regex::Regex;
+
+use crate::course::{Course, TakeHome, Text};
 use crate::{Problem, includes};
 
 /// Finds READMEs that are missing or begin with another program, and crates that no chapter shows.
 pub fn check(course: &Course) -> Vec<Problem> {
     let included: BTreeSet<PathBuf> =
         includes::all(course).into_iter().map(|include| include.file).collect();
-    course.take_home.iter().flat_map(|taken| problems(course, taken, &included)).collect()
+    let mut found: Vec<Problem> =
+        course.take_home.iter().flat_map(|taken| problems(course, taken, &included)).collect();
+    found.extend(course.texts.iter().flat_map(|text| dead_modules(course, text)));
+    found
+}
+
+/// Modules of take-home crates that a text names in code, such as `careful_tls::server`, and that are not
+/// there.
+fn dead_modules(course: &Course, text: &Text) -> Vec<Problem> {
+    let named = Regex::new(r"`(careful_[a-z_]+)(?:::([a-z_]+))?").expect("a valid expression");
+    let mut problems = Vec::new();
+    for (index, line) in text.markdown.lines().enumerate() {
+        for found in named.captures_iter(line) {
+            let name = found[1].replace('_', "-");
+            let taken = course.take_home.iter().find(|taken| taken.name == name);
+            let there = taken.is_some_and(|taken| {
+                let source = course.root.join(&taken.folder).join("src");
+                let is_named_in = |code: &str, item: &str| {
+                    code.contains(&format!("pub mod {item};"))
+                        || code.contains(&format!("fn {item}("))
+                        || code.contains(&format!("fn {item}<"))
+                };
+                let code = fs::read_to_string(source.join("lib.rs")).unwrap_or_default();
+                found.get(2).is_none_or(|item| is_named_in(&code, item.as_str()))
+            });
+            if !there {
+                problems.push(Problem {
+                    file: text.file.clone(),
+                    line: index + 1,
+                    what: format!("{}` names what is in no take-home crate", &found[0]),
+                    fix: "correct it".to_owned(),
+                });
+            }
+        }
+    }
+    problems
 }
 
 fn problems(course: &Course, taken: &TakeHome, included: &BTreeSet<PathBuf>) -> Vec<Problem> {

@@ -238,6 +238,12 @@ fn with_take_home() -> SmallCourse {
 }
 
 #[test]
+fn a_module_that_no_take_home_crate_has_is_found() {
+    let course = SmallCourse::chapter("See [above]", "See `careful_small::sealing` and [above]");
+    course.has_one_problem(&["00-small.md:15", "`careful_small::sealing` names what is in no"]);
+}
+
+#[test]
 fn a_take_home_crate_whose_readme_or_chapter_is_out_of_date_is_found() {
     assert_eq!(with_take_home().problems(), [""; 0]);
     let course = with_take_home();
