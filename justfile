@@ -4,7 +4,7 @@
 set windows-shell := ["powershell.exe", "-NoLogo", "-Command"]
 
 cargo := require("cargo") # Not found? Install Rust, which brings it: https://rustup.rs
-lessons := '^[012345]$'
+lessons := '^(0|1|2|3|4|5)$'
 no-lesson := "echo 'There is no lesson of that number. There are: 0, The open wire; 1, HTTPS with reqwest; 2, TLS sockets; 3, Data encryption; 4, Authentication with tokens; 5, The sealed mailbox.'; exit 1"
 
 # List the lessons and the recipes

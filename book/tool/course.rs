@@ -52,7 +52,7 @@ pub struct Lesson {
     pub folder: PathBuf,
     /// The chapter's file, relative to the course.
     pub chapter: PathBuf,
-    /// The parts: the files in `src/parts`.
+    /// The parts: the files in `src/parts`, in the order of `src/main.rs`.
     pub parts: Vec<String>,
     /// Whether it has a server of its own, for `--serve`.
     pub serves: bool,
@@ -97,13 +97,23 @@ impl Course {
             packages.extend(package);
         }
         let mut unlisted = Vec::new();
-        for folder in children(&root.join("lessons"))? {
+        let mut folders = children(&root.join("lessons"))?;
+        for lesson in folders.clone().iter().filter(|folder| folder.is_dir()) {
+            let inside = children(lesson)?.into_iter();
+            folders.extend(inside.filter(|folder| {
+                folder
+                    .file_name()
+                    .is_some_and(|name| name.to_string_lossy().starts_with("take-home"))
+            }));
+        }
+        for folder in folders {
             let folder = relative(&root, &folder);
             let is_member = members.iter().any(|member| Path::new(member) == folder);
             if !is_member && root.join(&folder).join("Cargo.toml").exists() {
                 unlisted.push(folder);
             }
         }
+        lessons.sort_by_key(|lesson: &Lesson| lesson.number);
 
         let mut texts = Vec::new();
         for file in markdown {
@@ -130,16 +140,18 @@ impl Lesson {
         let stem = |file: &PathBuf| {
             file.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-")
         };
-        let parts = files(&folder.join("src/parts"), "rs")?
+        let program = fs::read_to_string(folder.join("src/main.rs")).unwrap_or_default();
+        let mut parts: Vec<String> = files(&folder.join("src/parts"), "rs")?
             .iter()
             .map(stem)
             .filter(|part| part != "mod")
             .collect();
+        // One that main.rs does not name comes last; the lesson's transcript test finds it.
+        parts.sort_by_key(|part| program.find(&format!("\"{part}\"")).unwrap_or(usize::MAX));
         let snapshots = files(&folder.join("tests/snapshots"), "snap")?;
         Ok(Self {
             number,
-            serves: fs::read_to_string(folder.join("src/main.rs"))
-                .is_ok_and(|program| program.contains(".server(")),
+            serves: program.contains(".server("),
             folder: relative(root, folder),
             chapter: Path::new("book/src").join(format!("{name}.md")),
             parts,

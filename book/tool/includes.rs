@@ -17,7 +17,8 @@ pub struct Include {
     pub line: usize,
     /// The included file.
     pub file: PathBuf,
-    selection: String,
+    /// What is behind the file: an anchor, or lines.
+    pub selection: String,
 }
 
 /// Every include of the course's texts.

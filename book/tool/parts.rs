@@ -27,6 +27,7 @@ pub fn check(course: &Course) -> Vec<Problem> {
             fix: "add it to the members, or move it away".to_owned(),
         });
     }
+    problems.extend(includes::all(course).iter().filter_map(header_of_a_snapshot));
     for snapshot in course.lessons.iter().flat_map(|lesson| &lesson.snapshots) {
         if !included.contains(&course.root.join(snapshot)) {
             problems.push(Problem {
@@ -38,6 +39,18 @@ pub fn check(course: &Course) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// A snapshot's first three lines are insta's own.
+fn header_of_a_snapshot(include: &includes::Include) -> Option<Problem> {
+    let is_snapshot = include.file.extension().is_some_and(|ending| ending == "snap");
+    let first = include.selection.split(':').next().and_then(|first| first.parse::<usize>().ok());
+    (is_snapshot && first.is_none_or(|first| first < 4)).then(|| Problem {
+        file: include.text.clone(),
+        line: include.line,
+        what: format!("shows the header of a snapshot: {}", include.selection),
+        fix: "include it from its line 4 on: FILE.snap:4:".to_owned(),
+    })
 }
 
 fn sections(course: &Course, lesson: &Lesson) -> Vec<Problem> {
@@ -54,7 +67,7 @@ fn sections(course: &Course, lesson: &Lesson) -> Vec<Problem> {
     let mut problems = Vec::new();
     let name = lesson.chapter.file_name().unwrap_or_default().to_string_lossy();
     let row = format!("just lesson {}", lesson.number);
-    for (file, wanted, fix) in [
+    for (place, wanted, fix) in [
         ("book/src/SUMMARY.md", format!("({name})"), "without a line there, mdBook leaves it out"),
         ("README.md", format!("| {} |", lesson.number), "add a row to the table of lessons"),
         ("README.md", row, "add a row to the table of lessons"),
@@ -62,12 +75,32 @@ fn sections(course: &Course, lesson: &Lesson) -> Vec<Problem> {
         let named = course
             .texts
             .iter()
-            .any(|text| text.file.as_path() == Path::new(file) && text.markdown.contains(&wanted));
+            .any(|text| text.file.as_path() == Path::new(place) && text.markdown.contains(&wanted));
         if !named {
-            problems.push(report(0, format!("{file} does not say \"{wanted}\""), fix));
+            problems.push(Problem {
+                file: PathBuf::from(place),
+                line: 0,
+                what: format!("lesson {} is missing: expected \"{wanted}\"", lesson.number),
+                fix: fix.to_owned(),
+            });
         }
     }
-    let mut found = BTreeSet::new();
+    // The chapter before leads here.
+    let before = course.lessons.iter().rev().find(|before| before.number < lesson.number);
+    let leads = |before: &&Lesson| {
+        let text = course.texts.iter().find(|text| text.file == before.chapter)?;
+        let next = text.markdown.lines().find(|line| line.starts_with("**Next:**"))?;
+        (!next.contains(&format!("({name})"))).then(|| before.chapter.clone())
+    };
+    if let Some(file) = before.as_ref().and_then(leads) {
+        problems.push(Problem {
+            file,
+            line: 0,
+            what: format!("its **Next:** does not lead to ({name})"),
+            fix: "correct the link".to_owned(),
+        });
+    }
+    let mut found = Vec::new();
     for (event, range) in
         Parser::new_ext(&text.markdown, Options::ENABLE_HEADING_ATTRIBUTES).into_offset_iter()
     {
@@ -84,7 +117,14 @@ fn sections(course: &Course, lesson: &Lesson) -> Vec<Problem> {
             );
             problems.push(report(line, what, "correct the id, or remove the class part"));
         }
-        found.insert(id);
+        found.push(id);
+    }
+    let in_order: Vec<&String> = lesson.parts.iter().filter(|part| found.contains(part)).collect();
+    let as_found: Vec<&String> = found.iter().filter(|part| lesson.parts.contains(part)).collect();
+    if in_order != as_found {
+        let what =
+            format!("the sections come as {as_found:?}, the parts of main.rs as {in_order:?}");
+        problems.push(report(0, what, "move the sections, or the parts"));
     }
     for part in lesson.parts.iter().filter(|part| !found.contains(*part)) {
         let what = format!("the part {part} has no section");

@@ -238,6 +238,48 @@ fn with_take_home() -> SmallCourse {
 }
 
 #[test]
+fn a_take_home_crate_that_is_no_member_is_found() {
+    let course = SmallCourse::new();
+    course.write("lessons/00-small/take-home/Cargo.toml", "[package]\nname = \"small\"\n");
+    course.has_one_problem(&["Cargo.toml", "lessons/00-small/take-home has a manifest"]);
+}
+
+#[test]
+fn sections_in_another_order_than_the_parts_are_found() {
+    let course = SmallCourse::chapter("See [above]", "## Hear {#hear .part}\n\nSee [above]");
+    course.write("lessons/00-small/src/parts/hear.rs", "fn run() {}\n");
+    let main = |first: &str, second: &str| {
+        let program = format!(".part(\"{first}\", \"x\", run)\n.part(\"{second}\", \"x\", run)\n");
+        course.write("lessons/00-small/src/main.rs", &program);
+    };
+    main("look", "hear");
+    assert_eq!(course.problems(), [""; 0]);
+    main("hear", "look");
+    course.has_one_problem(&["00-small.md", "the sections come as [\"look\", \"hear\"]"]);
+}
+
+#[test]
+fn the_header_of_a_snapshot_is_not_shown() {
+    let course = SmallCourse::chapter("look.snap:4:", "look.snap");
+    course.has_one_problem(&["book/src/00-small.md:12", "shows the header of a snapshot"]);
+}
+
+#[test]
+fn a_chapter_that_leads_past_the_next_lesson_is_found() {
+    let course =
+        SmallCourse::chapter("See [above]", "**Next:** [the preface](preface.md)\n\nSee [above]");
+    course.members(&["lessons/00-small", "lessons/01-more"]);
+    course.write("lessons/01-more/Cargo.toml", "[package]\nname = \"lesson-01-more\"\n");
+    course.write("lessons/01-more/src/parts/mod.rs", "");
+    course.write("lessons/01-more/tests/snapshots/.keep", "");
+    course.write("book/src/01-more.md", "# More\n");
+    let problems = course.problems();
+    let says = |text: &str| problems.iter().any(|problem| problem.contains(text));
+    assert!(says("00-small.md:0: its **Next:** does not lead to (01-more.md)"), "{problems:#?}");
+    assert!(says("book/src/SUMMARY.md:0: lesson 1 is missing"), "{problems:#?}");
+}
+
+#[test]
 fn a_module_that_no_take_home_crate_has_is_found() {
     let course = SmallCourse::chapter("See [above]", "See `careful_small::sealing` and [above]");
     course.has_one_problem(&["00-small.md:15", "`careful_small::sealing` names what is in no"]);
@@ -263,10 +305,10 @@ fn a_take_home_crate_whose_readme_or_chapter_is_out_of_date_is_found() {
 fn a_chapter_that_the_summary_or_the_readme_leaves_out_is_found() {
     let course = SmallCourse::new();
     course.write("book/src/SUMMARY.md", "# Summary\n\n- [Preface](preface.md)\n");
-    course.has_one_problem(&["SUMMARY.md does not say \"(00-small.md)\""]);
+    course.has_one_problem(&["book/src/SUMMARY.md:0: lesson 0 is missing", "(00-small.md)"]);
     let course = SmallCourse::new();
     course.write("README.md", "# Small\n\n`just lesson 0`\n");
-    course.has_one_problem(&["README.md does not say \"| 0 |\""]);
+    course.has_one_problem(&["README.md:0: lesson 0 is missing", "| 0 |"]);
 }
 
 #[test]
@@ -318,7 +360,8 @@ fn every_place_that_names_lessons_names_all_of_them() {
         let heading =
             chapter.and_then(|chapter| chapter.markdown.lines().next()).unwrap_or_default();
         let Some(title) = heading.strip_prefix(&format!("# Lesson {number}: ")) else {
-            expect("the chapter's first line", "", format!("# Lesson {number}: TITLE"));
+            let chapter = format!("the first line of {}", lesson.chapter.display());
+            expect(&chapter, "", format!("# Lesson {number}: TITLE"));
             continue;
         };
         let main = lesson.folder.join("src/main.rs");
@@ -329,8 +372,9 @@ fn every_place_that_names_lessons_names_all_of_them() {
         expect("justfile, recipe lesson,", &justfile, format!("{number}, {title}"));
         expect("book/src/set-up.md", &set_up, format!("\njust lesson {number}\n"));
     }
-    let numbers: String = course.lessons.iter().map(|lesson| lesson.number.to_string()).collect();
-    expect("justfile, recipe lesson,", &justfile, format!("'^[{numbers}]$'"));
+    let numbers: Vec<String> =
+        course.lessons.iter().map(|lesson| lesson.number.to_string()).collect();
+    expect("justfile, lessons,", &justfile, format!("'^({})$'", numbers.join("|")));
     for taken in &course.take_home {
         expect("README.md", &read("README.md"), format!("`{}`", taken.name));
     }
@@ -357,8 +401,8 @@ fn the_tests_that_the_threat_model_names_exist() -> std::io::Result<()> {
 }
 
 /// All Rust code below a folder.
-fn collect_rust(folder: &Path, code: &mut String) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
+pub(crate) fn collect_rust(folder: &Path, code: &mut String) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
         let path = entry?.path();
         if path.is_dir() {
             collect_rust(&path, code)?;

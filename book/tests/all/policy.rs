@@ -155,7 +155,11 @@ fn no_lesson_links_what_only_tests_need() {
         .map(String::as_str)
         .filter(|name| name.starts_with("lesson-"))
         .collect();
-    assert_eq!(lessons.len(), course.lessons.len());
+    for lesson in &course.lessons {
+        let folder = lesson.folder.file_name().unwrap_or_default().to_string_lossy();
+        let name = format!("lesson-{folder}");
+        assert!(lessons.contains(&name.as_str()), "no package is named {name}: {lessons:?}");
+    }
     let packages: Vec<&str> = lessons.iter().flat_map(|lesson| ["--package", lesson]).collect();
     let linked = tree(&packages, "normal,build");
     for wanted in lessons.iter().chain(&["careful-mailbox", "shared"]) {
@@ -163,5 +167,32 @@ fn no_lesson_links_what_only_tests_need() {
     }
     for unwanted in ["insta", "proptest", "peers", "snapshots"] {
         assert!(!linked.iter().any(|name| name == unwanted), "a lesson links {unwanted}");
+    }
+}
+
+/// The tests that exist are run: one executable for each package, and every file of it is a module.
+#[test]
+fn no_test_is_left_out() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |file: &std::path::Path| std::fs::read_to_string(file).unwrap_or_default();
+    let workspace: toml::Table = read(&root.join("Cargo.toml")).parse().expect("TOML");
+    let members = workspace["workspace"]["members"].as_array().expect("members");
+    for member in members.iter().filter_map(toml::Value::as_str) {
+        let folder = root.join(member);
+        let tests = folder.join("tests/all");
+        let main = read(&tests.join("main.rs"));
+        for entry in std::fs::read_dir(&tests).into_iter().flatten() {
+            let file = entry.expect("an entry").path();
+            let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let named = name == "main" || main.contains(&format!("mod {name};"));
+            assert!(named, "{member}/tests/all/main.rs does not name the module {name}");
+        }
+        let manifest: toml::Table = read(&folder.join("Cargo.toml")).parse().expect("TOML");
+        let lib = manifest.get("lib").and_then(toml::Value::as_table);
+        let off = lib.and_then(|lib| lib.get("test")?.as_bool()) == Some(false);
+        let mut code = String::new();
+        crate::book::collect_rust(&folder.join("src"), &mut code).expect("code");
+        let beside = code.contains("#[cfg(test)]");
+        assert!(!(off && beside), "{member} has `test = false` and tests in src: they do not run");
     }
 }

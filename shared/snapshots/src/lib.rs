@@ -62,7 +62,8 @@ pub fn check_lesson(binary: &str, package: &str, filters: &[Filter]) {
     assert_eq!(
         names,
         stems(package, "src/parts", ".rs"),
-        "parts in --list (left), files in src/parts (right)"
+        "{}: the parts that src/main.rs names (left) and the files in src/parts (right)",
+        shown(package)
     );
 
     let parts: Vec<String> = parts.into_iter().filter(|part| !is_skipped(binary, part)).collect();
@@ -86,6 +87,12 @@ pub fn check_lesson(binary: &str, package: &str, filters: &[Filter]) {
     }
     let locked = stems(package, "tests/snapshots", ".snap");
     assert!(names.is_subset(&locked), "parts {names:?}, snapshots {locked:?}");
+}
+
+/// A package's folder, as messages show it.
+fn shown(package: &str) -> String {
+    let folder = Path::new(package).file_name().unwrap_or_default();
+    format!("lessons/{}", folder.to_string_lossy())
 }
 
 /// Whether `SKIP_PARTS` names the part, as `lesson-1/trust`: for a system that lacks what it needs.
