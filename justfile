@@ -1,11 +1,11 @@
-# Every recipe is one plain cargo line: without just, run that line. cargo says on standard error what it
+# Every recipe is plain cargo: without just, run its lines. cargo says on standard error what it
 # compiles, or that it waits for another cargo; the lesson's own lines are on standard output.
 
 set windows-shell := ["powershell.exe", "-NoLogo", "-Command"]
 
 cargo := require("cargo") # Not found? Install Rust, which brings it: https://rustup.rs
 lessons := '^(0|1|2|3|4|5)$'
-no-lesson := "echo 'There is no lesson of that number. There are: 0, The open wire; 1, HTTPS with reqwest; 2, TLS sockets; 3, Data encryption; 4, Authentication with tokens; 5, The sealed mailbox.'; exit 1"
+no-lesson := "echo 'There is no lesson with that number. There are: 0, The open wire; 1, HTTPS with reqwest; 2, TLS sockets; 3, Data encryption; 4, Authentication with tokens; 5, The sealed mailbox.'; exit 1"
 
 # List the lessons and the recipes
 default:
@@ -98,10 +98,10 @@ snapshots:
 snapshots:
     $env:INSTA_UPDATE="always"; cargo test --test all -- transcript troubleshooting crates_of_its_list
 
-# Measure lesson N (2, 3, 4, 5) beside bare programs of its kind
+# Measure lesson N (2, 3, 4, 5) next to bare programs of its kind
 [no-exit-message]
 bench N:
-    @{{ if N =~ '^[2345]$' { "cargo bench --quiet --bench lesson-" + N + "-bench" } else { "echo 'There is no bench of that number. There are: 2, 3, 4, 5.'; exit 1" } }}
+    @{{ if N =~ '^[2345]$' { "cargo bench --bench lesson-" + N + "-bench" } else { "echo 'There is no bench with that number. There are: 2, 3, 4, 5.'; exit 1" } }}
 
 # Fetch all that a build needs, for work without internet
 fetch:

@@ -71,10 +71,10 @@ fn problems(course: &Course, taken: &TakeHome, included: &BTreeSet<PathBuf>) -> 
     }
     let program = text.split_once("```rust\n").and_then(|(_, rest)| rest.split_once("```"));
     let program = program.map_or("", |(program, _)| program);
-    let example = taken.folder.join("examples/shortest.rs");
+    let example = taken.folder.join(format!("examples/{}.rs", taken.name));
     let compiled = fs::read_to_string(course.root.join(&example)).unwrap_or_default();
     if program.is_empty() || program != compiled {
-        let what = "the README's first program is not the one in examples/shortest.rs";
+        let what = "the README's first program is not the one in examples/";
         problems.push(report(&readme, what, "copy it from there: that one is compiled"));
     }
     for shown in [readme, taken.folder.join("crates.txt")] {

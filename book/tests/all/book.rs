@@ -228,7 +228,7 @@ fn with_take_home() -> SmallCourse {
     let folder = "lessons/00-small/take-home";
     course.write(&format!("{folder}/Cargo.toml"), "[package]\nname = \"small\"\n");
     course.write(&format!("{folder}/crates.txt"), "small\n");
-    course.write(&format!("{folder}/examples/shortest.rs"), "fn main() {}\n");
+    course.write(&format!("{folder}/examples/small.rs"), "fn main() {}\n");
     let readme = "# small\n\n```rust\nfn main() {}\n```\n\n`just take small crates`\n\n\
                   <!-- ANCHOR: ship -->\nThink.\n<!-- ANCHOR_END: ship -->\n";
     course.write(&format!("{folder}/README.md"), readme);
@@ -289,8 +289,8 @@ fn a_module_that_no_take_home_crate_has_is_found() {
 fn a_take_home_crate_whose_readme_or_chapter_is_out_of_date_is_found() {
     assert_eq!(with_take_home().problems(), [""; 0]);
     let course = with_take_home();
-    course.write("lessons/00-small/take-home/examples/shortest.rs", "fn main() { todo!() }\n");
-    course.has_one_problem(&["take-home/README.md", "not the one in examples/shortest.rs"]);
+    course.write("lessons/00-small/take-home/examples/small.rs", "fn main() { todo!() }\n");
+    course.has_one_problem(&["take-home/README.md", "not the one in examples/"]);
     let course = with_take_home();
     course.write("book/src/00-small.md", CHAPTER);
     let problems = course.problems();

@@ -52,16 +52,20 @@ fn take(name: &str, folder: &Path) -> anyhow::Result<()> {
     let Some(wanted) = course.find(name) else {
         bail!("there is no take-home crate {name}. There are:\n{}", lines(&course).trim_end());
     };
+    check_target(&course, folder)?;
     let all = course.with_what_it_needs(wanted);
     // Decided, and said, before anything is written.
-    let (kept, new): (Vec<&Crate>, Vec<&Crate>) =
-        all.iter().partition(|taken| folder.join(&taken.name).exists());
     let mut plan = String::new();
-    for taken in &kept {
-        let _ = writeln!(plan, "keeps   {} (it is there)", shown(&folder.join(&taken.name)));
-    }
-    for taken in &new {
-        let _ = writeln!(plan, "writes  {}", shown(&folder.join(&taken.name)));
+    let mut new: Vec<&Crate> = Vec::new();
+    for taken in &all {
+        let place = folder.join(&taken.name);
+        // A link that leads nowhere is there, too.
+        if std::fs::symlink_metadata(&place).is_ok() {
+            let _ = writeln!(plan, "keeps   {} ({})", shown(&place), what_is_there(taken, &place)?);
+        } else {
+            let _ = writeln!(plan, "writes  {}", shown(&place));
+            new.push(taken);
+        }
     }
     say(&plan)?;
 
@@ -85,6 +89,50 @@ fn take(name: &str, folder: &Path) -> anyhow::Result<()> {
             .with_context(|| format!("{}: {} was not written", failed(), taken.name))?;
     }
     say(&next_steps(&course, wanted, folder, new.is_empty()))
+}
+
+/// Refuses folders that cannot be meant.
+fn check_target(course: &Course, folder: &Path) -> anyhow::Result<()> {
+    if folder.as_os_str().is_empty() {
+        bail!("expected a folder to write to: {USAGE}");
+    }
+    let last = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if course.find(&last).is_some() {
+        bail!(
+            "expected a folder for the crates, got the name of one, {last}: take one crate at a \
+             time, into the folder above it"
+        );
+    }
+    let absolute = std::path::absolute(folder).with_context(|| shown(folder))?;
+    // Of a folder that is not there yet, the nearest one above it that is.
+    let there = absolute.ancestors().find_map(|above| above.canonicalize().ok());
+    let root = course::root().canonicalize().context("cannot find the course")?;
+    if there.is_some_and(|there| there.starts_with(&root)) {
+        bail!(
+            "{} is inside the course, whose workspace the crate would not build in: name a folder \
+             of your own, such as ../my-service/crates",
+            shown(folder)
+        );
+    }
+    Ok(())
+}
+
+/// What a folder holds that has a crate's name: where that was taken from.
+fn what_is_there(taken: &Crate, folder: &Path) -> anyhow::Result<String> {
+    let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
+    if !manifest.contains(&format!("name = \"{}\"", taken.name)) {
+        bail!(
+            "{} is there, and is not the crate {}: move it away, and take it again. Nothing was \
+             written",
+            shown(folder),
+            taken.name
+        );
+    }
+    let origin = manifest.lines().next().and_then(|line| line.strip_prefix("# Taken from "));
+    Ok(match origin {
+        Some(origin) => format!("it is there, from {origin}"),
+        None => "it is there".to_owned(),
+    })
 }
 
 /// Removes from the lock file what this crate does not need. cargo does that whenever it resolves.
@@ -113,26 +161,31 @@ fn prune_lock(made: &Path) -> anyhow::Result<()> {
 }
 
 fn next_steps(course: &Course, wanted: &Crate, folder: &Path, nothing_new: bool) -> String {
-    if nothing_new {
-        return "Nothing was written. To take it again, move the old folder away.\n".to_owned();
-    }
     let name = &wanted.name;
-    let mut text = format!(
-        "\nIn the Cargo.toml of your package (correct the path, if it is not next to the folder):\n\n  \
-         {name} = {{ path = \"{}/{name}\" }}\n",
-        folder
-            .file_name()
-            .map_or_else(|| ".".to_owned(), |last| last.to_string_lossy().into_owned())
+    let last = folder.file_name().map_or_else(|| ".".into(), |last| last.to_string_lossy());
+    let mut text = String::new();
+    if nothing_new {
+        text.push_str("Nothing was written. To take it again, move the old folder away.\n");
+    }
+    let _ = write!(
+        text,
+        "\nIn the Cargo.toml of your package, which is next to the folder {last} (write ../{last} in a \
+         package\nbelow, such as a member of a workspace):\n\n  {name} = {{ path = \"{last}/{name}\" }}\n"
     );
     if !course.profile(wanted).is_empty() {
         let _ = write!(
             text,
-            "\nIn the Cargo.toml of your workspace, the lines of {name}/profile.toml: without them, \
-             ciphers\nare about a hundred times slower in debug builds.\n"
+            "\nIn the Cargo.toml of your workspace, the lines of {}/profile.toml, but for those that \
+             are there\nalready: without them, ciphers and password hashes are about a hundred times \
+             slower in debug builds.\n",
+            shown(&folder.join(name))
         );
     }
-    let _ =
-        write!(text, "\nThen read {name}/README.md: it says what to change before you ship it.\n");
+    let _ = write!(
+        text,
+        "\nThen read {}/README.md: it says what to change before you ship it.\n",
+        shown(&folder.join(name))
+    );
     text
 }
 

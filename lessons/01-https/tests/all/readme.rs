@@ -1,23 +1,23 @@
 //! The shortest programs of the take-home crates, which their READMEs begin with: they compile here, and
 //! those that need no network and no file of yours run.
 
-#[path = "../../take-home-certificates/examples/shortest.rs"]
+#[path = "../../take-home-certificates/examples/careful-certificates.rs"]
 #[allow(dead_code, reason = "it is compiled, and not run")]
 mod careful_certificates_program;
 
 mod careful_errors_program {
-    include!("../../take-home-errors/examples/shortest.rs");
+    include!("../../take-home-errors/examples/careful-errors.rs");
 
     pub(super) fn run() -> impl std::process::Termination {
         main()
     }
 }
 
-#[path = "../../take-home-files/examples/shortest.rs"]
+#[path = "../../take-home-files/examples/careful-files.rs"]
 #[allow(dead_code, reason = "it is compiled, and not run")]
 mod careful_files_program;
 
-#[path = "../../take-home/examples/shortest.rs"]
+#[path = "../../take-home/examples/careful-https.rs"]
 #[allow(dead_code, reason = "it is compiled, and not run")]
 mod careful_https_program;
 

@@ -2,7 +2,7 @@
 //! those that need no network and no file of yours run.
 
 mod careful_tokens_program {
-    include!("../../take-home/examples/shortest.rs");
+    include!("../../take-home/examples/careful-tokens.rs");
 
     pub(super) fn run() -> impl std::process::Termination {
         main()

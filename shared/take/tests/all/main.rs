@@ -152,20 +152,53 @@ fn a_reader_who_takes_one_thing_does_not_get_another() -> TestResult {
 #[test]
 fn a_crate_that_is_there_is_kept_and_that_is_said_before_anything_is_written() -> TestResult {
     let outside = tempfile::tempdir()?;
-    let theirs = outside.path().join("careful-files/mine.txt");
+    let theirs = outside.path().join("careful-files/Cargo.toml");
     std::fs::create_dir_all(outside.path().join("careful-files"))?;
-    std::fs::write(&theirs, "changed by its reader")?;
+    std::fs::write(&theirs, "[package]\nname = \"careful-files\"\n# changed by its reader\n")?;
     let folder = outside.path().to_str().ok_or("a path in UTF-8")?;
     let taken = take(&["careful-encryption", folder])?;
     assert!(taken.status.success(), "{}", text(&taken.stderr));
     let said = text(&taken.stdout);
     let (keeps, writes) = (said.find("keeps   "), said.find("writes  "));
     assert!(keeps.is_some() && keeps < writes, "{said}");
-    assert_eq!(std::fs::read_to_string(theirs)?, "changed by its reader");
+    assert!(std::fs::read_to_string(theirs)?.ends_with("# changed by its reader\n"));
     assert_eq!(std::fs::read_dir(outside.path().join("careful-files"))?.count(), 1);
     assert!(outside.path().join("careful-encryption/profile.toml").exists());
     // What was moved into place leaves nothing else behind.
     assert_eq!(std::fs::read_dir(outside.path())?.count(), 2);
+    Ok(())
+}
+
+#[test]
+fn a_folder_that_cannot_be_meant_is_refused_and_nothing_is_written() -> TestResult {
+    let outside = tempfile::tempdir()?;
+    let inside = root().join("target/crates");
+    std::fs::create_dir(outside.path().join("careful-errors"))?;
+    for (folder, says) in [
+        ("", "expected a folder"),
+        ("careful-tls", "the name of one, careful-tls"),
+        (inside.to_str().ok_or("a path in UTF-8")?, "inside the course"),
+        (outside.path().to_str().ok_or("a path in UTF-8")?, "is not the crate careful-errors"),
+    ] {
+        let refused = take(&["careful-errors", folder])?;
+        let said = text(&refused.stderr);
+        assert!(refused.status.code() == Some(1) && said.contains(says), "{folder:?}: {said}");
+        assert_eq!(text(&refused.stdout), "", "nothing was said to be written");
+    }
+    assert_eq!(std::fs::read_dir(outside.path())?.count(), 1);
+    Ok(())
+}
+
+#[test]
+fn what_is_taken_has_no_marks_of_the_book() -> TestResult {
+    let outside = tempfile::tempdir()?;
+    let folder = outside.path().to_str().ok_or("a path in UTF-8")?;
+    assert!(take(&["careful-lines", folder])?.status.success());
+    for file in ["README.md", "src/lib.rs"] {
+        let taken = std::fs::read_to_string(outside.path().join("careful-lines").join(file))?;
+        assert!(!taken.contains("ANCHOR"), "{file}");
+        assert!(taken.contains("read_line"), "{file}");
+    }
     Ok(())
 }
 

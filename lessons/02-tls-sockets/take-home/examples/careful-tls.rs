@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 async fn main() -> Result<(), Box<dyn Error>> {
     let identity = ServerIdentity::from_pem_files(Path::new("chain.pem"), Path::new("key.pem"))?;
     let server = TlsServer::start(
-        TcpListener::bind("127.0.0.1:7443").await?,
+        TcpListener::bind("127.0.0.1:7444").await?,
         server_config(identity, b"hello/1")?,
         Limits::default(),
         Deadlines::default(),
