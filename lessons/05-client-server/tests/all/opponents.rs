@@ -417,7 +417,7 @@ async fn a_store_is_closed_while_others_hold_it() -> TestResult {
 
 #[tokio::test]
 async fn a_count_that_cannot_be_read_is_left_and_nothing_is_overwritten() -> TestResult {
-    const COUNTS: redb::TableDefinition<&str, &[u8]> = redb::TableDefinition::new("counts");
+    const COUNTS: redb::TableDefinition<&str, &[u8]> = redb::TableDefinition::new("boxes");
     let (folder, shelf) = store(StoreLimits::default()).await?;
     shelf.put(message("bob", 1, vec![1])).await?;
     tokio::task::spawn_blocking(move || shelf.close()).await?;
@@ -434,6 +434,62 @@ async fn a_count_that_cannot_be_read_is_left_and_nothing_is_overwritten() -> Tes
     assert_eq!(messages.iter().map(|one| one.sealed.0.clone()).collect::<Vec<_>>(), [[1]]);
     // Others are not disturbed.
     assert!(!shelf.put(message("alice", 3, vec![3])).await?);
+    Ok(())
+}
+
+/// Table names and texts are written here as they are in files, and not taken from the code: a new name there
+/// would mean that old files are read as empty ones.
+#[tokio::test]
+async fn the_file_of_an_earlier_version_is_read_and_its_numbers_go_on() -> TestResult {
+    use redb::TableDefinition;
+    const TEXTS: [(&str, &str, &str); 3] = [
+        (
+            "accounts",
+            "bob",
+            r#"{"password":"$argon2id$v=19$m=64,t=1,p=1$c2FsdA$aGFzaA","key":"AQ=="}"#,
+        ),
+        ("boxes", "bob", r#"{"last":2,"messages":1,"bytes":1,"sent":0}"#),
+        ("boxes", "alice", r#"{"last":0,"messages":0,"bytes":0,"sent":2}"#),
+    ];
+    const MESSAGES: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("messages");
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("db");
+    let database = redb::Database::create(&path)?;
+    let transaction = database.begin_write()?;
+    for (table, key, text) in TEXTS {
+        let table: TableDefinition<&str, &[u8]> = TableDefinition::new(table);
+        transaction.open_table(table)?.insert(key, text.as_bytes())?;
+    }
+    let second = r#"{"from":"alice","id":"02000000000000000000000000000000","sealed":"Bw=="}"#;
+    transaction.open_table(MESSAGES)?.insert(("bob", 2), second.as_bytes())?;
+    transaction.commit()?;
+    drop(database);
+
+    let shelf = Store::open(&path, StoreLimits::default(), Clock::settable(NOW))?;
+    assert_eq!(shelf.account(name("bob")).await?.ok_or("no account")?.key.0, [1]);
+    shelf.put(message("bob", 3, vec![8])).await?;
+    let (messages, _) = shelf.messages(name("bob"), 0).await?;
+    let found: Vec<_> = messages.iter().map(|one| (one.number, one.sealed.0.clone())).collect();
+    assert_eq!(found, [(2, vec![7]), (3, vec![8])]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_of_another_program_is_refused_and_left_as_it_is() -> TestResult {
+    const OTHER: redb::TableDefinition<&str, &[u8]> = redb::TableDefinition::new("counts");
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("db");
+    let database = redb::Database::create(&path)?;
+    let transaction = database.begin_write()?;
+    transaction.open_table(OTHER)?.insert("bob", &b"{}"[..])?;
+    transaction.commit()?;
+    drop(database);
+    let refused = Store::open(&path, StoreLimits::default(), Clock::settable(NOW)).err();
+    let refused = refused.ok_or("it was opened")?.to_string();
+    assert!(refused.contains("\"counts\""), "{refused}");
+    let database = redb::Database::open(&path)?;
+    let tables = redb::ReadableDatabase::begin_read(&database)?.list_tables()?.count();
+    assert_eq!(tables, 1, "no table was made");
     Ok(())
 }
 

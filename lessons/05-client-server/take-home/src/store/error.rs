@@ -58,6 +58,12 @@ pub enum OpenStoreError {
     /// It is no database, is broken, or another server has it open.
     #[error("the database cannot be opened: does another server use it?")]
     Database(#[source] redb::Error),
+    /// Another program, or a later version of this one, wrote it. It is left as it is.
+    #[error(
+        "the database has a table {0:?} that this version does not know: expected a file of its own, or a later \
+         version"
+    )]
+    OtherTable(String),
     /// The system gave no thread.
     #[error("the writing thread cannot be started")]
     Thread(#[source] io::Error),

@@ -60,7 +60,7 @@ impl Store {
             .set_cache_size(CACHE)
             .create_with_backend(backend)
             .map_err(|error| failed(error.into()))?;
-        make_tables(&database).map_err(OpenStoreError::Database)?;
+        make_tables(&database)?;
         // A commit does not tell that there is such a file.
         careful_files::sync_folder_of(path).map_err(OpenStoreError::File)?;
         let database = Arc::new(database);

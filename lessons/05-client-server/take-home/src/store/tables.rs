@@ -1,23 +1,29 @@
 //! The tables of the database: what is in them, and each change to them, within one transaction.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use redb::{Database, ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{
+    Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableHandle,
+    WriteTransaction,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::error::StoreError;
+use super::error::{OpenStoreError, StoreError};
 use super::limits::StoreLimits;
 use crate::protocol::{Bytes, MessageId, Name};
 
 pub(super) const ACCOUNTS: TableDefinition<&str, &[u8]> = TableDefinition::new("accounts");
 /// By account: how much its mailbox holds, and how much it has sent.
-const COUNTS: TableDefinition<&str, &[u8]> = TableDefinition::new("counts");
+const COUNTS: TableDefinition<&str, &[u8]> = TableDefinition::new("boxes");
 /// By recipient and number.
 pub(super) const MESSAGES: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("messages");
 /// By sender and id: what was stored, so that it is not stored twice.
 const IDS: TableDefinition<(&str, [u8; 16]), &[u8]> = TableDefinition::new("ids");
 /// By the second of expiry, sender and id.
 const EXPIRY: TableDefinition<(u64, &str, [u8; 16]), ()> = TableDefinition::new("expiry");
+
+/// Their names are in files that last: under another name, a table would be an empty one.
+const NAMES: [&str; 5] = ["accounts", "boxes", "messages", "ids", "expiry"];
 
 /// Expired messages that one transaction takes away.
 const EXPIRED_AT_ONCE: usize = 256;
@@ -69,8 +75,23 @@ struct MailboxCounts {
     sent: u64,
 }
 
-/// Makes those that are not there yet.
-pub(super) fn make_tables(database: &Database) -> Result<(), redb::Error> {
+/// Makes those that are not there yet, and nothing in a database that another program, or a later version of
+/// this one, has written.
+pub(super) fn make_tables(database: &Database) -> Result<(), OpenStoreError> {
+    if let Some(other) = other_table(database).map_err(OpenStoreError::Database)? {
+        return Err(OpenStoreError::OtherTable(other));
+    }
+    make_missing(database).map_err(OpenStoreError::Database)
+}
+
+fn other_table(database: &Database) -> Result<Option<String>, redb::Error> {
+    let transaction = database.begin_read()?;
+    let mut tables = transaction.list_tables()?;
+    let other = tables.find(|table| !NAMES.contains(&table.name()));
+    Ok(other.map(|table| table.name().to_owned()))
+}
+
+fn make_missing(database: &Database) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     transaction.open_table(ACCOUNTS)?;
     transaction.open_table(COUNTS)?;
