@@ -7,11 +7,13 @@
 //! - a read that never ends, because the path leads to a pipe or a device;
 //! - half a file after a crash or a full disk, where a whole one was before.
 //!
-//! On Unix, the rights of a file are checked and set. On Windows they are not: there the rights of
+//! On Unix, the permission bits of a file are checked and set; which user owns it is not compared. On Windows they are not: there the rights of
 //! the folder decide, so keep such files in a folder that only their owner may enter.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+#[cfg(unix)]
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use tempfile::NamedTempFile;
@@ -75,11 +77,11 @@ pub fn read_private(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileE
 }
 
 fn open_regular(path: &Path) -> Result<File, FileError> {
-    // Before it is opened, because opening a pipe waits for somebody who writes to it.
+    // Before it is opened, because opening a device can be enough to start something.
     if !std::fs::metadata(path).map_err(FileError::Read)?.is_file() {
         return Err(FileError::NotAFile);
     }
-    let file = File::open(path).map_err(FileError::Read)?;
+    let file = without_waiting().read(true).open(path).map_err(FileError::Read)?;
     // And after, because the path may have led elsewhere by then.
     match file.metadata().map_err(FileError::Read)?.is_file() {
         true => Ok(file),
@@ -87,10 +89,19 @@ fn open_regular(path: &Path) -> Result<File, FileError> {
     }
 }
 
+/// Opening a pipe waits for somebody at its other end, but not with O_NONBLOCK (POSIX, `open`). Regular files
+/// don't know a difference.
+fn without_waiting() -> OpenOptions {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "there is no flag to set"))]
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    options
+}
+
 #[cfg(unix)]
 fn owner_only(file: &File) -> Result<(), FileError> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = file.metadata().map_err(FileError::Read)?.permissions().mode() & 0o777;
+    let mode = file.metadata().map_err(FileError::Read)?.mode() & 0o777;
     match mode & 0o077 {
         0 => Ok(()),
         _ => Err(FileError::ReadableByOthers { mode }),
@@ -186,29 +197,49 @@ pub fn create_private(path: &Path) -> io::Result<File> {
 /// holds is kept.
 ///
 /// # Errors
-/// It cannot be opened or made.
+/// It cannot be opened or made; or, with a [`FileError`] inside, it is no regular file, or others than
+/// its owner have a right to it (on Unix).
 pub fn open_or_create_private(path: &Path) -> io::Result<File> {
-    owner_only_options().read(true).write(true).create(true).truncate(false).open(path)
+    let mut options = owner_only_options();
+    let file = options.read(true).write(true).create(true).truncate(false).open(path)?;
+    let checked = match file.metadata()?.is_file() {
+        true => owner_only(&file),
+        false => Err(FileError::NotAFile),
+    };
+    checked.map(|()| file).map_err(|error| io::Error::new(io::ErrorKind::PermissionDenied, error))
 }
 
 fn owner_only_options() -> OpenOptions {
-    #[cfg_attr(not(unix), expect(unused_mut, reason = "there is no mode to set"))]
-    let mut options = OpenOptions::new();
+    let mut options = without_waiting();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
 }
 
-/// Makes a folder, and those above it, which only their owner may enter (on Unix).
+/// Makes a folder, and those above it, which only their owner may enter (on Unix). A folder that is there
+/// keeps its rights.
 ///
 /// # Errors
-/// It cannot be made.
+/// It cannot be made, or is there and others than its owner can write to it (on Unix): they could put a file
+/// of theirs where yours is looked for.
 pub fn create_folder(path: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+    builder.create(path)?;
+    #[cfg(unix)]
+    {
+        let mode = std::fs::metadata(path)?.mode() & 0o777;
+        if mode & 0o022 != 0 {
+            let text = format!(
+                "expected that only the owner can write to the folder, but its mode is {mode:03o}: run \
+                 `chmod 700` on it"
+            );
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+    }
+    Ok(())
 }
 
 /// Syncs a file's folder, so that the file's name survives a power loss, too. Windows has no such
@@ -296,6 +327,7 @@ mod tests {
         let private = folder.path().join("folder");
         create_folder(&private)?;
         assert_eq!(std::fs::metadata(&private)?.permissions().mode() & 0o777, 0o700);
+        create_folder(&private)?;
         let path = private.join("key");
         for make in [create_private, open_or_create_private] {
             make(&path)?;
@@ -312,6 +344,13 @@ mod tests {
                 "{wrong:o}"
             );
             assert!(read(&path, 100).is_ok(), "{wrong:o}: not every file is private");
+            let refused = open_or_create_private(&path).expect_err("others have a right to it");
+            assert!(refused.to_string().contains("chmod 600"), "{wrong:o}: {refused}");
+        }
+        assert_eq!(std::fs::read(&path)?, b"key", "it is left as it is");
+        for (mode, fine) in [(0o755, true), (0o777, false), (0o720, false), (0o702, false)] {
+            std::fs::set_permissions(&private, PermissionsExt::from_mode(mode))?;
+            assert_eq!(create_folder(&private).is_ok(), fine, "{mode:o}");
         }
         Ok(())
     }
@@ -326,6 +365,51 @@ mod tests {
         assert!(made.success());
         for path in [&pipe, Path::new("/dev/zero"), folder.path()] {
             assert!(matches!(read_private(path, 100), Err(FileError::NotAFile)));
+        }
+        assert!(open_or_create_private(&pipe).is_err());
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_becomes_a_pipe_while_it_is_read_is_not_waited_for() -> TestResult {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let folder = tempfile::tempdir()?;
+        let at = |name: &str| folder.path().join(name);
+        std::fs::write(at("file"), b"text")?;
+        let made = std::process::Command::new("mkfifo").arg(at("pipe")).status()?;
+        assert!(made.success());
+        std::fs::hard_link(at("file"), at("path"))?;
+        let done = std::sync::Arc::new(AtomicBool::new(false));
+        let (told, seen) = (done.clone(), done.clone());
+        let (path, pipe, file) = (at("path"), at("pipe"), at("file"));
+        let swapping = std::thread::spawn(move || -> io::Result<()> {
+            let next = path.with_extension("next");
+            while !seen.load(Ordering::Relaxed) {
+                for from in [&pipe, &file] {
+                    std::fs::hard_link(from, &next)?;
+                    std::fs::rename(&next, &path)?;
+                    // Two names of one file: rename does nothing then.
+                    let _ = std::fs::remove_file(&next);
+                }
+            }
+            Ok(())
+        });
+        let path = at("path");
+        let (tell, read_all) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let results: Vec<_> = (0..10_000).map(|_| read(&path, 100)).collect();
+            let _ = tell.send(results);
+        });
+        let results = read_all.recv_timeout(std::time::Duration::from_secs(60));
+        told.store(true, Ordering::Relaxed);
+        swapping.join().expect("it does not panic")?;
+        for result in results.expect("no read waits for ever") {
+            let fine = match &result {
+                Ok(bytes) => bytes.as_slice() == b"text",
+                Err(error) => matches!(error, FileError::NotAFile),
+            };
+            assert!(fine, "{result:?}");
         }
         Ok(())
     }
