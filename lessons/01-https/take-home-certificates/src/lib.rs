@@ -2,7 +2,7 @@
 //!
 //! | module | what it gives |
 //! | --- | --- |
-//! | [`pem`] | certificates and a private key in PEM: nothing is skipped without an error |
+//! | [`pem`] | certificates and a private key in PEM: no section is skipped without an error |
 //! | [`roots`] | the CA certificates that a client trusts, from a file |
 #![warn(missing_docs)]
 

@@ -86,6 +86,15 @@ fn count_sections(text: &[u8]) -> Result<usize, PemError> {
 /// Why a text is no private key in PEM. None of these holds a byte of the text.
 #[derive(Debug, Error)]
 pub enum KeyError {
+    /// A section of another kind, or text before or after a BEGIN or END, on the same line.
+    #[error(
+        "expected a private key and perhaps certificates, each BEGIN and END on a line of its own, found something \
+         else in line {line}"
+    )]
+    OtherLine {
+        /// The line, from 1.
+        line: usize,
+    },
     /// A PEM section that is cut off or not base64.
     #[error("expected a private key in PEM, but it is broken or cut off")]
     Broken,
@@ -100,8 +109,7 @@ pub enum KeyError {
 }
 
 // ANCHOR: private_key
-/// The one private key of a text. Sections of another kind are skipped: a file may hold its certificate,
-/// too.
+/// The one private key of a text. Its certificates may be there, too, and are skipped.
 ///
 /// # Errors
 /// See [`KeyError`].
@@ -109,6 +117,11 @@ pub fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, KeyError> {
     let contains = |mark: &[u8]| text.windows(mark.len()).any(|window| window == mark);
     if ENCRYPTED.into_iter().any(contains) {
         return Err(KeyError::Encrypted);
+    }
+    for (index, line) in text.split(|&byte| byte == b'\n').enumerate() {
+        if line.windows(5).any(|window| window == b"-----") && !is_mark(line.trim_ascii_end()) {
+            return Err(KeyError::OtherLine { line: index + 1 });
+        }
     }
     let mut keys = Vec::new();
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text) {
@@ -120,6 +133,17 @@ pub fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, KeyError> {
         Err(keys) => Err(KeyError::Count(keys.len())),
     }
 }
+
+/// Whether a line begins or ends a section that may be in a file with a key.
+fn is_mark(line: &[u8]) -> bool {
+    let label = line.strip_prefix(b"-----BEGIN ").or_else(|| line.strip_prefix(b"-----END "));
+    let label = label.and_then(|line| line.strip_suffix(b"-----"));
+    label.is_some_and(|label| BESIDE_A_KEY.contains(&label))
+}
+
+/// PKCS#8, the older forms of RSA and EC keys, and what OpenSSL writes before the last.
+const BESIDE_A_KEY: [&[u8]; 5] =
+    [b"PRIVATE KEY", b"RSA PRIVATE KEY", b"EC PRIVATE KEY", b"EC PARAMETERS", b"CERTIFICATE"];
 
 /// With a passphrase: PKCS#8 (RFC 5958 section 3), and OpenSSL's older way.
 const ENCRYPTED: [&[u8]; 2] = [b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED"];
@@ -177,8 +201,31 @@ mod tests {
         assert!(matches!(private_key(b""), Err(KeyError::Count(0))));
         assert!(matches!(private_key([KEY, KEY].concat().as_bytes()), Err(KeyError::Count(2))));
         assert!(matches!(private_key(&KEY.as_bytes()[..40]), Err(KeyError::Broken)));
+        let certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let parameters = "-----BEGIN EC PARAMETERS-----\nAAAA\n-----END EC PARAMETERS-----\n";
+        for fine in [[KEY, certificate], [certificate, KEY], [parameters, KEY], ["Our key:\n", KEY]]
+        {
+            assert!(private_key(fine.concat().as_bytes()).is_ok(), "{fine:?}");
+        }
         for encrypted in ["-----BEGIN ENCRYPTED PRIVATE KEY-----\n", "Proc-Type: 4,ENCRYPTED\n"] {
             assert!(matches!(private_key(encrypted.as_bytes()), Err(KeyError::Encrypted)));
         }
+    }
+
+    #[test]
+    fn a_second_key_that_a_parser_would_skip_is_refused() {
+        let request =
+            "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n";
+        let lower = KEY.to_ascii_lowercase();
+        for (before, second) in
+            [(" ", KEY), ("\u{feff}", KEY), ("x", KEY), ("", request), ("", lower.as_str())]
+        {
+            let refused = private_key([KEY, before, second].concat().as_bytes());
+            let refused = refused.expect_err("a second section");
+            assert!(matches!(refused, KeyError::OtherLine { line: 4 }), "{before:?}: {refused:?}");
+            assert!(!format!("{refused} {refused:?}").contains("MC4C"));
+        }
+        let glued = [KEY.trim_end(), KEY].concat();
+        assert!(matches!(private_key(glued.as_bytes()), Err(KeyError::OtherLine { line: 3 })));
     }
 }
