@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use toml::{Table, Value};
 
-use crate::manifest;
+use crate::{manifest, sources};
 
 /// What stays here: the manifest is written out, the list of crates is the course's own check.
-const NOT_COPIED: [&str; 4] = ["Cargo.toml", "Cargo.lock", "crates.txt", "target"];
+const NOT_COPIED: [&str; 2] = ["Cargo.toml", "crates.txt"];
 /// What every crate gets from the top of the repository.
-const FROM_THE_TOP: [&str; 3] = ["LICENSE-MIT", "LICENSE-APACHE", "clippy.toml"];
+const FROM_THE_TOP: [&str; 4] = ["LICENSE-MIT", "LICENSE-APACHE", "clippy.toml", "rustfmt.toml"];
 
 /// The course.
 pub struct Course {
@@ -77,7 +77,15 @@ impl Course {
 
     /// Writes a crate into a folder that is not there, with the course's whole lock file.
     pub fn write(&self, taken: &Crate, to: &Path) -> anyhow::Result<()> {
-        copy_sources(&taken.folder, to)?;
+        for file in sources::below(&taken.folder, &self.root)? {
+            if !NOT_COPIED.iter().any(|not| file == Path::new(not)) {
+                let place = to.join(&file);
+                let above = place.parent().unwrap_or(to);
+                fs::create_dir_all(above)
+                    .with_context(|| format!("cannot make {}", above.display()))?;
+                copy_without_anchors(&taken.folder.join(&file), &place)?;
+            }
+        }
         for file in FROM_THE_TOP {
             copy_file(&self.root.join(file), &to.join(file))?;
         }
@@ -150,6 +158,13 @@ impl Crate {
         Ok(Self { name, description, folder, manifest })
     }
 
+    /// Features that this crate adds to those in the workspace's table.
+    pub fn features(&self, kind: &str, dependency: &str) -> Vec<&Value> {
+        let table = self.manifest.get(kind).and_then(|table| table.get(dependency));
+        let features = table.and_then(|table| table.get("features")?.as_array());
+        features.into_iter().flatten().collect()
+    }
+
     fn needs(&self) -> impl Iterator<Item = &str> {
         ["dependencies", "dev-dependencies"]
             .into_iter()
@@ -169,22 +184,6 @@ fn compatible(version: &str) -> Vec<&str> {
         }
     }
     shared
-}
-
-fn copy_sources(from: &Path, to: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
-    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if NOT_COPIED.iter().any(|not| name == *not) {
-            continue;
-        }
-        match entry.file_type()?.is_dir() {
-            true => copy_sources(&entry.path(), &to.join(name))?,
-            false => copy_without_anchors(&entry.path(), &to.join(name))?,
-        }
-    }
-    Ok(())
 }
 
 /// Copies a text without the marks by which the book shows a piece of it.

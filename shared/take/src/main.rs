@@ -5,7 +5,9 @@
 
 mod course;
 mod manifest;
+mod sources;
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -18,10 +20,11 @@ use crate::course::{Course, Crate};
 const USAGE: &str = "just take NAME FOLDER, or: cargo run --bin take -- NAME FOLDER";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] | ["--help" | "-h"] => list(),
-        [name, folder] => take(name, Path::new(folder)),
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let done = match &arguments[..] {
+        [] => list(),
+        [only] if only == "--help" || only == "-h" => list(),
+        [name, folder] => take(&name.to_string_lossy(), Path::new(folder)),
         [_] => Err(anyhow::anyhow!("expected a folder to write to: {USAGE}")),
         _ => Err(anyhow::anyhow!("expected a name and a folder: {USAGE}")),
     };
@@ -57,19 +60,33 @@ fn take(name: &str, folder: &Path) -> anyhow::Result<()> {
     // Decided, and said, before anything is written.
     let mut plan = String::new();
     let mut new: Vec<&Crate> = Vec::new();
+    let mut kept_another = false;
     for taken in &all {
         let place = folder.join(&taken.name);
         // A link that leads nowhere is there, too.
         if std::fs::symlink_metadata(&place).is_ok() {
-            let _ = writeln!(plan, "keeps   {} ({})", shown(&place), what_is_there(taken, &place)?);
+            let (about, other) = what_is_there(&course, taken, &place)?;
+            let _ = writeln!(plan, "keeps   {} ({about})", shown(&place));
+            kept_another |= other;
         } else {
             let _ = writeln!(plan, "writes  {}", shown(&place));
             new.push(taken);
         }
     }
+    if kept_another && !new.is_empty() {
+        plan.push_str(
+            "What is kept is not as the course has it now. If the new ones do not build with it, move it away and \
+             take it again.\n",
+        );
+    }
     say(&plan)?;
 
-    let staged = tempfile::tempdir().context("cannot make a temporary folder")?;
+    // Within the course: cargo obeys a `.cargo/config.toml` in every folder above, and those above the system's
+    // temporary folder may be anybody's.
+    let target = course::root().join("target");
+    let staged = std::fs::create_dir_all(&target)
+        .and_then(|()| tempfile::Builder::new().prefix("take-").tempdir_in(&target))
+        .with_context(|| format!("cannot make a folder in {}", shown(&target)))?;
     for taken in &all {
         course.write(taken, &staged.path().join(&taken.name))?;
     }
@@ -117,8 +134,9 @@ fn check_target(course: &Course, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a folder holds that has a crate's name: where that was taken from.
-fn what_is_there(taken: &Crate, folder: &Path) -> anyhow::Result<String> {
+/// What a folder holds that has a crate's name: where that was taken from, and whether that is another state of
+/// the course.
+fn what_is_there(course: &Course, taken: &Crate, folder: &Path) -> anyhow::Result<(String, bool)> {
     let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
     if !manifest.contains(&format!("name = \"{}\"", taken.name)) {
         bail!(
@@ -128,11 +146,13 @@ fn what_is_there(taken: &Crate, folder: &Path) -> anyhow::Result<String> {
             taken.name
         );
     }
-    let origin = manifest.lines().next().and_then(|line| line.strip_prefix("# Taken from "));
-    Ok(match origin {
-        Some(origin) => format!("it is there, from {origin}"),
-        None => "it is there".to_owned(),
-    })
+    let origin = manifest.lines().next().and_then(|line| line.strip_prefix("# "));
+    let other = origin != Some(&course.origin);
+    let from = origin.and_then(|origin| origin.strip_prefix("Taken from "));
+    Ok((
+        from.map_or_else(|| "it is there".to_owned(), |from| format!("it is there, from {from}")),
+        other,
+    ))
 }
 
 /// Removes from the lock file what this crate does not need. cargo does that whenever it resolves.

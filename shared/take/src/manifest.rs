@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::Context;
 use toml::Value;
 
 use crate::course::{Course, Crate};
+use crate::sources::{git, is_clone};
 
 /// What is written of the package. `autoexamples` is not: here the lesson's tests compile the examples,
 /// there cargo does.
@@ -29,7 +29,11 @@ pub fn write_out(course: &Course, taken: &Crate) -> anyhow::Result<String> {
         let Some(table) = taken.manifest.get(kind).and_then(Value::as_table) else { continue };
         let _ = write!(text, "\n[{kind}]\n");
         for name in table.keys() {
-            let _ = writeln!(text, "{name} = {}", dependency(course, workspace, name)?);
+            let _ = writeln!(
+                text,
+                "{name} = {}",
+                dependency(course, workspace, name, &taken.features(kind, name))?
+            );
         }
     }
     for (tool, lints) in workspace["lints"].as_table().context("no lints")? {
@@ -42,7 +46,12 @@ pub fn write_out(course: &Course, taken: &Crate) -> anyhow::Result<String> {
 }
 
 /// A dependency as the workspace's table has it, with the version that the course is tested with.
-fn dependency(course: &Course, workspace: &Value, name: &str) -> anyhow::Result<String> {
+fn dependency(
+    course: &Course,
+    workspace: &Value,
+    name: &str,
+    features: &[&Value],
+) -> anyhow::Result<String> {
     if course.find(name).is_some() {
         return Ok(format!("{{ path = \"../{name}\" }}"));
     }
@@ -51,7 +60,13 @@ fn dependency(course: &Course, workspace: &Value, name: &str) -> anyhow::Result<
     let required = in_table.get("version").unwrap_or(in_table).as_str();
     let required = required.with_context(|| format!("{name} has no version in the table"))?;
     let version = course.version(name, required)?;
-    let more = in_table.as_table().into_iter().flatten().filter(|(key, _)| *key != "version");
+    let mut settings = in_table.as_table().cloned().unwrap_or_default();
+    if !features.is_empty() {
+        let of_table = settings.entry("features").or_insert_with(|| Value::Array(Vec::new()));
+        let of_table = of_table.as_array_mut().context("features are a list")?;
+        of_table.extend(features.iter().map(|&feature| feature.clone()));
+    }
+    let more = settings.iter().filter(|(key, _)| *key != "version");
     let more: String = more.map(|(key, value)| format!(", {key} = {value}")).collect();
     Ok(match more.is_empty() {
         true => format!("\"{version}\""),
@@ -64,10 +79,13 @@ pub fn origin(workspace: &Value, root: &Path) -> String {
     let version = workspace["package"]["version"].as_str().unwrap_or_default();
     let mut text =
         format!("Taken from the course \"Secure network communications in Rust\", {version}");
-    if let Some(commit) = git(root, &["rev-parse", "--short=12", "HEAD"]) {
+    // Without git, or outside a clone, the version has to do.
+    if is_clone(root)
+        && let Ok(commit) = git(root, &["rev-parse", "--short=12", "HEAD"])
+    {
         let _ = write!(text, ", commit {commit}");
-        let changed = git(root, &["status", "--porcelain", "--untracked-files=no"]);
-        if changed.is_some() {
+        let unchanged = git(root, &["status", "--porcelain", "--untracked-files=no"]);
+        if !unchanged.is_ok_and(|changes| changes.is_empty()) {
             text.push_str(" with changes");
         }
     }
@@ -75,11 +93,4 @@ pub fn origin(workspace: &Value, root: &Path) -> String {
         let _ = write!(text, ", {address}");
     }
     text
-}
-
-/// What git says, if it is there and says something.
-fn git(root: &Path, arguments: &[&str]) -> Option<String> {
-    let done = Command::new("git").args(arguments).current_dir(root).output().ok()?;
-    let said = String::from_utf8(done.stdout).ok()?.trim().to_owned();
-    (done.status.success() && !said.is_empty()).then_some(said)
 }

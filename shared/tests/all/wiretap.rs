@@ -77,14 +77,20 @@ async fn an_active_tap_replaces_repeats_drops_delays_and_cuts_by_line() -> TestR
 
 #[tokio::test]
 async fn a_dropped_tap_closes_its_port_and_connections() -> TestResult {
-    let tap = Wiretap::listening_to(echo_server().await?).await?;
+    // A server of its own, that counts: after the tap is closed, another test may have its port.
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let tap = Wiretap::listening_to(listener.local_addr()?).await?;
     let address = tap.address();
     let mut open = TcpStream::connect(address).await?;
-    open.write_all(b"x").await?;
+    let (mut served, _) = listener.accept().await?;
+    served.write_all(b"x").await?;
     open.read_exact(&mut [0]).await?;
     drop(tap);
     assert_eq!(open.read(&mut [0]).await.unwrap_or(0), 0, "the open connection ends");
-    assert!(TcpStream::connect(address).await.is_err(), "the port is closed");
+    let again = TcpStream::connect(address).await;
+    let served = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
+    assert!(served.is_err(), "the port is closed, and nothing comes from it");
+    drop(again);
     Ok(())
 }
 

@@ -210,6 +210,7 @@ pub fn open_or_create_private(path: &Path) -> io::Result<File> {
 }
 
 fn owner_only_options() -> OpenOptions {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "there is no mode to set"))]
     let mut options = without_waiting();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);

@@ -60,6 +60,9 @@ type Job = Box<dyn FnOnce(&mut Memory) + Send>;
 impl Passwords {
     /// Of this cost; `at_once` are computed, `waiting` more may wait. Takes the time of one hash.
     ///
+    /// A server's cost is [`Cost::LEAST`] or more. Less is not refused here, for tests, where nothing is
+    /// kept.
+    ///
     /// # Errors
     /// [`PasswordError::System`]
     pub fn new(cost: Cost, at_once: usize, waiting: usize) -> Result<Self, PasswordError> {

@@ -454,7 +454,8 @@ async fn the_file_of_an_earlier_version_is_read_and_its_numbers_go_on() -> TestR
     const MESSAGES: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("messages");
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("db");
-    let database = redb::Database::create(&path)?;
+    let file = careful_files::open_or_create_private(&path)?;
+    let database = redb::Builder::new().create_file(file)?;
     let transaction = database.begin_write()?;
     for (table, key, text) in TEXTS {
         let table: TableDefinition<&str, &[u8]> = TableDefinition::new(table);
@@ -479,7 +480,8 @@ async fn a_database_of_another_program_is_refused_and_left_as_it_is() -> TestRes
     const OTHER: redb::TableDefinition<&str, &[u8]> = redb::TableDefinition::new("counts");
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("db");
-    let database = redb::Database::create(&path)?;
+    let file = careful_files::open_or_create_private(&path)?;
+    let database = redb::Builder::new().create_file(file)?;
     let transaction = database.begin_write()?;
     transaction.open_table(OTHER)?.insert("bob", &b"{}"[..])?;
     transaction.commit()?;

@@ -5,6 +5,9 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+#[path = "../../src/sources.rs"]
+mod sources;
+
 type TestResult = Result<(), Box<dyn Error>>;
 
 fn root() -> PathBuf {
@@ -84,7 +87,16 @@ fn every_crate_is_taken_whole_and_brings_the_crates_of_its_list() -> TestResult 
         let manifest = std::fs::read_to_string(here.join("Cargo.toml"))?;
         assert!(!manifest.contains("workspace"), "{name}: {manifest}");
         assert!(manifest.starts_with("# Taken from"), "{name}: {manifest}");
-        for file in ["Cargo.lock", "LICENSE-MIT", "LICENSE-APACHE", "README.md", "src/lib.rs"] {
+        assert!(!manifest.contains("tls12"), "{name} has a feature of the laboratory");
+        assert!(!manifest.contains("early-data"), "{name} has a feature of the laboratory");
+        for file in [
+            "Cargo.lock",
+            "LICENSE-MIT",
+            "LICENSE-APACHE",
+            "README.md",
+            "rustfmt.toml",
+            "src/lib.rs",
+        ] {
             assert!(here.join(file).exists(), "{name}: no {file}");
         }
         let tree = ["tree", "--edges", "normal,build", "--target", "all"];
@@ -212,6 +224,94 @@ fn a_folder_that_cannot_be_written_to_is_said_and_nothing_is_left() -> TestResul
     assert_eq!(refused.status.code(), Some(1));
     let said = text(&refused.stderr);
     assert!(said.contains("cannot write to the folder"), "{said}");
+    Ok(())
+}
+
+#[test]
+fn a_folder_above_the_temporary_one_does_not_steer_cargo() -> TestResult {
+    // On a machine of several users, whoever is first makes `/tmp/.cargo`, and `/tmp/Cargo.toml`.
+    let theirs = tempfile::tempdir()?;
+    std::fs::create_dir(theirs.path().join(".cargo"))?;
+    let config = "[build]\nrustc-wrapper = \"a-program-of-theirs\"\n";
+    std::fs::write(theirs.path().join(".cargo/config.toml"), config)?;
+    std::fs::write(theirs.path().join("Cargo.toml"), "[workspace]\n")?;
+    let outside = tempfile::tempdir()?;
+    let taken = Command::new(env!("CARGO_BIN_EXE_take"))
+        .args(["careful-errors", outside.path().to_str().ok_or("a path in UTF-8")?])
+        .env("TMPDIR", theirs.path())
+        .output()?;
+    assert!(taken.status.success(), "{}", text(&taken.stderr));
+    Ok(())
+}
+
+/// Whether there is a git; without one these tests say nothing.
+fn has_git() -> bool {
+    Command::new("git").arg("--version").output().is_ok()
+}
+
+fn git_in(folder: &Path, arguments: &[&str]) -> TestResult {
+    let done = Command::new("git").args(arguments).current_dir(folder).output()?;
+    match done.status.success() {
+        true => Ok(()),
+        false => Err(text(&done.stderr).into()),
+    }
+}
+
+#[test]
+fn the_commit_is_the_one_of_the_course_whatever_git_is_told() -> TestResult {
+    if !has_git() || !sources::is_clone(&root()) {
+        return Ok(());
+    }
+    let (theirs, outside) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    git_in(theirs.path(), &["init", "--quiet"])?;
+    let by = ["-c", "user.name=a", "-c", "user.email=a@example.com"];
+    git_in(theirs.path(), &[&by[..], &["commit", "--quiet", "--allow-empty", "-m", "x"]].concat())?;
+    let taken = Command::new(env!("CARGO_BIN_EXE_take"))
+        .args(["careful-errors", outside.path().to_str().ok_or("a path in UTF-8")?])
+        .env("GIT_DIR", theirs.path().join(".git"))
+        .output()?;
+    assert!(taken.status.success(), "{}", text(&taken.stderr));
+    let manifest = std::fs::read_to_string(outside.path().join("careful-errors/Cargo.toml"))?;
+    let commit = sources::git(&root(), &["rev-parse", "--short=12", "HEAD"])?;
+    let origin = manifest.lines().next().unwrap_or_default();
+    assert!(origin.contains(&format!("commit {commit}")), "{origin}");
+    Ok(())
+}
+
+#[test]
+fn only_what_git_knows_is_taken() -> TestResult {
+    if !has_git() {
+        return Ok(());
+    }
+    let clone = tempfile::tempdir()?;
+    let folder = clone.path().join("crate");
+    std::fs::create_dir_all(folder.join("src"))?;
+    std::fs::write(folder.join("src/lib.rs"), "")?;
+    std::fs::write(clone.path().join(".gitignore"), "/crate/ignored\n")?;
+    std::fs::write(folder.join("ignored"), "")?;
+    // Before it is a clone, all is taken: there is nobody to ask.
+    let mut all = sources::below(&folder, clone.path())?;
+    all.sort();
+    assert_eq!(all, [PathBuf::from("ignored"), Path::new("src").join("lib.rs")]);
+    git_in(clone.path(), &["init", "--quiet"])?;
+    git_in(clone.path(), &["add", "."])?;
+    assert_eq!(sources::below(&folder, clone.path())?, [Path::new("src/lib.rs")]);
+    std::fs::write(folder.join("key.pem"), "a secret")?;
+    let refused = sources::below(&folder, clone.path()).err().ok_or("it was taken")?.to_string();
+    assert!(refused.contains("key.pem") && refused.contains("git add"), "{refused}");
+    // A folder inside somebody else's clone is no clone.
+    assert!(sources::is_clone(clone.path()) && !sources::is_clone(&folder));
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn what_a_link_leads_to_is_not_taken() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    std::fs::create_dir(folder.path().join("src"))?;
+    std::os::unix::fs::symlink("/etc/hostname", folder.path().join("src/.#lib.rs"))?;
+    let refused = sources::below(folder.path(), folder.path()).err().ok_or("it was taken")?;
+    assert!(refused.to_string().contains("no regular file"), "{refused}");
     Ok(())
 }
 

@@ -20,8 +20,8 @@ pub enum AccountError {
     /// A file of the account cannot be read.
     #[error("the account's file cannot be read: {}", .0.display())]
     Read(PathBuf, #[source] FileError),
-    /// A file of the account cannot be written.
-    #[error("the account's file cannot be written: {}", .0.display())]
+    /// A file of the account was not written, or not for certain: see the [`ReplaceError`].
+    #[error("the account's file is not safely on the disk: {}", .0.display())]
     Write(PathBuf, #[source] ReplaceError),
     /// A file holds something else.
     #[error("expected an account in this file, found something else: {}", .0.display())]
