@@ -9,7 +9,6 @@ use careful_certificates::pem::PemError;
 use careful_certificates::roots::{MAX_FILE, Roots, RootsError};
 use careful_errors::ErrorChain;
 use careful_https::body::{BodyError, read_body, read_json};
-use careful_https::client::{Trust, secure_client};
 use https::lab::bank::TOKEN;
 use https::lab::careless;
 use https::lab::interceptor::Interceptor;
@@ -115,6 +114,7 @@ async fn an_added_ca_leaves_the_platforms_cas_trusted_and_an_only_ca_does_not() 
 #[tokio::test]
 #[ignore = "a child of the test above, which sets its environment"]
 async fn two_clients_and_a_platform() -> TestResult {
+    use careful_https::client::{Trust, secure_client};
     let ours = Roots::from_pem_file(std::env::var("OUR_CA")?)?;
     let address: std::net::SocketAddr = std::env::var("BANK_ADDRESS")?.parse()?;
     for (name, trust) in [("added", Trust::PlatformAnd(ours.clone())), ("only", Trust::Only(ours))]

@@ -11,7 +11,6 @@ use careful_mailbox::account::{Account, AccountError, Found};
 use careful_mailbox::client::Client;
 use careful_mailbox::protocol::{Bytes, MessageId, Refusal, Request, Response, Secret};
 use careful_mailbox::server::ServerDeadlines;
-use careful_mailbox::signing_keys;
 use careful_tls::server::{Deadlines, Limits};
 use mailbox::lab::log::Log;
 use mailbox::lab::stage::{Stage, StageOptions, identity};
@@ -308,6 +307,6 @@ async fn a_private_file_that_others_can_read_is_refused() -> TestResult {
     let said = careful_errors::ErrorChain(&error).to_string();
     assert!(said.contains("chmod 600") && said.contains("account.json"), "{said}");
     open(&stage.signing_keys())?;
-    assert!(signing_keys::load_or_make(&stage.signing_keys()).is_err());
+    assert!(careful_mailbox::signing_keys::load_or_make(&stage.signing_keys()).is_err());
     Ok(())
 }
