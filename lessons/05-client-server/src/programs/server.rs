@@ -126,7 +126,7 @@ fn command() -> Command {
                 .env("MAILBOX_RELOAD_EVERY")
                 .default_value("300")
                 .value_parser(value_parser!(u64))
-                .help("Read certificate and keys anew so often, as SIGHUP does; 0 never"),
+                .help("How often the certificate and the keys are read again, as after SIGHUP; 0 means never"),
         )
         .arg(
             Arg::new("log")
