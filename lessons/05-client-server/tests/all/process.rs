@@ -8,8 +8,9 @@ use std::process::{Command, ExitStatus, Output};
 use std::time::{Duration, Instant};
 
 use careful_certificates::roots::Roots;
+use careful_mailbox::account::Account;
 use careful_mailbox::client::{Client, ClientError, Endpoint};
-use careful_mailbox::protocol::{Request, Secret};
+use careful_mailbox::protocol::{Name, Request, Secret};
 use mailbox::lab::child::ServerProcess;
 use mailbox::programs::LAB_NAME;
 use rustls::pki_types::ServerName;
@@ -29,6 +30,28 @@ fn start_limited(data: &Path, limit: &str) -> Result<ServerProcess, Box<dyn Erro
     let mut command = Command::new("sh");
     command.args(["-c", &format!("trap '' XFSZ; ulimit {limit}; exec \"$0\" \"$@\""), SERVER]);
     Ok(ServerProcess::start_command(command, data, &[])?)
+}
+
+/// Sends letters of Alice to Bob, on one connection, until one is refused; how many were stored.
+fn fill(data: &Path, server: &ServerProcess, text: &str) -> Result<usize, Box<dyn Error>> {
+    let mut alice = Account::load(&data.join("clients/alice"))?;
+    let (name, password) = (alice.name().clone(), alice.password());
+    let mut client = Client::with_login(endpoint(data, server)?, name, password);
+    let bob = Name::new("bob")?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        for stored in 0..400 {
+            if alice.send(&mut client, &bob, text).await.is_err() {
+                return Ok(stored);
+            }
+        }
+        Err("the disk was never full".into())
+    })
+}
+
+fn endpoint(data: &Path, server: &ServerProcess) -> Result<Endpoint, Box<dyn Error>> {
+    let roots = Roots::from_pem_file(data.join("ca.pem"))?.to_store();
+    Ok(Endpoint::new(server.address(), ServerName::try_from(LAB_NAME)?, roots)?)
 }
 
 fn client(data: &Path, server: &ServerProcess, arguments: &[&str]) -> Output {
@@ -147,18 +170,9 @@ fn a_full_disk_is_told_and_loses_nothing_that_was_acknowledged() -> TestResult {
     free.kill()?;
     // No file may grow over 1 MiB (2,048 blocks of 512 bytes, or 1,024 of 1 KiB).
     let tight = start_limited(folder.path(), "-f 1024")?;
-    let text = "x".repeat(7000);
-    let mut refused = None;
-    let mut stored = 0;
-    for _ in 0..400 {
-        let sent = client(folder.path(), &tight, &["send", "bob", &text]);
-        if !sent.status.success() {
-            refused = Some(said(&sent));
-            break;
-        }
-        stored += 1;
-    }
-    let refused = refused.ok_or("the disk was never full")?;
+    let stored = fill(folder.path(), &tight, &"x".repeat(7000))?;
+    // What it could not send is kept, and is still refused.
+    let refused = said(&client(folder.path(), &tight, &["send", "bob", "after"]));
     assert!(refused.contains("the server has a problem"), "{refused}");
     drop(tight);
     let free = start(folder.path())?;
@@ -248,8 +262,7 @@ fn refused_requests(
     server: &ServerProcess,
     requests: u32,
 ) -> Result<u32, Box<dyn Error>> {
-    let roots = Roots::from_pem_file(data.join("ca.pem"))?.to_store();
-    let endpoint = Endpoint::new(server.address(), ServerName::try_from(LAB_NAME)?, roots)?;
+    let endpoint = endpoint(data, server)?;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         let mut client = Client::new(endpoint);
