@@ -209,7 +209,9 @@ fn the_log_is_json_with_ids_and_without_secrets() -> TestResult {
     client(folder.path(), &server, &["register", "alice"]);
     client(folder.path(), &server, &["send", "bob", "an unmistakable text"]);
     client(folder.path(), &server, &["send", "nobody", "hello"]);
-    server.kill()?;
+    // What waits to be logged is written before it ends.
+    signal(&server, "-TERM")?;
+    assert_eq!(server.wait()?.code(), Some(0));
     let log = std::fs::read_to_string(log)?;
     let mut requests = 0;
     let mut refused = 0;
