@@ -12,7 +12,7 @@ use clap::{Arg, ArgAction, Command};
 use crate::transcript::{OutputFailed, Transcript};
 use careful_errors::ErrorChain;
 
-/// No part may take longer. A part that waits for ever is a defect; this ends it with an
+/// No part may take longer. A part that waits forever is a defect; this ends it with an
 /// error.
 const PART_DEADLINE: Duration = Duration::from_secs(60);
 

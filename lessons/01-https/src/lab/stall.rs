@@ -23,7 +23,7 @@ pub enum Stall {
     Header,
     /// It sends 10 of 1,000 announced bytes.
     Body,
-    /// It sends a byte of the body every 10 milliseconds, for ever.
+    /// It sends a byte of the body every 10 milliseconds, without end.
     Drip,
     /// It never stops: a body without end, as fast as it is read.
     Flood,

@@ -49,7 +49,10 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         visit(&ca, namesake, BANK).await,
         "BadSignature",
     )?;
-    so(t, "The CA was made anew, or somebody imitates it: compare the keys, not the names.");
+    so(
+        t,
+        "Somebody made a new CA of that name, or somebody imitates it: compare the keys, not the names.",
+    );
     let own = visit(&ca, ca.leaf(BANK).self_signed().issue()?, BANK).await;
     t.refused_in_short("signed by itself", own, "UnknownIssuer")?;
     so(t, "Make a CA and a leaf; trust the CA.");

@@ -405,7 +405,7 @@ mod tests {
         let results = read_all.recv_timeout(std::time::Duration::from_secs(60));
         told.store(true, Ordering::Relaxed);
         swapping.join().expect("it does not panic")?;
-        for result in results.expect("no read waits for ever") {
+        for result in results.expect("every read ends") {
             let fine = match &result {
                 Ok(bytes) => bytes.as_slice() == b"text",
                 Err(error) => matches!(error, FileError::NotAFile),

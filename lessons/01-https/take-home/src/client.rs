@@ -1,6 +1,6 @@
 //! A reqwest client with the defaults that this lesson argues for.
 //!
-//! reqwest's own defaults follow ten redirects, also from https to http, wait for ever
+//! reqwest's own defaults follow ten redirects, also from https to http, wait forever
 //! for an answer, take a proxy from the environment and trust every CA of the platform
 //! (observed with reqwest 0.13.5). For a program that talks to a service it knows, none
 //! of that is wanted.

@@ -65,7 +65,7 @@ async fn answer_lines(
             // A written record may still wait in rustls's buffer: reading does not send it.
             stream.flush().await
         };
-        // A client that does not read must not hold its place for ever.
+        // A client that does not read must not keep its place.
         let in_time = timeout(deadlines.answer, answering).await;
         in_time.unwrap_or(Err(io::ErrorKind::TimedOut.into()))?;
     }

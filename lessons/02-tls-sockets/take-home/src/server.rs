@@ -322,7 +322,7 @@ impl Drop for AddressSlot {
         let mut counts = self.addresses.lock();
         if let Some(count) = counts.get_mut(&self.address) {
             *count -= 1;
-            // An address that is gone leaves nothing behind: the map cannot grow for ever.
+            // An address that is gone leaves nothing behind: the map does not only grow.
             if *count == 0 {
                 counts.remove(&self.address);
             }

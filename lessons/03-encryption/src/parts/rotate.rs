@@ -46,7 +46,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.shows("note", format!("{} bytes", note.len()));
     t.shows("envelope", format!("{} bytes", envelope.len()));
 
-    t.step("Rotation: only the sealed key is made anew. Then the old key can go.");
+    t.step("Rotation: only the sealed key is replaced. Then the old key can go.");
     ring.rotate(new, &SecretKey::random())?;
     let rewrapped = ring.rewrap(&context, &envelope)?;
     let same = envelope[71..] == rewrapped[71..] && envelope[..71] != rewrapped[..71];

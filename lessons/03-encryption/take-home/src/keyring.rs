@@ -1,7 +1,7 @@
 //! Keys with ids: rotation, retirement, envelopes.
 //!
-//! The mistake this prevents: one key for ever. When it leaks, or has sealed enough, everything has
-//! to be sealed anew at once, which nobody can do; so it stays.
+//! The mistake this prevents: one key forever. When it leaks, or has sealed enough, everything has
+//! to be sealed again at once, which nobody can do; so it stays.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -27,7 +27,7 @@ pub enum KeyRingError {
     Unknown(KeyId),
 }
 
-/// Why an envelope was not sealed anew.
+/// Why an envelope was not sealed again.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum RewrapError {
     /// Its key does not open.
@@ -87,7 +87,7 @@ impl KeyRing {
     }
 
     /// Forgets a key and remembers its id: messages of it are refused, and the error says
-    /// why. What is still sealed under it is lost: seal it anew before.
+    /// why. What is still sealed under it is lost: seal it again first.
     ///
     /// # Errors
     /// [`KeyRingError::IsCurrent`]: rotate first. [`KeyRingError::Unknown`]
@@ -147,7 +147,7 @@ impl KeyRing {
     /// Seals with a key of its own, which is sealed with the ring's current one and sent along.
     ///
     /// So the ring's key seals 32 bytes a message, however long the messages are; and to change the
-    /// ring's key, only those 32 bytes are sealed anew: [`rewrap`](Self::rewrap).
+    /// ring's key, only those 32 bytes are sealed again: [`rewrap`](Self::rewrap).
     ///
     /// ```text
     /// length of the sealed key (2 bytes) | sealed key | sealed message

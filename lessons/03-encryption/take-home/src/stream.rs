@@ -142,7 +142,7 @@ pub fn open(
 // ANCHOR_END: open
 
 // ANCHOR: rewrap
-/// Seals the file's own key anew, with the ring's current one, and copies the rest as it is:
+/// Seals the file's own key again, with the ring's current one, and copies the rest as it is:
 /// so that the old key can be retired. Nothing but the key is verified.
 ///
 /// # Errors
@@ -235,7 +235,7 @@ impl From<ReplaceError> for StreamError {
 // ANCHOR_END: whole_file
 
 /// What each chunk is bound to beside its place: the format and the file's nonce. Not the sealed
-/// key, which may be sealed anew; the key itself is the file's own.
+/// key, which may be sealed again; the key itself is the file's own.
 fn bound(nonce: &[u8; NONCE]) -> [u8; 1 + NONCE] {
     let mut bound = [VERSION; 1 + NONCE];
     bound[1..].copy_from_slice(nonce);

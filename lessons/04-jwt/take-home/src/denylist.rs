@@ -1,6 +1,6 @@
 //! Tokens that are refused before they expire, by their issuer and id.
 //!
-//! The mistake this prevents: a list that grows for ever, or that forgets a token while a verifier
+//! The mistake this prevents: a list that only grows, or that forgets a token while a verifier
 //! would still accept it.
 
 use std::collections::{BTreeSet, HashMap};
@@ -22,7 +22,7 @@ pub struct DenyList {
 #[derive(Debug, Default)]
 struct Entries {
     /// By issuer, then by id, which is unique for its issuer only (RFC 7519 section 4.1.7): the
-    /// second from which on it need not be remembered.
+    /// second from which on it is no longer remembered.
     ends: HashMap<String, HashMap<String, u64>>,
     /// The same, the first to end first.
     by_end: BTreeSet<(u64, String, String)>,

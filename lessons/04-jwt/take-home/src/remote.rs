@@ -33,15 +33,15 @@ pub enum FreshnessError {
     /// With no pause between two tries, every token that names an unknown key is a fetch.
     #[error("expected at least a second between two tries")]
     NoPause,
-    /// Keys are fetched anew, at the earliest, at the next try; and before they are forgotten.
+    /// Keys are fetched again, at the earliest, at the next try; and before they are forgotten.
     #[error("expected between_tries <= renew_after <= forget_after")]
     Order,
 }
 
 impl Freshness {
     /// The least time between two tries, whatever tokens come; the age from which on keys are
-    /// fetched anew; the age from which on they are not used any more, if they could not be
-    /// fetched anew. A key that was taken out is believed for `renew_after` more, and for
+    /// fetched again; the age from which on they are not used any more, if they could not be
+    /// fetched again. A key that was taken out is believed for `renew_after` more, and for
     /// `forget_after` if no fetch succeeds.
     ///
     /// # Errors

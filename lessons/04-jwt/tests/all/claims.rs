@@ -1249,7 +1249,7 @@ fn an_id_on_the_list_is_of_its_issuer_and_keeps_its_later_end() -> TestResult {
     verifier.deny(&other)?;
     assert_eq!(list.len(), 1);
     verifier.deny(&claims)?;
-    assert_eq!(list.len(), 2, "what was forgotten is listed anew");
+    assert_eq!(list.len(), 2, "what was forgotten is listed again");
     Ok(())
 }
 

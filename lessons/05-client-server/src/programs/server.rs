@@ -56,7 +56,7 @@ fn command() -> Command {
              certificate of its own, and writes ca.pem for the clients; at the first one it \
              registers bob, to have somebody to write to.\n\n\
              Signals: SIGINT and SIGTERM finish what was accepted, and stop. SIGHUP reads the \
-             certificate, its key and the signing keys anew.\n\n\
+             certificate, its key and the signing keys again.\n\n\
              Exit codes: 0 stopped as told, 1 failed, 2 wrong command line.",
         )
         .arg(super::data())

@@ -112,7 +112,7 @@ impl Attempts {
     }
 }
 
-/// The count of one key, begun anew if its window is over; none if there is no room.
+/// The count of one key, from zero if its window is over; none if there is no room.
 fn count<K: Eq + Hash>(
     counts: &mut HashMap<K, Count>,
     key: K,

@@ -1,6 +1,6 @@
 //! A client: a connection, requests and answers, and a login that renews itself.
 //!
-//! The mistakes this prevents: a client that waits for ever; a request that is repeated although it
+//! The mistakes this prevents: a client that waits forever; a request that is repeated although it
 //! must not be; a server that is taken for another service.
 
 use std::net::SocketAddr;

@@ -45,7 +45,7 @@ pub(super) struct Peer {
     /// The number of the last letter to them. It only grows, whatever key they have.
     pub(super) sent: u64,
     /// What came from them under each key that was ever pinned, by its hexadecimal digits: whoever
-    /// has another key counts anew, and an earlier key does not make old letters new.
+    /// has another key starts a new count, and an earlier key does not make old letters new.
     pub(super) received: BTreeMap<String, Received>,
 }
 

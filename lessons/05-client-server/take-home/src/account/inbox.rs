@@ -130,7 +130,7 @@ impl Account {
             reading.read = delivery.number;
             reading.numbers.push(delivery.number);
         }
-        // One that says "more" and gives nothing new is not asked for ever.
+        // One that says "more" and gives nothing new is not asked again and again.
         reading.more &= !reading.numbers.is_empty();
         Ok(reading)
     }

@@ -171,7 +171,7 @@ impl<'t> Tables<'t> {
         mailbox.bytes += size;
         let number = mailbox.last;
         self.counts.insert(recipient, to_json(&mailbox).as_slice())?;
-        // Read anew: sender and recipient may be one.
+        // Read again: sender and recipient may be one.
         let mut own = self.counts_of(sender)?;
         own.sent = sent + 1;
         self.counts.insert(sender, to_json(&own).as_slice())?;
@@ -227,7 +227,7 @@ impl<'t> Tables<'t> {
     }
 
     /// A new one if there is none; never in the place of one that cannot be read: its numbers would
-    /// begin anew, and new messages take the place of old ones.
+    /// begin at 1 again, and new messages take the place of old ones.
     fn counts_of(&self, of: &str) -> Result<MailboxCounts, StoreError> {
         let mailbox = self.counts.get(of)?.map(|json| from_json(json.value())).transpose();
         Ok(mailbox?.unwrap_or_default())

@@ -493,7 +493,7 @@ fn attempts_are_counted_by_account_and_by_address() -> TestResult {
     assert!(attempts.begin(&name("carol"), here), "what succeeded does not count");
     clock.advance(Duration::from_secs(60));
     assert!(attempts.begin(&name("alice"), here), "forgotten after the window");
-    // A stranger cannot make it remember for ever.
+    // A stranger cannot make it remember forever.
     let clock = Clock::settable(NOW);
     let attempts = Attempts::new(AttemptLimits { address: 100, ..limits }, clock.clone());
     for number in 0..4 {
