@@ -75,7 +75,7 @@ fn take(name: &str, folder: &Path) -> anyhow::Result<()> {
     }
     if kept_another && !new.is_empty() {
         plan.push_str(
-            "What is kept is not as the course has it now. If the new ones do not build with it, move it away and \
+            "What is kept is not as the course has it now. If a new crate does not build with it, move the old one away and \
              take it again.\n",
         );
     }

@@ -109,7 +109,8 @@ pub enum KeyError {
 }
 
 // ANCHOR: private_key
-/// The one private key of a text. Its certificates may be there, too, and are skipped.
+/// The one private key of a text. Its certificates may be there, too, and are skipped, as are lines
+/// between the sections.
 ///
 /// # Errors
 /// See [`KeyError`].

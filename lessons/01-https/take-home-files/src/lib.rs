@@ -89,8 +89,8 @@ fn open_regular(path: &Path) -> Result<File, FileError> {
     }
 }
 
-/// Opening a pipe waits for somebody at its other end, but not with O_NONBLOCK (POSIX, `open`). Regular files
-/// don't know a difference.
+/// Opening a pipe waits for somebody at its other end, but not with O_NONBLOCK (POSIX, `open`). For a
+/// regular file it changes nothing.
 fn without_waiting() -> OpenOptions {
     #[cfg_attr(not(unix), expect(unused_mut, reason = "there is no flag to set"))]
     let mut options = OpenOptions::new();

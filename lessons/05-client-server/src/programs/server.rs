@@ -169,7 +169,7 @@ impl Files {
 async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
     let data = super::path(&matches, "data").unwrap_or_default();
     careful_files::create_folder(&data)
-        .with_context(|| format!("cannot make the folder {}", data.display()))?;
+        .with_context(|| format!("cannot use the folder {}", data.display()))?;
     let signing = data.join("signing-keys.json");
     if matches.get_flag("new-signing-key") {
         let keys = signing_keys::rotate(&signing)?;
@@ -187,7 +187,9 @@ async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
     let files = Files { chain: or("chain", "chain.pem"), key: or("key", "key.pem"), signing };
 
     let clock = Clock::system();
-    let store = Store::open(&data.join("mailbox.redb"), StoreLimits::default(), clock.clone())?;
+    let database = data.join("mailbox.redb");
+    let store = Store::open(&database, StoreLimits::default(), clock.clone())
+        .with_context(|| format!("cannot use {}", database.display()))?;
     let operators = matches.get_many::<Name>("operator").unwrap_or_default();
     let components = Components {
         name: name.clone(),

@@ -184,6 +184,29 @@ fn a_full_disk_is_told_and_loses_nothing_that_was_acknowledged() -> TestResult {
 }
 
 #[test]
+fn a_folder_or_a_database_that_others_can_change_is_refused_with_what_to_do() -> TestResult {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir()?;
+    let database = folder.path().join("mailbox.redb");
+    std::fs::write(&database, "")?;
+    for (folders, files, says) in
+        [(0o777, 0o600, "run `chmod 700` on it"), (0o700, 0o666, "run `chmod 600` on it")]
+    {
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(folders))?;
+        std::fs::set_permissions(&database, PermissionsExt::from_mode(files))?;
+        let refused = Command::new(SERVER)
+            .args(["--listen", "127.0.0.1:0", "--log", "off", "--data"])
+            .arg(folder.path())
+            .output()?;
+        let text = said(&refused);
+        assert_eq!(refused.status.code(), Some(1), "{text}");
+        let path = folder.path().display().to_string();
+        assert!(text.contains(says) && text.contains(&path), "{text}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_second_server_on_the_same_files_is_refused() -> TestResult {
     let folder = tempfile::tempdir()?;
     let first = start(folder.path())?;

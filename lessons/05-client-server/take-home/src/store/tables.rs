@@ -12,6 +12,7 @@ use super::error::{OpenStoreError, StoreError};
 use super::limits::StoreLimits;
 use crate::protocol::{Bytes, MessageId, Name};
 
+// The names are in files that last: under another one, a table would be empty.
 pub(super) const ACCOUNTS: TableDefinition<&str, &[u8]> = TableDefinition::new("accounts");
 /// By account: how much its mailbox holds, and how much it has sent.
 const COUNTS: TableDefinition<&str, &[u8]> = TableDefinition::new("boxes");
@@ -21,9 +22,6 @@ pub(super) const MESSAGES: TableDefinition<(&str, u64), &[u8]> = TableDefinition
 const IDS: TableDefinition<(&str, [u8; 16]), &[u8]> = TableDefinition::new("ids");
 /// By the second of expiry, sender and id.
 const EXPIRY: TableDefinition<(u64, &str, [u8; 16]), ()> = TableDefinition::new("expiry");
-
-/// Their names are in files that last: under another name, a table would be an empty one.
-const NAMES: [&str; 5] = ["accounts", "boxes", "messages", "ids", "expiry"];
 
 /// Expired messages that one transaction takes away.
 const EXPIRED_AT_ONCE: usize = 256;
@@ -87,7 +85,8 @@ pub(super) fn make_tables(database: &Database) -> Result<(), OpenStoreError> {
 fn other_table(database: &Database) -> Result<Option<String>, redb::Error> {
     let transaction = database.begin_read()?;
     let mut tables = transaction.list_tables()?;
-    let other = tables.find(|table| !NAMES.contains(&table.name()));
+    let ours = [ACCOUNTS.name(), COUNTS.name(), MESSAGES.name(), IDS.name(), EXPIRY.name()];
+    let other = tables.find(|table| !ours.contains(&table.name()));
     Ok(other.map(|table| table.name().to_owned()))
 }
 
