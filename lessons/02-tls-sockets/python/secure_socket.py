@@ -11,7 +11,7 @@ What ssl does by default, and what is added here:
 - `create_default_context(cafile=...)` checks the chain and the name; `_create_unverified_context()`,
   which the web suggests when that fails, checks neither
 - TLS 1.2 is the minimum of Python 3.11; here it is 1.3, unless asked for
-- no timeout is set by default, and a handshake without one waits for ever
+- no timeout is set by default, and a handshake without one waits forever
 - the end of the data without close_notify is an error, and stays one
   (`suppress_ragged_eofs=True`, the default of wrap_socket, makes it an ordinary end)
 """
