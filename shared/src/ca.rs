@@ -69,8 +69,26 @@ impl LabCa {
         Self::make(name, &PKCS_ED25519, now - BACKDATED, CA_LIFETIME)
     }
 
+    /// The CA of this name whose root has this key, PEM: what it issues is valid below a root certificate that
+    /// was made before, because a client looks at the root's name and key. The intermediate is a new one.
+    pub fn with_root_key(name: &str, pem: &str) -> Result<Self, rcgen::Error> {
+        let not_before = OffsetDateTime::now_utc() - BACKDATED;
+        let key = KeyPair::from_pem(pem)?;
+        Self::make_with(name, key, &PKCS_ECDSA_P256_SHA256, not_before, CA_LIFETIME)
+    }
+
     fn make(
         name: &str,
+        algorithm: Algorithm,
+        not_before: OffsetDateTime,
+        lifetime: Duration,
+    ) -> Result<Self, rcgen::Error> {
+        Self::make_with(name, KeyPair::generate_for(algorithm)?, algorithm, not_before, lifetime)
+    }
+
+    fn make_with(
+        name: &str,
+        key: KeyPair,
         algorithm: Algorithm,
         not_before: OffsetDateTime,
         lifetime: Duration,
@@ -78,7 +96,6 @@ impl LabCa {
         let mut root = ca_params(&format!("{name} Root"), BasicConstraints::Unconstrained);
         root.not_before = not_before;
         root.not_after = not_before + lifetime;
-        let key = KeyPair::generate_for(algorithm)?;
         root.serial_number = Some(serial_number(&root, &key));
         let root = CertifiedIssuer::self_signed(root, key)?;
         // Path length 0: this intermediate issues leaves, and no further CA (RFC 5280
@@ -97,6 +114,12 @@ impl LabCa {
     /// The root's certificate, PEM.
     pub fn root_pem(&self) -> String {
         with_line_feeds(self.root.pem())
+    }
+
+    /// The root's private key, PEM: for [`with_root_key`](Self::with_root_key). With it, anybody can be any
+    /// server for those who trust this root, so it belongs in a private file of a laboratory, and nowhere else.
+    pub fn root_key_pem(&self) -> String {
+        with_line_feeds(self.root.key().serialize_pem())
     }
 
     /// The intermediate's certificate, PEM.
@@ -275,7 +298,7 @@ impl Leaf<'_> {
         self
     }
 
-    /// Makes a fresh key (ECDSA P-256, as a rule) and signs the certificate.
+    /// Makes a fresh key (ECDSA P-256, unless the CA has another algorithm) and signs the certificate.
     pub fn issue(self) -> Result<Identity, rcgen::Error> {
         let key = KeyPair::generate_for(self.issuer.algorithm)?;
         let mut params = leaf_params(&self.names)?;

@@ -18,10 +18,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use careful_mailbox::account::Found;
+use careful_mailbox::account::{Found, Order};
 use careful_mailbox::attempts::AttemptLimits;
 use careful_mailbox::client::Endpoint;
+use careful_mailbox::passwords::PasswordLimits;
 use careful_mailbox::protocol::{ALPN, Bytes, MessageId, Name, Request, Response, Secret};
+use careful_mailbox::server::ServerDeadlines;
 use careful_mailbox::store::StoreLimits;
 use careful_tls::config::{client_config, server_config};
 use careful_tls::server::Limits;
@@ -70,12 +72,16 @@ fn main() -> anyhow::Result<()> {
     })
 }
 
+const LONG: Duration = Duration::from_secs(24 * 60 * 60);
+
 fn wide() -> StageOptions {
     StageOptions {
-        connections: Limits { connections: 20_000, per_address: 20_000 },
+        connections: Limits { connections: 20_000, per_address: 20_000, reserved: 0 },
         attempts: AttemptLimits {
             address: 1_000_000,
             account: 1_000_000,
+            logins_of_account: 1_000_000,
+            logins_from_address: 1_000_000,
             ..AttemptLimits::default()
         },
         store: StoreLimits {
@@ -84,7 +90,9 @@ fn wide() -> StageOptions {
             sent: 10_000_000,
             ..StoreLimits::default()
         },
-        hashes: (2, 1000),
+        passwords: PasswordLimits { at_once: 2, waiting: 1000, of_one_network: 1002 },
+        // Its clients don't log in, and stay.
+        deadlines: ServerDeadlines { login: LONG, age: LONG, ..ServerDeadlines::default() },
         clock: Clock::system(),
         ..StageOptions::default()
     }
@@ -435,7 +443,7 @@ async fn soak(time: Duration) -> anyhow::Result<()> {
     let mut got: BTreeMap<Name, u64> = BTreeMap::new();
     let mut take = |found: Vec<Found>| -> anyhow::Result<()> {
         for found in found {
-            let Found::Letter { from, number, late: false, .. } = found else {
+            let Found::Letter { from, number, order: Order::Next, .. } = found else {
                 bail!("expected a letter in its order, got {found}");
             };
             let last = got.entry(from).or_default();

@@ -288,8 +288,14 @@ def key_of(ask, state, who):
     return public
 
 
-def finding(seen, number):
-    """Counts a letter: how many are missing before it, and whether it is late; None if it came before."""
+def finding(seen, number, message_id):
+    """Counts a letter: how many are missing before it, and how it stands to the others; None if it came before.
+
+    A repetition has the same id. The same number alone can be a new letter, of a sender who was restored from a copy.
+    """
+    if message_id in seen["ids"]:
+        return None
+    seen["ids"] = seen["ids"][-4095:] + [message_id]
     if number > seen["largest"]:
         missing = number - seen["largest"] - 1
         if missing:
@@ -301,7 +307,7 @@ def finding(seen, number):
             rest = [first, number - 1], [number + 1, last]
             seen["missing"][at : at + 1] = [pair for pair in rest if pair[0] <= pair[1]]
             return 0, ", late"
-    return None
+    return 0, ", WARNING: another letter had that number, so the sender was restored from a copy, or this is an old letter"
 
 
 # ---- The account's file ----
@@ -364,6 +370,10 @@ def register(args):
 def send(args):
     """After a lost connection it sends the very same message once more: the server stores it once."""
     state, to = load(args), checked_name(args.to)
+    # Not from the command line, which everybody on the machine can read.
+    args.text = input(f"Your letter to {to}, on one line: ") if sys.stdin.isatty() else sys.stdin.read().removesuffix("\n")
+    if not args.text:
+        raise ValueError("expected a text, got nothing: nothing was sent")
     if len(args.text.encode()) > LONGEST_TEXT:
         raise ValueError(f"expected a text of at most {LONGEST_TEXT} bytes, got {len(args.text.encode())}")
     message = None
@@ -428,7 +438,9 @@ def show(args, state, ask, message):
         print(f"WARNING: a box that is said to come from {sender}, and does not")
         return
     number, text = letter
-    found = finding(state["seen"].setdefault(sender, {"largest": 0, "missing": []}), number)
+    seen = state["seen"].setdefault(sender, {"largest": 0, "missing": []})
+    seen.setdefault("ids", [])
+    found = finding(seen, number, message["id"])
     if found is None:
         print(f"letter {number} of {sender} came again, and is not shown again")
         return
@@ -474,7 +486,7 @@ def arguments():
     commands = parser.add_subparsers(dest="command", required=True)
     for command, members in (
         ("register", ["account"]),
-        ("send", ["account", "to", "text"]),
+        ("send", ["account", "to"]),
         ("read", ["account"]),
         ("fingerprint", ["account", "who"]),
         ("self-test", []),
@@ -488,6 +500,7 @@ def arguments():
 def main():
     args = arguments()
     sys.stdout.reconfigure(errors="backslashreplace")
+    sys.stdin.reconfigure(encoding="utf-8")
     try:
         if args.command == "self-test":
             self_test()

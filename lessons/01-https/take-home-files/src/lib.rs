@@ -38,7 +38,8 @@ pub enum FileError {
     /// Others than the owner have a right to it.
     #[error(
         "expected that only the owner can read or write it, but its mode is {mode:03o}: run \
-         `chmod 600` on it"
+         `chmod 600` on it. If that changes nothing, its file system has no permissions (a Windows drive under WSL, \
+         for example): keep it on another one"
     )]
     ReadableByOthers {
         /// The permission bits, printed in octal.
@@ -154,6 +155,28 @@ pub enum ReplaceError {
     NotSynced(#[source] io::Error),
 }
 
+/// Whether a folder that could not be synced is on a file system which can't do that at all: some of network
+/// drives, of FUSE, and of Windows drives under WSL. A disk that fails gives other errors.
+pub fn cannot_sync_folders(error: &io::Error) -> bool {
+    // EINVAL, and ENOTSUP or ENOSYS.
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+}
+
+impl ReplaceError {
+    /// Whether the new file is in its place all the same: `Ok(false)` if only its folder was not synced, and
+    /// the error if the old file is there. For a caller that goes on, and says what it doesn't know.
+    ///
+    /// # Errors
+    /// [`ReplaceError::Write`]
+    pub fn in_place(replaced: Result<(), Self>) -> Result<bool, Self> {
+        match replaced {
+            Ok(()) => Ok(true),
+            Err(Self::NotSynced(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 // ANCHOR: replace
 /// Replaces a file, or makes it: `write` fills a temporary file next to it, which is synced to the
 /// disk and then takes its place. Readers see the old file or the new one, never a part.
@@ -235,7 +258,8 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
         if mode & 0o022 != 0 {
             let text = format!(
                 "expected that only the owner can write to the folder, but its mode is {mode:03o}: run \
-                 `chmod 700` on it"
+                 `chmod 700` on it. If that changes nothing, its file system has no permissions (a Windows drive \
+                 under WSL, for example): use a folder on another one"
             );
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         }
@@ -287,6 +311,17 @@ mod tests {
         assert_eq!(read(&path, 100)?.as_slice(), b"old");
         assert_eq!(std::fs::read_dir(folder.path())?.count(), 1, "no temporary file is left");
         Ok(())
+    }
+
+    #[test]
+    fn a_file_that_is_in_place_is_told_from_one_that_is_not() {
+        let error = || io::Error::from(io::ErrorKind::InvalidInput);
+        assert!(matches!(ReplaceError::in_place(Ok(())), Ok(true)));
+        let not_synced = ReplaceError::in_place(Err(ReplaceError::NotSynced(error())));
+        assert!(matches!(not_synced, Ok(false)));
+        assert!(ReplaceError::in_place(Err(ReplaceError::Write(error()))).is_err());
+        assert!(cannot_sync_folders(&error()));
+        assert!(!cannot_sync_folders(&io::ErrorKind::StorageFull.into()));
     }
 
     #[test]

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use rustls::server::ResolvesServerCert;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, CommonState, RootCertStore, ServerConfig};
 use thiserror::Error;
@@ -27,17 +26,13 @@ pub fn server_config(
     identity: ServerIdentity,
     protocol: &[u8],
 ) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let config = ServerConfig::builder_with_provider(crypto_provider())
+    let mut config = ServerConfig::builder_with_provider(crypto_provider())
         .with_protocol_versions(&[&TLS13])?
         .with_no_client_auth()
         .with_single_cert(identity.chain, identity.key)?;
-    Ok(speaking(config, protocol))
-}
-
-fn speaking(mut config: ServerConfig, protocol: &[u8]) -> Arc<ServerConfig> {
     config.alpn_protocols = vec![protocol.to_vec()];
     config.max_early_data_size = 0;
-    Arc::new(config)
+    Ok(Arc::new(config))
 }
 
 /// A client that trusts `roots` and nobody else, and speaks `protocol` over TLS 1.3.
@@ -56,22 +51,6 @@ pub fn client_config(
     Ok(Arc::new(config))
 }
 // ANCHOR_END: server_config
-
-/// The same with an identity that is asked for at each handshake: lesson 5 replaces it while the
-/// server runs.
-///
-/// # Errors
-/// None for the provider of this course; another one may lack TLS 1.3.
-pub fn server_config_asking(
-    identity: Arc<dyn ResolvesServerCert>,
-    protocol: &[u8],
-) -> Result<Arc<ServerConfig>, rustls::Error> {
-    let config = ServerConfig::builder_with_provider(crypto_provider())
-        .with_protocol_versions(&[&TLS13])?
-        .with_no_client_auth()
-        .with_cert_resolver(identity);
-    Ok(speaking(config, protocol))
-}
 
 /// The peer did not agree on the protocol.
 #[derive(Debug, Error)]

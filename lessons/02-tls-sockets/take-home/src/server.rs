@@ -1,23 +1,24 @@
-//! An accept loop for TLS that a stranger cannot stop. (Many strangers, from many addresses, can
+//! An accept loop for TLS that a stranger cannot stop. (Many strangers, from very many addresses, can
 //! fill any server: what they cost is bounded here, and no more.)
 //!
 //! The mistakes this prevents, each found in servers that follow a tutorial:
 //! - the handshake is awaited in the loop, so one silent client stops everybody;
 //! - connections are not counted, so a flood takes all memory;
+//! - strangers who stay hold every place, so that nobody else gets in;
 //! - an error of `accept` ends the server, or makes it spin;
 //! - the process just exits, and every peer sees a truncated stream.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustls::ServerConfig;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -38,12 +39,17 @@ pub struct Limits {
     /// Connections from one IPv4 address, or from one IPv6 network of 64 bits, which one machine
     /// usually has to itself. More are closed at once.
     pub per_address: usize,
+    /// Of `connections`, those kept for clients that your handler has admitted ([`Connection::admit`]),
+    /// because they have logged in, for example. All others are strangers. When strangers have all
+    /// places that are not kept, the next one takes the place of another: of the address with the most
+    /// strangers, the one that came first. With 0, nobody is put out, and more wait.
+    pub reserved: usize,
 }
 
 impl Default for Limits {
-    /// 1,024 connections, 64 of them from one address.
+    /// 1,024 connections, 64 of them from one address; none are reserved.
     fn default() -> Self {
-        Self { connections: 1024, per_address: 64 }
+        Self { connections: 1024, per_address: 64, reserved: 0 }
     }
 }
 
@@ -73,6 +79,30 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// Cancelled when the server shuts down: finish what you do, start nothing new.
     pub stopping: CancellationToken,
+    place: Place,
+}
+
+impl Connection {
+    /// What admits this client, when it has proved who it is; also after the stream was taken out.
+    pub fn admission(&self) -> Admission {
+        Admission(self.place.clone())
+    }
+
+    /// Admits it: see [`Limits::reserved`].
+    pub fn admit(&self) {
+        self.admission().admit();
+    }
+}
+
+/// For one connection: see [`Connection::admission`].
+#[derive(Clone)]
+pub struct Admission(Place);
+
+impl Admission {
+    /// From now on it is no stranger, and cannot be put out. More than once is the same as once.
+    pub fn admit(&self) {
+        self.0.strangers.leave(self.0.number);
+    }
 }
 
 /// What the server has to tell, for a log.
@@ -99,6 +129,9 @@ pub enum Refused {
     /// Over [`Limits::per_address`].
     #[error("expected at most {0} connections from this address, came another one")]
     TooMany(usize),
+    /// For another one: see [`Limits::reserved`].
+    #[error("put out for another client: strangers had all places, and its address most of them")]
+    PutOut,
 }
 
 /// How a shutdown went.
@@ -111,6 +144,7 @@ pub struct Drained {
 /// A running server.
 pub struct TlsServer {
     address: SocketAddr,
+    config: CurrentConfig,
     stop: CancellationToken,
     accepting: JoinHandle<Drained>,
 }
@@ -135,11 +169,19 @@ impl TlsServer {
         S: Future<Output = ()> + Send + 'static,
     {
         let address = listener.local_addr()?;
-        let stop = CancellationToken::new();
-        let accept = accept(listener, config, (limits, deadlines), stop.clone(), observe, handler);
-        Ok(Self { address, stop, accepting: tokio::spawn(accept) })
+        let (stop, config) = (CancellationToken::new(), CurrentConfig::new(config));
+        let times = (limits, deadlines);
+        let accept = accept(listener, config.clone(), times, stop.clone(), observe, handler);
+        Ok(Self { address, config, stop, accepting: tokio::spawn(accept) })
     }
     // ANCHOR_END: start
+
+    /// Another configuration, from the next accepted connection on; those that are there go on. It is
+    /// another one as a whole, with its own memory of sessions: so nobody resumes a session that was made
+    /// under a certificate which is not in use any more.
+    pub fn replace_config(&self, config: Arc<ServerConfig>) {
+        self.config.replace(config);
+    }
 
     /// Where clients connect.
     pub fn address(&self) -> SocketAddr {
@@ -169,10 +211,28 @@ impl Drop for TlsServer {
     }
 }
 
+/// What the next handshake uses.
+#[derive(Clone)]
+struct CurrentConfig(Arc<RwLock<Arc<ServerConfig>>>);
+
+impl CurrentConfig {
+    fn new(config: Arc<ServerConfig>) -> Self {
+        Self(Arc::new(RwLock::new(config)))
+    }
+
+    fn get(&self) -> Arc<ServerConfig> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn replace(&self, config: Arc<ServerConfig>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+}
+
 // ANCHOR: accept
 async fn accept<H, S>(
     listener: TcpListener,
-    config: Arc<ServerConfig>,
+    config: CurrentConfig,
     (limits, deadlines): (Limits, Deadlines),
     stop: CancellationToken,
     observe: impl Fn(Event) + Clone + Send + 'static,
@@ -182,14 +242,13 @@ where
     H: Fn(Connection) -> S + Clone + Send + 'static,
     S: Future<Output = ()> + Send + 'static,
 {
-    let most = limits.connections.min(Semaphore::MAX_PERMITS);
-    let permits = Arc::new(Semaphore::new(most));
-    let addresses = Addresses::default();
+    let permits = Permits::new(limits);
+    let (addresses, strangers) = (Addresses::default(), Strangers::new(limits));
     let mut tasks = JoinSet::new();
     loop {
         // The permit comes first: who is not accepted yet costs no task and no handshake.
         let next = async {
-            let permit = permits.clone().acquire_owned().await;
+            let permit = permits.next(&strangers).await;
             (permit, listener.accept().await)
         };
         let (permit, accepted) = tokio::select! {
@@ -212,14 +271,26 @@ where
             tell(&observe, Event::Refused(peer, Refused::TooMany(limits.per_address)));
             continue;
         };
-        let connection = serve(tcp, peer, config.clone(), deadlines.handshake, stop.clone());
+        let place = strangers.enter(peer.ip());
+        let permit = permits.of(permit).await;
+        let connection =
+            serve((tcp, peer), config.get(), deadlines.handshake, stop.clone(), place.clone());
         let (observe, handler) = (observe.clone(), handler.clone());
-        tasks.spawn(async move {
-            match connection.await {
-                Ok(Some(connection)) => handler(connection).await,
-                Ok(None) => {}
-                Err(refused) => tell(&observe, Event::Refused(peer, refused)),
+        let served = async move {
+            if let Some(connection) = connection.await? {
+                handler(connection).await;
             }
+            Ok(())
+        };
+        tasks.spawn(async move {
+            let refused = tokio::select! {
+                served = served => served.err(),
+                () = place.put_out.cancelled() => Some(Refused::PutOut),
+            };
+            if let Some(refused) = refused {
+                tell(&observe, Event::Refused(peer, refused));
+            }
+            place.strangers.leave(place.number);
             drop((permit, slot));
         });
     }
@@ -231,11 +302,11 @@ where
 // ANCHOR: handshake
 /// The handshake, within its deadline; none if the server stops meanwhile.
 async fn serve(
-    tcp: TcpStream,
-    peer: SocketAddr,
+    (tcp, peer): (TcpStream, SocketAddr),
     config: Arc<ServerConfig>,
     deadline: Duration,
     stopping: CancellationToken,
+    place: Place,
 ) -> Result<Option<Connection>, Refused> {
     // Small answers leave at once.
     tcp.set_nodelay(true).map_err(Refused::Handshake)?;
@@ -247,7 +318,7 @@ async fn serve(
     };
     let mut stream = stream.map_err(Refused::Handshake)?;
     match require_protocol(stream.get_ref().1, &config.alpn_protocols) {
-        Ok(()) => Ok(Some(Connection { stream, peer, stopping })),
+        Ok(()) => Ok(Some(Connection { stream, peer, stopping, place })),
         Err(wrong) => {
             // A goodbye, so that the client can tell a refusal from an attack. In time or not.
             let _closed = close(&mut stream, GOODBYE).await;
@@ -291,6 +362,107 @@ pub fn network(address: IpAddr) -> IpAddr {
     }
 }
 
+/// One for each connection of [`Limits::connections`].
+struct Permits(Arc<Semaphore>);
+
+impl Permits {
+    fn new(limits: Limits) -> Self {
+        Self(Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Waits for a permit; `None` if there is none, but a stranger can be put out to make one free.
+    async fn next(&self, strangers: &Strangers) -> Option<OwnedSemaphorePermit> {
+        match self.0.clone().try_acquire_owned() {
+            Err(_none) if strangers.are_full() => None,
+            Err(_none) => self.wait().await,
+            Ok(permit) => Some(permit),
+        }
+    }
+
+    /// The permit, or the one of the stranger who was put out.
+    async fn of(&self, permit: Option<OwnedSemaphorePermit>) -> Option<OwnedSemaphorePermit> {
+        match permit {
+            None => self.wait().await,
+            permit => permit,
+        }
+    }
+
+    async fn wait(&self) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        self.0.clone().acquire_owned().await.ok()
+    }
+}
+
+// ANCHOR: strangers
+/// Connections that were not admitted, in the order in which they came.
+#[derive(Clone)]
+struct Strangers {
+    /// None: nobody is put out.
+    most: Option<usize>,
+    here: Arc<Mutex<Here>>,
+}
+
+#[derive(Default)]
+struct Here {
+    next: u64,
+    /// By number: the network, and what puts it out.
+    strangers: BTreeMap<u64, (IpAddr, CancellationToken)>,
+}
+
+/// A stranger's place, until it is admitted or gone.
+#[derive(Clone)]
+struct Place {
+    strangers: Strangers,
+    number: u64,
+    /// Cancelled when another one gets the place.
+    put_out: CancellationToken,
+}
+
+impl Strangers {
+    fn new(limits: Limits) -> Self {
+        let Limits { connections, reserved, .. } = limits;
+        let most = (reserved > 0).then(|| connections.saturating_sub(reserved).max(1));
+        Self { most, here: Arc::default() }
+    }
+
+    fn are_full(&self) -> bool {
+        self.most.is_some_and(|most| self.lock().strangers.len() >= most)
+    }
+
+    /// A place for one more. If all are taken, the address that has most of them loses its oldest: an
+    /// address with one connection is the last to lose it.
+    fn enter(&self, address: IpAddr) -> Place {
+        let mut lock = self.lock();
+        let Here { next, strangers: here } = &mut *lock;
+        if self.most.is_some_and(|most| here.len() >= most) {
+            let mut addresses = HashMap::<IpAddr, (usize, u64)>::new();
+            // From the youngest to the oldest, which stays.
+            for (&number, &(address, _)) in here.iter().rev() {
+                let (count, oldest) = addresses.entry(address).or_default();
+                (*count, *oldest) = (*count + 1, number);
+            }
+            let order = |&(count, oldest): &(usize, u64)| (count, std::cmp::Reverse(oldest));
+            let oldest = addresses.into_values().max_by_key(order).map(|(_, oldest)| oldest);
+            if let Some((_, put_out)) = oldest.and_then(|number| here.remove(&number)) {
+                put_out.cancel();
+            }
+        }
+        let (number, put_out) = (*next, CancellationToken::new());
+        *next += 1;
+        here.insert(number, (network(address), put_out.clone()));
+        Place { strangers: self.clone(), number, put_out }
+    }
+
+    fn leave(&self, number: u64) {
+        self.lock().strangers.remove(&number);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Here> {
+        self.here.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+// ANCHOR_END: strangers
+
 /// Connections by address.
 #[derive(Clone, Default)]
 struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
@@ -333,6 +505,31 @@ impl Drop for AddressSlot {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_oldest_stranger_of_the_busiest_network_is_put_out_and_nobody_who_was_admitted() {
+        let limits = Limits { connections: 5, per_address: 9, reserved: 1 };
+        let strangers = Strangers::new(limits);
+        let enter = |text: &str| strangers.enter(text.parse().expect("an address"));
+        let quiet = enter("192.0.2.9");
+        let flood = [(); 3].map(|()| enter("192.0.2.1"));
+        assert!(strangers.are_full());
+        Admission(flood[0].clone()).admit();
+        assert!(!strangers.are_full());
+        let late = enter("192.0.2.8");
+        assert!(strangers.are_full() && !flood.iter().any(|place| place.put_out.is_cancelled()));
+        let _next = enter("192.0.2.7");
+        let out = flood.each_ref().map(|place| place.put_out.is_cancelled());
+        assert_eq!(out, [false, true, false], "the oldest that was not admitted");
+        // Now each network has one: the oldest of all goes.
+        let _next = enter("192.0.2.6");
+        assert!(quiet.put_out.is_cancelled() && !late.put_out.is_cancelled());
+        let all = Strangers::new(Limits::default());
+        for _ in 0..2000 {
+            all.enter("192.0.2.1".parse().expect("an address"));
+        }
+        assert!(!all.are_full(), "without a reserve, nobody is put out");
+    }
 
     #[test]
     fn slots_are_counted_by_network_and_given_back() {

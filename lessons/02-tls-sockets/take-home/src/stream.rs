@@ -1,7 +1,6 @@
 //! Connecting under a deadline, and closing so that what you sent is not lost.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, ToSocketAddrs};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -35,8 +34,8 @@ pub enum ConnectError {
 }
 
 // ANCHOR: connect
-/// TCP, the TLS handshake and the check of the protocol, all within one deadline. A server that speaks
-/// another protocol gets a close_notify, and a second for its own.
+/// TCP, the TLS handshake and the check of the protocol, all within one deadline, in which a host name is looked
+/// up, too. A server that speaks another protocol gets a close_notify, and a second for its own.
 ///
 /// In TLS 1.3 the server may still refuse a client's certificate after this returns: count
 /// a connection as accepted after the first answer.
@@ -45,7 +44,7 @@ pub enum ConnectError {
 /// See [`ConnectError`].
 pub async fn connect(
     config: Arc<ClientConfig>,
-    address: SocketAddr,
+    address: impl ToSocketAddrs,
     name: ServerName<'static>,
     deadline: Duration,
 ) -> Result<TlsStream<TcpStream>, ConnectError> {

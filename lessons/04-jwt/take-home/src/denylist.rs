@@ -1,7 +1,7 @@
 //! Tokens that are refused before they expire, by their issuer and id.
 //!
 //! The mistake this prevents: a list that only grows, or that forgets a token while a verifier
-//! would still accept it.
+//! would still accept it, for example because the clock was wrong, and was corrected.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,6 +26,8 @@ struct Entries {
     ends: HashMap<String, HashMap<String, u64>>,
     /// The same, the first to end first.
     by_end: BTreeSet<(u64, String, String)>,
+    /// The latest expiry among those that were forgotten.
+    forgotten: u64,
 }
 
 /// The list is full of tokens that have not expired.
@@ -62,11 +64,15 @@ impl DenyList {
         entries.by_end.insert((end, iss.clone(), jti.clone()));
         Ok(())
     }
-    // ANCHOR_END: deny
 
+    /// Whether a token is on the list, or expired no later than one that was forgotten. That one had
+    /// expired then, so if this one seems to be valid, the clock was set back: the token that was
+    /// forgotten would seem so, too.
     pub(crate) fn has<T>(&self, claims: &Claims<T>) -> bool {
-        self.lock().end(&claims.iss, &claims.jti).is_some()
+        let entries = self.lock();
+        claims.exp <= entries.forgotten || entries.end(&claims.iss, &claims.jti).is_some()
     }
+    // ANCHOR_END: deny
 
     /// How many tokens it remembers.
     pub fn len(&self) -> usize {
@@ -93,6 +99,7 @@ impl Entries {
             && end <= now
         {
             self.remove(end, &iss, &jti);
+            self.forgotten = self.forgotten.max(end.saturating_sub(MOST_LEEWAY.as_secs()));
         }
     }
 

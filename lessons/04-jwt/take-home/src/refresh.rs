@@ -81,14 +81,27 @@ impl fmt::Debug for RefreshToken {
 
 /// A refresh token was refused. The text is the same whatever the reason, as in
 /// [`crate::verifier::Refused`].
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("the refresh token is refused")]
-pub struct RefreshRefused(RefreshReason);
+pub struct RefreshRefused {
+    reason: RefreshReason,
+    subject: Option<String>,
+}
 
 impl RefreshRefused {
+    fn of_nobody(reason: RefreshReason) -> Self {
+        Self { reason, subject: None }
+    }
+
     /// For your log. [`RefreshReason::Reused`] deserves an alarm.
     pub fn reason(&self) -> RefreshReason {
-        self.0
+        self.reason
+    }
+
+    /// Whose login it is, if the token belongs to one. For your log and your alarm, not for the one who
+    /// presented it.
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
     }
 }
 
@@ -147,9 +160,9 @@ pub struct Refreshed {
 /// All tokens that descend from one login. It holds hashes: no token can be read from it.
 struct Family {
     subject: String,
-    /// Seconds since 1970.
-    began: u64,
-    last_used: u64,
+    /// By [`Clock::elapsed`]: a corrected time neither ends a login nor prolongs it.
+    began: Duration,
+    last_used: Duration,
     ended: bool,
     /// The hash of each secret that was given out; the last one is valid.
     given: Vec<Hash>,
@@ -182,7 +195,7 @@ impl RefreshStore {
     pub fn log_in(&self, subject: &str) -> Result<RefreshToken, LoginError> {
         let id: FamilyId = random().ok_or(LoginError::NoRandom)?;
         let (token, hash) = token(id).ok_or(LoginError::NoRandom)?;
-        let now = self.clock.now();
+        let now = self.clock.elapsed();
         let RefreshLimits { logins: most, logins_of_one, hashes, .. } = self.limits;
         let mut logins = self.lock();
         let mut theirs: Vec<&mut Family> = logins
@@ -219,13 +232,14 @@ impl RefreshStore {
     /// See [`RefreshReason`]. A token that was used before ends its login: the thief and the owner
     /// cannot be told apart, so neither goes on, and the owner logs in again.
     pub fn refresh(&self, presented: &str) -> Result<Refreshed, RefreshRefused> {
-        let (id, hash) = parse(presented).ok_or(RefreshRefused(RefreshReason::Malformed))?;
+        let (id, hash) =
+            parse(presented).ok_or(RefreshRefused::of_nobody(RefreshReason::Malformed))?;
         // The whole decision under one lock: of two uses at once, one is the first.
         let mut logins = self.lock();
         let Logins { families, hashes } = &mut *logins;
         let known = families.get_mut(&id).filter(|family| family.given.contains(&hash));
-        let family = known.ok_or(RefreshRefused(RefreshReason::Unknown))?;
-        let now = self.clock.now();
+        let family = known.ok_or(RefreshRefused::of_nobody(RefreshReason::Unknown))?;
+        let now = self.clock.elapsed();
         let refused = if family.ended {
             Some(RefreshReason::Ended)
         } else if self.is_over(family, now) {
@@ -241,9 +255,9 @@ impl RefreshStore {
             None
         };
         if let Some(reason) = refused {
-            return Err(RefreshRefused(reason));
+            return Err(RefreshRefused { reason, subject: Some(family.subject.clone()) });
         }
-        let (token, next) = token(id).ok_or(RefreshRefused(RefreshReason::NoRandom))?;
+        let (token, next) = token(id).ok_or(RefreshRefused::of_nobody(RefreshReason::NoRandom))?;
         family.given.push(next);
         *hashes += 1;
         family.last_used = now;
@@ -251,14 +265,14 @@ impl RefreshStore {
     }
     // ANCHOR_END: refresh
 
-    /// Ends the login that a token belongs to: logout. A token of no login changes nothing.
-    pub fn log_out(&self, presented: &str) {
-        if let Some((id, hash)) = parse(presented)
-            && let Some(family) = self.lock().families.get_mut(&id)
-            && family.given.contains(&hash)
-        {
-            family.ended = true;
-        }
+    /// Ends the login that a token belongs to: logout. Returns whose login it is; a token of no login
+    /// changes nothing.
+    pub fn log_out(&self, presented: &str) -> Option<String> {
+        let (id, hash) = parse(presented)?;
+        let mut logins = self.lock();
+        let family = logins.families.get_mut(&id).filter(|family| family.given.contains(&hash))?;
+        family.ended = true;
+        Some(family.subject.clone())
     }
 
     /// Ends every login of a subject: after a change of the password. Returns how many. Access
@@ -270,20 +284,19 @@ impl RefreshStore {
     }
 
     /// Forgets the logins of which no token is accepted, ever.
-    fn make_room(&self, logins: &mut Logins, now: u64) {
+    fn make_room(&self, logins: &mut Logins, now: Duration) {
         logins.families.retain(|_, family| self.is_alive(family, now));
         logins.hashes = logins.families.values().map(|of| of.given.len()).sum();
     }
 
-    fn is_alive(&self, family: &Family, now: u64) -> bool {
+    fn is_alive(&self, family: &Family, now: Duration) -> bool {
         !family.ended && !self.is_over(family, now)
     }
 
     /// Over by time.
-    fn is_over(&self, family: &Family, now: u64) -> bool {
+    fn is_over(&self, family: &Family, now: Duration) -> bool {
         let RefreshLimits { idle, login, .. } = self.limits;
-        now >= family.last_used.saturating_add(idle.as_secs())
-            || now >= family.began.saturating_add(login.as_secs())
+        now >= family.last_used.saturating_add(idle) || now >= family.began.saturating_add(login)
     }
 
     fn lock(&self) -> MutexGuard<'_, Logins> {

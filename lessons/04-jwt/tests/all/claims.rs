@@ -1066,6 +1066,57 @@ fn a_refresh_token_is_of_its_login_alone() -> TestResult {
 }
 
 #[test]
+fn a_refused_token_names_its_subject_to_the_log_alone() -> TestResult {
+    let store = RefreshStore::new(RefreshLimits::default(), Clock::settable(NOW));
+    let first = store.log_in("alice")?;
+    store.refresh(first.expose())?;
+    let reused = store.refresh(first.expose()).expect_err("used before");
+    assert_eq!((reused.reason(), reused.subject()), (RefreshReason::Reused, Some("alice")));
+    assert!(!reused.to_string().contains("alice"));
+    let unknown = store.refresh(&"a".repeat(64)).expect_err("never issued");
+    assert_eq!((unknown.reason(), unknown.subject()), (RefreshReason::Unknown, None));
+    assert_eq!(store.log_out(first.expose()).as_deref(), Some("alice"));
+    assert_eq!(store.log_out(&"a".repeat(64)), None);
+    Ok(())
+}
+
+#[test]
+fn a_corrected_clock_neither_ends_a_login_nor_prolongs_it() -> TestResult {
+    let clock = Clock::settable(NOW);
+    let store = RefreshStore::new(RefreshLimits::default(), clock.clone());
+    let token = store.log_in("alice")?;
+    clock.set(NOW + 31 * 86_400);
+    let token = store.refresh(token.expose())?.token;
+    clock.set(NOW - 86_400);
+    clock.advance(Duration::from_secs(86_400));
+    let over = store.refresh(token.expose()).map_err(|refused| refused.reason());
+    assert_eq!(over.err(), Some(RefreshReason::Expired), "unused for a day");
+    Ok(())
+}
+
+#[test]
+fn a_denied_token_stays_denied_whatever_the_clock_does() -> TestResult {
+    let (clock, key) = (Clock::settable(NOW), secret_key());
+    let (issuer, verifier) = pair(key, &clock)?;
+    let verifier = verifier.with_deny_list(Arc::new(DenyList::new(10)));
+    let stolen = issuer.issue("alice", &NoMore {})?;
+    verifier.deny(&verifier.verify::<NoMore>(stolen.expose())?)?;
+    // The clock is an hour ahead, and the list forgets what has expired.
+    clock.set(NOW + 3600);
+    let later = issuer.issue("alice", &NoMore {})?;
+    verifier.deny(&verifier.verify::<NoMore>(later.expose())?)?;
+    for now in [NOW, NOW + 60] {
+        clock.set(now);
+        let refused = verifier.verify::<NoMore>(stolen.expose()).expect_err("denied");
+        assert_eq!(*refused.reason(), Reason::Denied);
+    }
+    // And nobody waits for an hour before a token is accepted again.
+    clock.set(NOW + 700);
+    verifier.verify::<NoMore>(issuer.issue("alice", &NoMore {})?.expose())?;
+    Ok(())
+}
+
+#[test]
 fn a_new_password_ends_all_logins_of_its_owner() -> TestResult {
     let store = RefreshStore::new(RefreshLimits::default(), Clock::settable(NOW));
     let (first, second) = (store.log_in("alice")?, store.log_in("alice")?);

@@ -19,7 +19,7 @@ use crate::programs::LAB_NAME;
 use careful_mailbox::account::{Account, Found, Sent};
 use careful_mailbox::attempts::AttemptLimits;
 use careful_mailbox::client::{Client, Endpoint};
-use careful_mailbox::passwords::Passwords;
+use careful_mailbox::passwords::{PasswordLimits, Passwords};
 use careful_mailbox::protocol::{Name, Secret};
 use careful_mailbox::server::{MailboxServer, ServerDeadlines};
 use careful_mailbox::service::{Components, Service};
@@ -54,8 +54,8 @@ pub struct StageOptions {
     pub store: StoreLimits,
     /// What a password's hash costs.
     pub cost: Cost,
-    /// Passwords at once, and waiting.
-    pub hashes: (usize, usize),
+    /// How many passwords at once.
+    pub passwords: PasswordLimits,
     /// Operators.
     pub operators: BTreeSet<Name>,
     /// The clock.
@@ -71,7 +71,7 @@ impl Default for StageOptions {
             attempts: AttemptLimits::default(),
             store: StoreLimits::default(),
             cost: Cost::LEAST,
-            hashes: (2, 32),
+            passwords: PasswordLimits::default(),
             operators: BTreeSet::new(),
             clock: Clock::settable(NOW),
         }
@@ -86,15 +86,15 @@ impl Stage {
         let clock = options.clock.clone();
         let path = folder.path().join("mailbox.redb");
         let store = Store::open(&path, options.store, clock.clone())?;
-        let (at_once, waiting) = options.hashes;
         let components = Components {
             name: LAB_NAME.to_owned(),
             store,
-            passwords: Passwords::new(options.cost, at_once, waiting)?,
+            passwords: Passwords::new(options.cost, options.passwords)?,
             attempts: options.attempts,
             refresh: RefreshLimits::default(),
             operators: options.operators,
             clock: clock.clone(),
+            lines_lost: Box::new(|| 0),
         };
         let keys = signing_keys::load_or_make(&folder.path().join("signing-keys.json"))?;
         let service = Arc::new(Service::new(components, keys)?);
@@ -143,7 +143,12 @@ pub fn endpoint(ca: &LabCa, address: SocketAddr) -> anyhow::Result<Endpoint> {
 
 /// A fresh certificate of the lab.
 pub fn identity(ca: &LabCa) -> anyhow::Result<ServerIdentity> {
-    let leaf = ca.leaf(LAB_NAME).issue()?;
+    identity_of(ca, LAB_NAME)
+}
+
+/// The same for another name.
+pub fn identity_of(ca: &LabCa, name: &str) -> anyhow::Result<ServerIdentity> {
+    let leaf = ca.leaf(name).issue()?;
     Ok(ServerIdentity { chain: leaf.chain(), key: leaf.key() })
 }
 
@@ -185,7 +190,7 @@ impl Person {
         &mut self,
         to: &str,
         text: &str,
-    ) -> Result<Sent, careful_mailbox::account::AccountError> {
+    ) -> Result<Sent, careful_mailbox::account::SendError> {
         let to = Name::new(to).unwrap_or_else(|_| self.account.name().clone());
         self.account.send(&mut self.client, &to, text).await
     }

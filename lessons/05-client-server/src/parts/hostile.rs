@@ -8,6 +8,7 @@ use anyhow::Context;
 use careful_mailbox::attempts::AttemptLimits;
 use careful_mailbox::client::{Client, ClientError};
 use careful_mailbox::frames::FrameDeadlines;
+use careful_mailbox::passwords::PasswordLimits;
 use careful_mailbox::protocol::{Name, Refusal, Request, Secret};
 use careful_mailbox::server::ServerDeadlines;
 use careful_tls::server::{Deadlines, Limits};
@@ -29,7 +30,7 @@ const PER_ADDRESS: usize = 20;
 const SLOW_FRAME: u32 = 150;
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
-    let connections = Limits { connections: 100, per_address: PER_ADDRESS };
+    let connections = Limits { connections: 100, per_address: PER_ADDRESS, reserved: 0 };
     let deadlines = ServerDeadlines {
         connection: Deadlines { handshake: FAIR, shutdown: FAIR },
         first: FAIR,
@@ -37,9 +38,9 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         ..ServerDeadlines::default()
     };
     let attempts = AttemptLimits { account: 3, ..AttemptLimits::default() };
-    let hashes = (1, 2);
+    let passwords = PasswordLimits { at_once: 1, waiting: 2, of_one_network: 3 };
     let options =
-        StageOptions { connections, deadlines, attempts, hashes, ..StageOptions::default() };
+        StageOptions { connections, deadlines, attempts, passwords, ..StageOptions::default() };
     let stage = Stage::new(options).await?;
     let address = stage.address();
     let roots = || stage.ca.roots();
@@ -135,7 +136,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         let name = Name::new("alice")?;
         let password = Secret::new(format!("a guess, number {number}"));
         let answer = guesser.call(&Request::LogIn { name, password }).await;
-        let reason = if number < 4 { "log in again" } else { "too many failed logins" };
+        let reason = if number < 4 { "log in again" } else { "too many logins" };
         t.refused_in_short(&format!("guess {number}"), answer, reason)?;
     }
     let name = Name::new("nobody")?;

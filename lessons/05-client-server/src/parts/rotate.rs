@@ -5,11 +5,15 @@ use std::time::Duration;
 use anyhow::Context;
 use careful_mailbox::client::Client;
 use careful_mailbox::frames::{FrameDeadlines, Frames};
-use careful_mailbox::protocol::{Request, Response, Secret};
+use careful_mailbox::protocol::{ALPN, Request, Response, Secret};
 use careful_mailbox::signing_keys;
-use mailbox::lab::stage::{Person, Stage, StageOptions, identity};
+use careful_tls::config::client_config;
+use careful_tls::identity::ServerIdentity;
+use mailbox::lab::stage::{Person, Stage, StageOptions, identity, identity_of};
 use mailbox::lab::stranger;
 use mailbox::lab::token::key_id;
+use mailbox::programs::LAB_NAME;
+use rustls::HandshakeKind;
 use shared::Transcript;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -41,19 +45,48 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.works("Alice goes on", alice.read().await)?;
     // ANCHOR_END: certificate
 
-    t.step("A certificate with the key of another one is refused, and the old one stays.");
-    let mut wrong = identity(&stage.ca)?;
-    wrong.key = identity(&stage.ca)?.key;
-    t.refused("it", stage.server.replace_identity(wrong), "keys may not be consistent")?;
-    let still = if serial().await? == after { "still the good one" } else { "a bad one" };
-    t.must_show("next client", still, "good one")?;
+    // ANCHOR: sessions
+    t.step("A client that comes again resumes its session, but not after a replacement.");
+    let config = client_config(stage.ca.roots(), ALPN)?;
+    for (time, expected) in [("first", "full"), ("second", "resumed"), ("third", "full")] {
+        if time == "third" {
+            stage.server.replace_identity(identity(&stage.ca)?)?;
+        }
+        let stream = stranger::connect_with(config.clone(), stage.address()).await?;
+        let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+        // The session comes with the server's first bytes.
+        let mut frames = Frames::new(stream, PATIENCE);
+        frames.send(&Request::Ping {}).await?;
+        frames.receive::<Response>().await?;
+        let kind = if resumed { "resumed: no certificate is shown" } else { "full" };
+        t.must_show(time, kind, expected)?;
+    }
+    // ANCHOR_END: sessions
+    let after = serial().await?;
+
+    // ANCHOR: unfit
+    t.step("Certificates that every client would refuse, and so does the server.");
+    let mut keys_differ = identity(&stage.ca)?;
+    keys_differ.key = identity(&stage.ca)?.key;
+    let expired = stage.ca.leaf(LAB_NAME).expired().issue()?;
+    let expired = ServerIdentity { chain: expired.chain(), key: expired.key() };
+    for (what, wrong, why) in [
+        ("with another one's key", keys_differ, "keys may not be consistent"),
+        ("for another name", identity_of(&stage.ca, "photos.test")?, "not for mailbox.test"),
+        ("of last week", expired, "expired"),
+    ] {
+        t.refused_in_short(what, stage.server.replace_identity(wrong), why)?;
+        let still = if serial().await? == after { "still the good one" } else { "a bad one" };
+        t.must_show("next client", still, "good one")?;
+    }
+    // ANCHOR_END: unfit
 
     // ANCHOR: keys
     t.step("A new key signs tokens. Alice's token is of the old one.");
     let token = alice.client.token().context("a token")?.clone();
     let rotate = || {
-        let keys = signing_keys::rotate(&stage.signing_keys())?;
-        stage.server.replace_keys(keys)?;
+        let rotated = signing_keys::rotate(&stage.signing_keys())?;
+        stage.server.replace_keys(rotated.keys)?;
         anyhow::Ok(())
     };
     rotate()?;

@@ -1,5 +1,6 @@
 //! Tokens in the wrong hands.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -60,6 +61,43 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.refused("after 605 s", mallory.call(&fetch(&stolen)).await, "log in again")?;
     t.works("Alice's client renews its own, and goes on", alice.read().await)?;
 
+    // ANCHOR: way_back
+    t.step("A thief who copied Alice's refresh token uses it, before she does.");
+    let (alice_name, mut own) = (alice.account.name().clone(), Client::new(stage.endpoint()?));
+    let answer = own.call(&log_in(&alice_name, alice.account.password())).await?;
+    let Response::Tokens { refresh, .. } = answer else { bail!("tokens") };
+    let renew = Request::Refresh { refresh };
+    let answer = mallory.call(&renew).await?;
+    let Response::Tokens { access: stolen, .. } = answer else { bail!("tokens") };
+    t.works("Mallory's next pair", mallory.call(&fetch(&stolen)).await)?;
+    t.refused_in_short("then Alice's own try", own.call(&renew).await, "log in again")?;
+    t.refused_in_short("Mallory's access token", mallory.call(&fetch(&stolen)).await, "log in")?;
+    let reused = stage.server.service().counters().reused_tokens.load(Ordering::Relaxed);
+    t.must_show("operator sees", &format!("{reused} token that was used twice"), "1 token")?;
+
+    t.step("Alice's machine was broken into: another password, and another key.");
+    let fresh = Secret::new("a new password, only for Alice");
+    let ended = alice.account.change_password(&mut alice.client, fresh).await;
+    t.works("another password", ended)?;
+    let old = log_in(&alice_name, Secret::new("the password of alice"));
+    t.refused_in_short("Mallory, with the old one", mallory.call(&old).await, "log in again")?;
+    let ended = alice.account.change_key(&mut alice.client).await;
+    t.works("another key", ended)?;
+    let warned = bob.send("alice", "is that you?").await;
+    t.refused_in_short("Bob, to write to her", warned, "HAS CHANGED")?;
+    let compared = alice.account.own_fingerprint();
+    let removed = bob.account.trust(&mut bob.client, alice.account.name(), &compared).await;
+    t.works("Bob compared, and trusts it", removed)?;
+    bob.send("alice", "it is you").await?;
+    let found = alice.read().await?;
+    let [missing, letter] = &found[..] else { bail!("expected two lines, got {found:?}") };
+    t.must_show("Alice reads", &missing.to_string(), "a letter of bob is missing")?;
+    t.must_show("", &letter.to_string(), "it is you")?;
+    t.note(
+        "The missing one was sealed for her old key. Bob's program told him, and he wrote again.",
+    );
+    // ANCHOR_END: way_back
+
     t.step("A token of another service, of the same login and signed with the same key.");
     let keys = signing_keys::load_or_make(&stage.signing_keys())?;
     let key = keys.into_iter().next_back().context("a key")?;
@@ -101,6 +139,10 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         "another message has that id",
     )
     // ANCHOR_END: twice
+}
+
+fn log_in(name: &Name, password: Secret) -> Request {
+    Request::LogIn { name: name.clone(), password }
 }
 
 /// The public key of somebody, as the server says it.

@@ -1,46 +1,38 @@
 //! `mailbox`.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
-use std::io::Write as _;
-use std::net::SocketAddr;
+use std::io::{IsTerminal, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use careful_certificates::leaf::date;
 use careful_certificates::roots::Roots;
 use careful_errors::ErrorChain;
-use careful_files::if_there;
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use rustls::RootCertStore;
-use rustls::pki_types::ServerName;
 
-use careful_mailbox::account::{Account, AccountError};
+use careful_mailbox::account::{Account, AccountError, Fate, SendError};
 use careful_mailbox::client::{Client, ClientError, Endpoint};
 use careful_mailbox::passwords::{self, PasswordError};
-use careful_mailbox::protocol::{Name, Refusal, Request, Response, Secret};
+use careful_mailbox::protocol::{Name, Refusal, Request, Response, Secret, Status};
+use careful_mailbox::sealed::MAX_TEXT;
 
-/// The largest file with a name in it, in bytes.
-const MAX_NAME: u64 = 64;
+use super::folders;
+
+/// Letters that one `read` shows of an account: a server that always has more must not keep it busy.
+const MAX_READ: usize = 2000;
 
 /// Runs the program.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    super::run(command(), arguments, async |matches| {
-        let out = work(&matches).await;
-        // What was done before it failed is said, too.
-        let (text, result) = match out {
-            Ok(text) => (text, Ok(())),
-            Err((text, error)) => (text, Err(error)),
-        };
-        say(text)?;
-        result
-    })
+    super::run(command(), arguments, async |matches| work(&matches).await)
 }
 
-fn say(text: String) -> std::io::Result<()> {
+/// What was done, on standard output.
+fn say(text: &str) -> std::io::Result<()> {
     let mut stdout = std::io::stdout();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
 }
@@ -50,24 +42,26 @@ fn command() -> Command {
         Arg::new("who").value_name("NAME").required(true).value_parser(|name: &str| Name::new(name))
     };
     Command::new("mailbox")
+        .version(env!("CARGO_PKG_VERSION"))
         .about("Sends and reads sealed letters.")
         .after_help(
             "The first words, with `mailbox-server` running in another terminal:\n  \
-             mailbox register alice\n  mailbox send bob \"lunch at one?\"\n  mailbox read\n\n\
+             mailbox register alice\n  mailbox send bob\n  mailbox read\n\n\
              Accounts are kept in FOLDER/clients. The last one that was registered sends, or that \
              of --as; read reads all of them.\n\n\
              Exit codes: 0 done, 1 failed, 2 wrong command line.",
         )
-        .arg(super::data())
-        .arg(super::name())
+        .arg(super::data().global(true))
+        .arg(super::name().global(true))
         .arg(
             Arg::new("server")
                 .long("server")
-                .value_name("ADDRESS")
+                .value_name("HOST:PORT")
                 .env("MAILBOX_SERVER")
                 .default_value(super::ADDRESS)
-                .value_parser(value_parser!(SocketAddr))
-                .help("Where the server listens"),
+                .value_parser(host_and_port)
+                .global(true)
+                .help("Where the server listens: an address or a host name, and a port"),
         )
         .arg(
             Arg::new("ca")
@@ -75,6 +69,7 @@ fn command() -> Command {
                 .value_name("FILE")
                 .env("MAILBOX_CA")
                 .value_parser(value_parser!(PathBuf))
+                .global(true)
                 .help("The CAs to trust, in PEM [default: FOLDER/ca.pem]"),
         )
         .arg(
@@ -83,6 +78,7 @@ fn command() -> Command {
                 .value_name("NAME")
                 .env("MAILBOX_AS")
                 .value_parser(|name: &str| Name::new(name))
+                .global(true)
                 .help("The account to use"),
         )
         .subcommand_required(true)
@@ -92,15 +88,22 @@ fn command() -> Command {
                 .arg(name()),
         )
         .subcommand(
-            Command::new("send").about("Seal a letter and send it").arg(name()).arg(
-                Arg::new("text")
-                    .value_name("TEXT")
-                    .required(true)
-                    .num_args(1..)
-                    .help("In quotes; several words are one text, too"),
-            ),
+            Command::new("send")
+                .about("Seal a letter and send it; you are asked for its text")
+                .arg(name())
+                .arg(
+                    Arg::new("text")
+                        .value_name("-")
+                        .value_parser(only_a_hyphen)
+                        .num_args(0..)
+                        .help("Read the text from standard input, to its end"),
+                ),
         )
+        .subcommand(Command::new("send-waiting").about("Send the letters that wait"))
         .subcommand(Command::new("read").about("Read what has come"))
+        .subcommand(
+            Command::new("accounts").about("Show the accounts of this machine, and who sends"),
+        )
         .subcommand(
             Command::new("fingerprint")
                 .about("Show the fingerprint of a key, to be compared with its owner")
@@ -118,85 +121,193 @@ fn command() -> Command {
                         .help("As its owner says it"),
                 ),
         )
-        .subcommand(Command::new("status").about("Show the server's counters (operators)"))
+        .subcommand(Command::new("new-password").about(
+            "Change the password, to that of MAILBOX_PASSWORD or a random one; ends all logins",
+        ))
+        .subcommand(
+            Command::new("new-key")
+                .about("Read everything, then change the key; everybody else is warned"),
+        )
+        .subcommand(Command::new("end-logins").about("End all logins, on whatever machine"))
+        .subcommand(
+            Command::new("delete")
+                .about("Delete an account, with the letters that lie on the server")
+                .arg(name()),
+        )
+        .subcommand(
+            Command::new("start-over")
+                .about("Give an account whose state.json is lost a new one, without pinned keys"),
+        )
+        .subcommand(
+            Command::new("status")
+                .about("Show the server's counters (operators)")
+                .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("As JSON")),
+        )
         .subcommand(Command::new("ping").about("Ask whether the server is there"))
 }
 
-async fn work(matches: &ArgMatches) -> Result<String, (String, anyhow::Error)> {
-    let mut out = String::new();
-    match carry_out(matches, &mut out).await {
-        Ok(()) => Ok(out),
-        Err(error) => Err((out, error)),
+fn only_a_hyphen(text: &str) -> Result<String, &'static str> {
+    match text {
+        "-" => Ok(text.to_owned()),
+        _ => Err(
+            "a text on the command line can be read by everybody on this machine, and stays in the shell's \
+                  history. Leave it out and type it when you are asked, or send it through a pipe, with -",
+        ),
     }
 }
 
-async fn carry_out(matches: &ArgMatches, out: &mut String) -> anyhow::Result<()> {
+/// A host is looked up when it is needed; a port has to be there.
+fn host_and_port(text: &str) -> Result<String, String> {
+    let fits = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let v6 = host.starts_with('[') && host.ends_with(']');
+        !host.is_empty() && (v6 || !host.contains(':')) && port.parse::<u16>().is_ok()
+    });
+    match fits {
+        true => Ok(text.to_owned()),
+        false => Err("expected a host and a port, for example localhost:7443 or [::1]:7443".into()),
+    }
+}
+
+/// What a command needs.
+struct Setting<'m> {
+    data: PathBuf,
+    endpoint: Endpoint,
+    /// `--as`
+    named: Option<&'m Name>,
+}
+
+impl Setting<'_> {
+    /// The account of `--as`, or the current one.
+    fn chosen_name(&self) -> anyhow::Result<Name> {
+        match self.named {
+            Some(name) => Ok(name.clone()),
+            None => folders::current(&self.data)?.context("no account yet: mailbox register NAME"),
+        }
+    }
+
+    fn chosen(&self) -> anyhow::Result<Account> {
+        folders::load(&self.data, &self.chosen_name()?)
+    }
+
+    fn client(&self, account: &Account) -> Client {
+        let (name, password) = (account.name().clone(), account.password());
+        Client::with_login(self.endpoint.clone(), name, password)
+    }
+}
+
+async fn work(matches: &ArgMatches) -> anyhow::Result<()> {
     let data = super::path(matches, "data").unwrap_or_default();
     let ca = super::path(matches, "ca").unwrap_or_else(|| data.join("ca.pem"));
-    let name = super::text(matches, "name").to_owned();
-    let name = ServerName::try_from(name).context("expected the name of a server")?;
-    let address = matches.get_one::<SocketAddr>("server").copied();
-    let address = address.context("an address")?;
-    let endpoint = Endpoint::new(address, name, roots(&ca)?)?;
-    let _one_at_a_time = lock(&data)?;
+    let name = super::server_name(super::text(matches, "name"))?;
+    let endpoint = Endpoint::new(super::text(matches, "server"), name, roots(&ca)?)?;
     let (what, arguments) = matches.subcommand().context("a command")?;
     let who = || arguments.get_one::<Name>("who").cloned().context("a name");
+    // Before the lock: nobody has to wait for somebody who types.
+    let text = match what {
+        "send" => Some(letter_text(&who()?, arguments.contains_id("text"))?),
+        _ => None,
+    };
+    let _one_at_a_time = folders::lock(&data, super::complain)?;
+    let setting = Setting { data, endpoint, named: matches.get_one::<Name>("as") };
     match what {
         "ping" => {
-            let mut client = Client::new(endpoint);
+            let mut client = Client::new(setting.endpoint);
             client.call(&Request::Ping {}).await?;
-            out.push_str("The server is there.\n");
             client.close().await;
+            say("The server is there.\n")?;
         }
-        "register" => register(&data, endpoint, who()?, out).await?,
-        "read" => read_all(&data, matches, &endpoint, out).await?,
+        "register" => register(&setting, who()?).await?,
+        "read" => read_all(&setting).await?,
+        "accounts" => accounts(&setting)?,
+        "start-over" => start_over(&setting)?,
+        "delete" => delete(&setting, &who()?).await?,
         _ => {
-            let mut account = chosen(&data, matches)?;
-            let mut client = client(&endpoint, &account);
-            let done = match what {
-                "send" => {
-                    let words = arguments.get_many::<String>("text").unwrap_or_default();
-                    let text = words.cloned().collect::<Vec<_>>().join(" ");
-                    send(&mut account, &mut client, &who()?, &text, out).await
-                }
-                "fingerprint" => fingerprint(&mut account, &mut client, &who()?, out).await,
-                "trust" => {
-                    let groups = arguments.get_many::<String>("fingerprint");
-                    let compared = groups.unwrap_or_default().cloned();
-                    let compared = compared.collect::<Vec<_>>().join(" ");
-                    trust(&mut account, &mut client, &who()?, &compared, out).await
-                }
-                "status" => status(&mut client, out).await,
-                other => bail!("expected a command, got {other}"),
-            };
+            let mut account = setting.chosen()?;
+            let mut client = setting.client(&account);
+            let done = with_account(what, arguments, (&mut account, &mut client), text).await;
             client.close().await;
+            warn_if_not_synced(&account);
             done?;
         }
     }
     Ok(())
 }
 
-async fn register(
-    data: &Path,
-    endpoint: Endpoint,
-    name: Name,
-    out: &mut String,
+async fn with_account(
+    what: &str,
+    arguments: &ArgMatches,
+    (account, client): (&mut Account, &mut Client),
+    text: Option<String>,
 ) -> anyhow::Result<()> {
-    let password = match std::env::var("MAILBOX_PASSWORD") {
-        Ok(password) if !passwords::fits(&password) => {
-            bail!("MAILBOX_PASSWORD: {}", PasswordError::Length)
+    let who = || arguments.get_one::<Name>("who").cloned().context("a name");
+    if what != "send" {
+        account.settle(client).await?;
+    }
+    match what {
+        "send" => send(account, client, &who()?, &text.unwrap_or_default()).await,
+        "send-waiting" => {
+            let sent = account.send_waiting(client).await;
+            let sent = sent.with_context(|| format!("{} letters wait", account.waiting()))?;
+            Ok(say(&format!("Sent: {}. Nothing waits.\n", sent.letters))?)
         }
-        Ok(password) => Secret::new(password),
-        Err(_) => random_password()?,
-    };
-    let folder = folder(data, &name);
-    let new = Account::create(&folder, name.clone(), password);
-    let (account, new) = match new {
+        "fingerprint" => {
+            let of = who()?;
+            let text = match of == *account.name() {
+                true => account.own_fingerprint(),
+                false => account.fingerprint_of(client, &of).await?.0,
+            };
+            Ok(say(&format!("{of}: {text}\n"))?)
+        }
+        "trust" => {
+            let groups = arguments.get_many::<String>("fingerprint").unwrap_or_default();
+            let compared = groups.cloned().collect::<Vec<_>>().join(" ");
+            trust(account, client, &who()?, &compared).await
+        }
+        "new-password" => {
+            let logins = account.change_password(client, new_password()?).await?;
+            Ok(say(&format!("Another password. Logins that were ended: {logins}.\n"))?)
+        }
+        "new-key" => new_key(account, client).await,
+        "end-logins" => {
+            let logins = account.end_logins(client).await?;
+            Ok(say(&format!("Logins that were ended: {logins}.\n"))?)
+        }
+        "status" => status(client, arguments.get_flag("json")).await,
+        other => bail!("expected a command, got {other}"),
+    }
+}
+
+/// The text of a letter: typed, or from a pipe. Never from the command line, which everybody on this machine can
+/// read while the program runs, and which stays in the shell's history.
+fn letter_text(to: &Name, all: bool) -> anyhow::Result<String> {
+    let input = std::io::stdin();
+    let mut text = String::new();
+    if input.is_terminal() && !all {
+        super::ask(&format!("Your letter to {to}, on one line: "));
+        input.read_line(&mut text).context("cannot read the text")?;
+    } else {
+        let limit = MAX_TEXT as u64 + 2;
+        let read = input.lock().take(limit).read_to_string(&mut text);
+        read.context("expected a text in UTF-8")?;
+    }
+    let text =
+        text.strip_suffix('\n').map_or(&*text, |text| text.strip_suffix('\r').unwrap_or(text));
+    if text.is_empty() {
+        bail!("expected a text, got nothing: nothing was sent");
+    }
+    Ok(text.to_owned())
+}
+
+async fn register(setting: &Setting<'_>, name: Name) -> anyhow::Result<()> {
+    let data = &setting.data;
+    let folder = folders::folder(data, &name);
+    let password = new_password()?;
+    let (account, new) = match Account::create(&folder, name.clone(), password) {
         // An answer was lost, perhaps: the same command finishes the work.
-        Err(AccountError::Exists(_)) => (Account::load(&folder)?, false),
+        Err(AccountError::Exists(_)) => (folders::load(data, &name)?, false),
         new => (new?, true),
     };
-    let mut client = client(&endpoint, &account);
+    let mut client = setting.client(&account);
     if let Err(error) = account.register(&mut client).await {
         let because = match &error {
             AccountError::Client(ClientError::Refused { because, .. }) => Some(*because),
@@ -212,20 +323,31 @@ async fn register(
             Some(because) if new && because != Refusal::Unavailable => {
                 // It was certainly not registered: nobody knows this key.
                 let _ = std::fs::remove_dir_all(&folder);
-                return Err(error.into());
+                return Err(
+                    anyhow::Error::from(error).context(format!("{name} was not registered"))
+                );
             }
             // Perhaps it was. This is the only copy of its key.
-            _ => return Err(error.into()),
+            _ => {
+                let kept = format!(
+                    "{name} may be registered or not; its key is kept in {}. To finish: mailbox register {name}",
+                    folder.display()
+                );
+                return Err(anyhow::Error::from(error).context(kept));
+            }
         }
     }
     client.close().await;
-    careful_files::replace(&data.join("clients/current"), name.as_str().as_bytes())?;
-    let _ = writeln!(
-        out,
-        "{name} has an account; its key and password are in {}.\nFingerprint: {}",
+    let before = folders::current(data)?;
+    folders::set_current(data, &name)?;
+    say(&format!(
+        "{name} has an account; its key and password are in {}.\nFingerprint: {}\n",
         folder.display(),
         account.own_fingerprint()
-    );
+    ))?;
+    if let Some(before) = before.filter(|before| *before != name) {
+        say(&format!("{name} sends from now on; {before} does with --as {before}.\n"))?;
+    }
     Ok(())
 }
 
@@ -234,56 +356,60 @@ async fn send(
     client: &mut Client,
     to: &Name,
     text: &str,
-    out: &mut String,
 ) -> anyhow::Result<()> {
-    let (fingerprint, known) = account.fingerprint_of(client, to).await?;
-    if !known {
-        let _ =
-            writeln!(out, "First letter to {to}. Its key is pinned now; compare it: {fingerprint}");
+    let first = account.pinned_fingerprint(to).is_none();
+    let like = account.looks_like(to).filter(|_| first);
+    let sent = account.send(client, to, text).await;
+    if let Some(pinned) = account.pinned_fingerprint(to).filter(|_| first) {
+        say(&format!("First letter to {to}. Its key is pinned now; compare it: {pinned}\n"))?;
+        if let Some(other) = like {
+            say(&format!("WARNING: {to} is not {other}. Did you mean {other}?\n"))?;
+        }
     }
-    let before = account.waiting();
-    let count = match account.send(client, to, text).await {
-        Ok(sent) => sent.letters,
-        Err(error) => {
-            out.push_str(match account.waiting() > before {
-                true => "It waits, and goes with the next letter: do not write it again.\n",
-                false => "Nothing was kept: send it again.\n",
-            });
-            return Err(error.into());
+    match sent {
+        Ok(sent) => {
+            let more = match sent.letters {
+                0 | 1 => String::new(),
+                letters => format!(", with {} that had waited", letters - 1),
+            };
+            Ok(say(&format!("Stored for {to}{more}.\n"))?)
         }
-    };
-    let _ = writeln!(
-        out,
-        "Stored for {to}{}.",
-        match count {
-            1 => String::new(),
-            more => format!(", with {} that had waited", more - 1),
+        Err(SendError { fate, error }) => {
+            let what = match fate {
+                Fate::Sent => {
+                    format!("The letter was stored for {to}, but not everything after it went well")
+                }
+                Fate::Kept => format!(
+                    "The letter to {to} was not sent. It is kept, so don't write it again: it goes with the next \
+                     letter, or by mailbox --as {} send-waiting",
+                    account.name()
+                ),
+                Fate::NotKept => format!("The letter to {to} was neither sent nor kept"),
+            };
+            Err(anyhow::Error::from(error).context(what))
         }
-    );
-    Ok(())
+    }
 }
 
-async fn read_all(
-    data: &Path,
-    matches: &ArgMatches,
-    endpoint: &Endpoint,
-    out: &mut String,
-) -> anyhow::Result<()> {
-    let accounts = match matches.get_one::<Name>("as") {
-        Some(_) => vec![chosen(data, matches)?],
-        None => all(data)?,
+async fn read_all(setting: &Setting<'_>) -> anyhow::Result<()> {
+    let accounts = match setting.named {
+        Some(name) => vec![(name.clone(), folders::load(&setting.data, name))],
+        None => folders::all(&setting.data)?,
     };
     let (mut failed, all) = (0, accounts.len());
-    for mut account in accounts {
-        let name = account.name().clone();
-        let mut client = client(endpoint, &account);
-        let read = read_one(&mut account, &mut client, out).await;
-        client.close().await;
-        if let Err(error) = read {
+    for (name, account) in accounts {
+        let read = async {
+            let mut account = account?;
+            let mut client = setting.client(&account);
+            let read = read_one(&mut account, &mut client).await;
+            client.close().await;
+            warn_if_not_synced(&account);
+            read
+        };
+        if let Err(error) = read.await {
             // The others are read all the same.
             failed += 1;
-            let error = ErrorChain(error.as_ref()).to_string();
-            let _ = writeln!(out, "{name}: {error}");
+            super::complain(&format!("{name}: {}", ErrorChain(error.as_ref())));
         }
     }
     match failed {
@@ -292,22 +418,18 @@ async fn read_all(
     }
 }
 
-async fn read_one(
-    account: &mut Account,
-    client: &mut Client,
-    out: &mut String,
-) -> anyhow::Result<()> {
+async fn read_one(account: &mut Account, client: &mut Client) -> anyhow::Result<()> {
+    account.settle(client).await?;
     let name = account.name().clone();
-    let mut nothing = true;
+    let mut shown = 0;
     loop {
         let mut reading = account.read(client).await?;
-        for found in &reading.found {
-            nothing = false;
-            let _ = writeln!(out, "{name}: {found}");
-        }
+        let lines = reading.found.iter().map(|found| format!("{name}: {found}\n"));
+        let lines = lines.collect::<String>();
+        shown += reading.found.len();
         let (stopped, more) = (reading.stopped.take(), reading.more);
         // Shown first: if that fails, it is still there.
-        say(std::mem::take(out))?;
+        say(&lines)?;
         account.finish(client, reading).await?;
         if let Some(error) = stopped {
             return Err(error.into());
@@ -315,26 +437,60 @@ async fn read_one(
         if !more {
             break;
         }
+        if shown >= MAX_READ {
+            return Ok(say(&format!("{name}: there is more: mailbox read\n"))?);
+        }
     }
-    if nothing {
-        let _ = writeln!(out, "{name}: nothing new");
+    if shown == 0 {
+        say(&format!("{name}: nothing new\n"))?;
     }
     Ok(())
 }
 
-async fn fingerprint(
-    account: &mut Account,
-    client: &mut Client,
-    of: &Name,
-    out: &mut String,
-) -> anyhow::Result<()> {
-    let text = if of == account.name() {
-        account.own_fingerprint()
-    } else {
-        account.fingerprint_of(client, of).await?.0
-    };
-    let _ = writeln!(out, "{of}: {text}");
-    Ok(())
+fn accounts(setting: &Setting<'_>) -> anyhow::Result<()> {
+    let sends = folders::current(&setting.data)?;
+    let mut broken = 0;
+    for (name, account) in folders::all(&setting.data)? {
+        match account {
+            Ok(account) => {
+                let sends = if sends.as_ref() == Some(&name) { ", sends" } else { "" };
+                let waits = match account.waiting() {
+                    0 => String::new(),
+                    letters => format!(", {letters} letters wait to be sent"),
+                };
+                say(&format!("{name}{sends}{waits}: {}\n", account.own_fingerprint()))?;
+            }
+            Err(error) => {
+                broken += 1;
+                super::complain(&format!("{name}: {}", ErrorChain(error.as_ref())));
+            }
+        }
+    }
+    match broken {
+        0 => Ok(()),
+        _ => bail!("{broken} accounts cannot be used"),
+    }
+}
+
+fn start_over(setting: &Setting<'_>) -> anyhow::Result<()> {
+    let name = setting.chosen_name()?;
+    let folder = folders::existing(&setting.data, &name)?;
+    if Account::load(&folder).is_ok() {
+        bail!(
+            "{name} has a state, with its pinned keys and letters that may wait: nothing was changed"
+        );
+    }
+    let mut account = Account::load_without_state(&folder)?;
+    let old = folder.join("state.json");
+    if old.exists() {
+        let aside = folder.join("state.json.old");
+        std::fs::rename(&old, &aside).context("cannot move state.json aside")?;
+    }
+    account.start_over()?;
+    Ok(say(&format!(
+        "{name} starts over: no key is pinned, so compare fingerprints again, and those you write to see a warning \
+         that your numbers begin at 1.\n"
+    ))?)
 }
 
 async fn trust(
@@ -342,83 +498,112 @@ async fn trust(
     client: &mut Client,
     name: &Name,
     compared: &str,
-    out: &mut String,
 ) -> anyhow::Result<()> {
-    account.trust(client, name, compared).await?;
-    let _ = writeln!(out, "Pinned for {name}: {compared}");
-    Ok(())
+    let removed = account.trust(client, name, compared).await?;
+    say(&format!("Pinned for {name}: {compared}\n"))?;
+    match removed {
+        0 => Ok(()),
+        letters => Ok(say(&format!(
+            "{letters} letters that waited for {name} were sealed for the other key, and are removed: write them \
+             again.\n"
+        ))?),
+    }
 }
 
-async fn status(client: &mut Client, out: &mut String) -> anyhow::Result<()> {
+async fn new_key(account: &mut Account, client: &mut Client) -> anyhow::Result<()> {
+    // What was sealed for the old key can't be opened afterwards.
+    read_one(account, client).await?;
+    let logins = account.change_key(client).await?;
+    Ok(say(&format!(
+        "Another key. Tell those who write to you: their programs warn them, and they must compare this.\n\
+         Fingerprint: {}\nLogins that were ended: {logins}.\n",
+        account.own_fingerprint()
+    ))?)
+}
+
+async fn delete(setting: &Setting<'_>, name: &Name) -> anyhow::Result<()> {
+    let mut account = folders::load(&setting.data, name)?;
+    let mut client = setting.client(&account);
+    account.settle(&mut client).await?;
+    account.delete(&mut client).await?;
+    client.close().await;
+    let folder = folders::folder(&setting.data, name);
+    std::fs::remove_dir_all(&folder).with_context(|| {
+        format!("{name} is deleted on the server; delete {} yourself", folder.display())
+    })?;
+    Ok(say(&format!("{name} is deleted, on the server and here.\n"))?)
+}
+
+async fn status(client: &mut Client, json: bool) -> anyhow::Result<()> {
     let request = |token| Request::Status { token };
     let Response::Status(status) = client.call_with_token(request).await? else {
         bail!("expected the status, got another answer");
     };
-    let json = serde_json::to_string_pretty(&status)?;
-    let _ = writeln!(out, "{json}");
-    Ok(())
-}
-
-fn client(endpoint: &Endpoint, account: &Account) -> Client {
-    let (name, password) = (account.name().clone(), account.password());
-    Client::with_login(endpoint.clone(), name, password)
-}
-
-/// Two that send at once would number their letters alike. Until it is dropped.
-fn lock(data: &Path) -> anyhow::Result<std::fs::File> {
-    let folder = data.join("clients");
-    let locked = careful_files::create_folder(&folder)
-        .and_then(|()| std::fs::File::create(folder.join("lock")))
-        .and_then(|file| file.lock().map(|()| file));
-    locked.with_context(|| format!("cannot lock {}", folder.display()))
-}
-
-/// The account of `--as`, or the current one.
-fn chosen(data: &Path, matches: &ArgMatches) -> anyhow::Result<Account> {
-    let current = || {
-        let name = if_there(careful_files::read(&data.join("clients/current"), MAX_NAME))?;
-        let name = name.context("no account yet: mailbox register NAME")?;
-        Ok::<_, anyhow::Error>(Name::new(&String::from_utf8_lossy(&name))?)
+    let text = match json {
+        true => format!("{}\n", serde_json::to_string_pretty(&status)?),
+        false => for_people(&status),
     };
-    let name = match matches.get_one::<Name>("as") {
-        Some(name) => name.clone(),
-        None => current()?,
-    };
-    let folder = folder(data, &name);
-    if !folder.exists() {
-        bail!("{name} has no account in {}: mailbox register {name}", data.display());
-    }
-    Ok(Account::load(&folder)?)
+    Ok(say(&text)?)
 }
 
-fn all(data: &Path) -> anyhow::Result<Vec<Account>> {
-    let folder = data.join("clients");
-    let entries = std::fs::read_dir(&folder)
-        .with_context(|| format!("no accounts in {}", folder.display()))?;
-    let mut accounts = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        if path.is_dir() {
-            accounts.push(Account::load(&path)?);
-        }
-    }
-    accounts.sort_by(|one, other| one.name().cmp(other.name()));
-    Ok(accounts)
+fn for_people(status: &Status) -> String {
+    let Status {
+        uptime,
+        certificate_expires,
+        connections,
+        requests,
+        refused,
+        stored,
+        waiting,
+        failed_logins,
+        reused_tokens,
+        dropped,
+        lines_lost,
+        lines_left_out,
+    } = status;
+    let (days, hours, minutes) = (uptime / 86_400, uptime / 3600 % 24, uptime / 60 % 60);
+    format!(
+        "Running for            {days} days, {hours} h, {minutes} min\n\
+         Certificate expires    {}\n\
+         Connections now        {connections}\n\
+         Requests               {requests}, of which {refused} were refused\n\
+         Letters stored         {stored}; {waiting} lie in mailboxes now\n\
+         Logins that failed     {failed_logins}\n\
+         Refresh tokens reused  {reused_tokens}\n\
+         Connections ended      {dropped}\n\
+         Log lines lost         {lines_lost}; left out: {lines_left_out}\n",
+        date(*certificate_expires)
+    )
 }
 
-pub(super) fn folder(data: &Path, name: &Name) -> PathBuf {
-    data.join("clients").join(name.as_str())
+fn warn_if_not_synced(account: &Account) {
+    if account.was_not_synced() {
+        super::complain(
+            "warning: this file system can't sync folders. After a power loss the account's files may be as they \
+             were before",
+        );
+    }
+}
+
+/// That of MAILBOX_PASSWORD, or a random one: nobody has to remember it, the account's file does.
+fn new_password() -> anyhow::Result<Secret> {
+    match std::env::var("MAILBOX_PASSWORD") {
+        Ok(password) if passwords::fits(&password) => Ok(Secret::new(password)),
+        Ok(_) => bail!("MAILBOX_PASSWORD: {}", PasswordError::Length),
+        Err(std::env::VarError::NotPresent) => random_password(),
+        Err(std::env::VarError::NotUnicode(_)) => bail!("MAILBOX_PASSWORD: expected UTF-8"),
+    }
+}
+
+/// 24 random bytes.
+pub(super) fn random_password() -> anyhow::Result<Secret> {
+    let mut bytes = [0; 24];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| anyhow!("the system gave no random bytes"))?;
+    Ok(Secret::new(BASE64_URL_SAFE_NO_PAD.encode(bytes)))
 }
 
 /// The CAs of a file.
 pub(super) fn roots(file: &Path) -> anyhow::Result<Arc<RootCertStore>> {
     let roots = Roots::from_pem_file(file).context("no CA to trust: did the server start?")?;
     Ok(roots.to_store())
-}
-
-/// 24 random bytes: nobody has to remember it, the account's file does.
-pub(super) fn random_password() -> anyhow::Result<Secret> {
-    let mut bytes = [0; 24];
-    aws_lc_rs::rand::fill(&mut bytes).ok().context("the system gave no random bytes")?;
-    Ok(Secret::new(BASE64_URL_SAFE_NO_PAD.encode(bytes)))
 }

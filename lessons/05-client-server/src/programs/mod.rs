@@ -1,6 +1,8 @@
 //! The two programs: `mailbox-server` and `mailbox`.
 
 pub mod client;
+mod folders;
+mod lab;
 mod log;
 pub mod server;
 
@@ -9,8 +11,10 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use careful_errors::ErrorChain;
 use clap::{Arg, ArgMatches, Command, value_parser};
+use rustls::pki_types::ServerName;
 
 /// Where both programs keep their files, if nothing else is said.
 const DATA: &str = "mailbox-data";
@@ -35,7 +39,19 @@ fn name() -> Arg {
         .value_name("NAME")
         .env("MAILBOX_NAME")
         .default_value(LAB_NAME)
+        .value_parser(|name: &str| {
+            server_name(name).map(|_| name.to_owned()).map_err(|error| error.to_string())
+        })
         .help("The server's name, as in its certificate")
+}
+
+/// A name that a certificate can be for. With a dot at its end it is the same host, but no certificate is for
+/// that form.
+fn server_name(name: &str) -> anyhow::Result<ServerName<'static>> {
+    match ServerName::try_from(name.to_owned()) {
+        Ok(parsed) if !name.ends_with('.') => Ok(parsed),
+        _ => bail!("expected the name of a server, for example {LAB_NAME}, got {name:?}"),
+    }
 }
 
 /// Reads the command line, runs, and turns the end into an exit code: 0 done, 1 failed, 2 a wrong
@@ -73,6 +89,12 @@ fn run(
 /// On standard error. When that is closed or full, nothing is left to tell it to.
 fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// A question, on standard error: standard output is for what was done.
+fn ask(text: &str) {
+    let mut stderr = std::io::stderr();
+    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }
 
 fn text<'m>(matches: &'m ArgMatches, name: &str) -> &'m str {

@@ -14,22 +14,22 @@ use careful_errors::ErrorChain;
 use careful_tls::identity::ServerIdentity;
 use careful_tls::server::Limits;
 use careful_tokens::clock::Clock;
+use careful_tokens::keys::SigningKey;
 use careful_tokens::refresh::RefreshLimits;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use rustls::pki_types::ServerName;
-use shared::LabCa;
 use tokio::net::TcpListener;
 
 use careful_mailbox::account::Account;
 use careful_mailbox::attempts::AttemptLimits;
 use careful_mailbox::client::{Client, Endpoint};
-use careful_mailbox::passwords::Passwords;
+use careful_mailbox::passwords::{PasswordLimits, Passwords};
 use careful_mailbox::protocol::Name;
 use careful_mailbox::server::{MailboxServer, ServerDeadlines};
 use careful_mailbox::service::{Components, Service};
 use careful_mailbox::signing_keys;
-use careful_mailbox::store::{Store, StoreLimits};
+use careful_mailbox::store::{OPENING, Store, StoreLimits, check};
 
+use super::lab;
 use super::log::Log;
 
 /// Less than lesson 4's: with those, ten accounts could fill the memory for tokens, and nobody
@@ -39,22 +39,27 @@ fn refresh_limits() -> RefreshLimits {
     RefreshLimits { login: 3 * day, refreshes: 500, logins_of_one: 10, ..Default::default() }
 }
 
-/// Password hashes at once, each 19 MiB, and those that may wait.
-const HASHES: (usize, usize) = (2, 32);
-
 /// Runs the program.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // What redb says of a damaged file is an error of this program, and no panic.
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().name() != Some(OPENING) {
+            report(panic);
+        }
+    }));
     super::run(command(), arguments, serve)
 }
 
 fn command() -> Command {
     let number = value_parser!(u32).range(1..=1_000_000);
     Command::new("mailbox-server")
+        .version(env!("CARGO_PKG_VERSION"))
         .about("Stores sealed letters. It cannot read them.")
         .after_help(
-            "Without --chain and --key it is a lab: at each start it makes a CA and a \
-             certificate of its own, and writes ca.pem for the clients; at the first one it \
-             registers bob, to have somebody to write to.\n\n\
+            "Without --chain and --key it is a lab: it makes a CA of its own, and at each start a \
+             certificate, and writes ca.pem for the clients; at the first one it registers bob, to have \
+             somebody to write to.\n\n\
              Signals: SIGINT and SIGTERM finish what was accepted, and stop. SIGHUP reads the \
              certificate, its key and the signing keys again.\n\n\
              Exit codes: 0 stopped as told, 1 failed, 2 wrong command line.",
@@ -108,7 +113,7 @@ fn command() -> Command {
                 .env("MAILBOX_CONNECTIONS")
                 .default_value("1024")
                 .value_parser(number)
-                .help("Connections at once"),
+                .help("Connections at once; a quarter of them is kept for those who have logged in"),
         )
         .arg(
             Arg::new("per-address")
@@ -142,9 +147,20 @@ fn command() -> Command {
                 "Add a key for tokens to the file, and end; a running server takes it by SIGHUP",
             ),
         )
+        .arg(
+            Arg::new("new-certificate")
+                .long("new-certificate")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("chain")
+                .help("Issue another certificate by the lab's CA, and end; taken by SIGHUP, too"),
+        )
+        .arg(Arg::new("check").long("check").action(ArgAction::SetTrue).help(
+            "Check the database, which no server may have open, and end: every page, letter and count",
+        ))
 }
 
 /// What is read again while the server runs.
+#[derive(Clone)]
 struct Files {
     chain: PathBuf,
     key: PathBuf,
@@ -156,49 +172,77 @@ impl Files {
         Ok(ServerIdentity::from_pem_files(&self.chain, &self.key)?)
     }
 
-    // ANCHOR: reload
-    fn reload(&self, server: &MailboxServer) -> anyhow::Result<()> {
-        // Both are read before either is replaced.
-        let (identity, keys) = (self.identity()?, signing_keys::load(&self.signing)?);
-        server.replace_identity(identity).context("the new certificate")?;
-        server.replace_keys(keys).context("the new signing keys")
+    fn keys(&self) -> anyhow::Result<Vec<SigningKey>> {
+        let keys = signing_keys::load(&self.signing);
+        keys.with_context(|| format!("cannot use {}", self.signing.display()))
     }
-    // ANCHOR_END: reload
 }
 
 async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
     let data = super::path(&matches, "data").unwrap_or_default();
     careful_files::create_folder(&data)
         .with_context(|| format!("cannot use the folder {}", data.display()))?;
+    let name = super::text(&matches, "name").to_owned();
+    let database = data.join("mailbox.redb");
+    let cannot_use = || format!("cannot use {}", database.display());
     let signing = data.join("signing-keys.json");
     if matches.get_flag("new-signing-key") {
-        let keys = signing_keys::rotate(&signing)?;
-        let newest = keys.last().map(|key| key.id().to_string()).unwrap_or_default();
-        say(&format!("The key {newest} signs after the next reload.\n"));
+        return new_signing_key(&signing);
+    }
+    if matches.get_flag("new-certificate") {
+        let leaf = lab::new_certificate(&data, &name)?;
+        say(&format!(
+            "The certificate {}, valid until {}, is used from the next reload on.\n",
+            leaf.serial,
+            leaf.not_after_text()
+        ));
+        return Ok(());
+    }
+    if matches.get_flag("check") {
+        if !database.exists() {
+            bail!("there is no database in {}", data.display());
+        }
+        let checked = check(&database).with_context(cannot_use)?;
+        say(&checked.to_string());
+        match checked.faults.len() {
+            0 => say("The database is whole.\n"),
+            faults => bail!("{faults} faults in {}: restore it from a copy", database.display()),
+        }
         return Ok(());
     }
     // First of all: a signal that comes before its handler ends the process.
     let signals = Signals::new().context("cannot wait for signals")?;
     let log = Log::to_stderr(super::text(&matches, "log"));
-    let name = super::text(&matches, "name").to_owned();
     let lab = matches.get_one::<PathBuf>("chain").is_none();
     let or =
         |given: &str, ours: &str| super::path(&matches, given).unwrap_or_else(|| data.join(ours));
     let files = Files { chain: or("chain", "chain.pem"), key: or("key", "key.pem"), signing };
 
     let clock = Clock::system();
-    let database = data.join("mailbox.redb");
-    let store = Store::open(&database, StoreLimits::default(), clock.clone())
-        .with_context(|| format!("cannot use {}", database.display()))?;
+    let store = Store::open(&database, StoreLimits::default(), clock.clone());
+    let store = store.with_context(cannot_use)?;
     let operators = matches.get_many::<Name>("operator").unwrap_or_default();
+    let operators = operators.cloned().collect::<BTreeSet<_>>();
+    for operator in &operators {
+        if store.account(operator.clone()).await?.is_none() {
+            bail!(
+                "the operator {operator} has no account, and anybody could register that name: start \
+                 without --operator, register {operator}, and start again"
+            );
+        }
+    }
+    let lost = log.as_ref().map(Log::dropped);
+    let lost = Arc::new(move || lost.as_ref().map_or(0, |lost| lost() as u64));
+    let lines_lost = lost.clone();
     let components = Components {
         name: name.clone(),
         store: store.clone(),
-        passwords: Passwords::new(Cost::LEAST, HASHES.0, HASHES.1)?,
+        passwords: Passwords::new(Cost::LEAST, PasswordLimits::default())?,
         attempts: AttemptLimits::default(),
         refresh: refresh_limits(),
-        operators: operators.cloned().collect::<BTreeSet<_>>(),
+        operators,
         clock,
+        lines_lost: Box::new(move || lines_lost()),
     };
     let keys = signing_keys::load_or_make(&files.signing)?;
     let service = Arc::new(Service::new(components, keys)?);
@@ -209,17 +253,15 @@ async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
     if lab {
         // After the database and the port are ours: a second server must not replace the first
         // one's.
-        make_certificates(&data, &name)?;
+        lab::new_certificate(&data, &name)?;
     }
     let many = |name| matches.get_one::<u32>(name).map_or(64, |&number| number as usize);
-    let connections = Limits { connections: many("connections"), per_address: many("per-address") };
-    let server = MailboxServer::start(
-        listener,
-        files.identity()?,
-        service.clone(),
-        connections,
-        ServerDeadlines::default(),
-    )?;
+    let connections = many("connections");
+    let limits =
+        Limits { connections, per_address: many("per-address"), reserved: connections / 4 };
+    let deadlines = ServerDeadlines::default();
+    let identity = files.identity()?;
+    let server = MailboxServer::start(listener, identity, service.clone(), limits, deadlines)?;
     let address = server.address();
     if lab {
         say(&format!(
@@ -228,23 +270,34 @@ async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
         ));
         register_bob(&data, &name, address).await?;
     }
-    for operator in matches.get_many::<Name>("operator").unwrap_or_default() {
-        if store.account(operator.clone()).await?.is_none() {
-            say(&format!(
-                "{operator} has no account yet: whoever registers that name is an operator\n"
-            ));
-        }
-    }
     say(&format!("{name} listens on {address}\n"));
     let every = matches.get_one::<u64>("reload-every").copied().unwrap_or(0);
-    let dropped = log.as_ref().map(Log::dropped);
-    let dropped = move || dropped.as_ref().map_or(0, |dropped| dropped());
-    let housekeeping = tokio::spawn(housekeeping(store.clone(), service.clone(), dropped));
+    let watched = lost.clone();
+    let housekeeping =
+        tokio::spawn(housekeeping(store.clone(), service.clone(), move || watched()));
     until_stopped(signals, &server, &files, Duration::from_secs(every)).await;
     housekeeping.abort();
     let drained = server.shut_down().await?;
     tokio::task::spawn_blocking(move || store.close()).await?;
-    say(&format!("Stopped; {} connections had to be cut.\n", drained.cut));
+    let lost = match lost() {
+        0 => String::new(),
+        lines => format!("; {lines} lines could not be logged"),
+    };
+    say(&format!("Stopped; {} connections had to be cut{lost}.\n", drained.cut));
+    Ok(())
+}
+
+fn new_signing_key(file: &Path) -> anyhow::Result<()> {
+    let rotated = signing_keys::rotate(file);
+    let rotated = rotated.with_context(|| format!("cannot use {}", file.display()))?;
+    let newest = rotated.keys.last().map(|key| key.id().to_string()).unwrap_or_default();
+    say(&format!("The key {newest} signs after the next reload.\n"));
+    if !rotated.synced {
+        say(
+            "The file is written, but its folder could not be synced: after a power loss the one before it may be \
+             there. Do not add a key again for that.\n",
+        );
+    }
     Ok(())
 }
 
@@ -293,25 +346,75 @@ impl Signals {
     }
 }
 
-/// Serves until a signal says to stop; reloads when one says so, or it is time.
+/// Serves until a signal says to stop; reloads when one says so, or it is time. A file that can't be read
+/// for a long time, on a network drive that hangs for example, keeps no signal waiting.
 async fn until_stopped(
     mut signals: Signals,
     server: &MailboxServer,
     files: &Files,
     every: Duration,
 ) {
+    let mut reading = None;
     loop {
-        tokio::select! {
+        let asked = tokio::select! {
             biased;
-            stop = signals.next() => if stop { return },
-            () = wait(every) => {}
+            stop = signals.next() => match stop {
+                true => return,
+                false => true,
+            },
+            read = read(&mut reading) => {
+                reload(server, read);
+                false
+            }
+            () = wait(every) => true,
+        };
+        if asked {
+            let files = files.clone();
+            reading = Some(tokio::task::spawn_blocking(move || (files.identity(), files.keys())));
         }
-        reload(server, files);
     }
 }
 
+type FilesRead = (anyhow::Result<ServerIdentity>, anyhow::Result<Vec<SigningKey>>);
+
+/// What was read, once.
+async fn read(reading: &mut Option<tokio::task::JoinHandle<FilesRead>>) -> FilesRead {
+    let Some(handle) = reading else { return std::future::pending().await };
+    let read = handle.await;
+    *reading = None;
+    read.unwrap_or_else(|_panicked| {
+        (Err(anyhow::anyhow!("not read")), Err(anyhow::anyhow!("not read")))
+    })
+}
+
+// ANCHOR: reload
+/// The certificate and the signing keys, each for itself: a fault of one doesn't keep the other from being
+/// replaced, and neither is replaced by half.
+fn reload(server: &MailboxServer, (identity, keys): FilesRead) {
+    let identity = identity.and_then(|identity| Ok(server.replace_identity(identity)?));
+    match identity {
+        Ok(Some(leaf)) => {
+            let (serial, expires) = (&leaf.serial, leaf.not_after_text());
+            tracing::info!(serial, expires, "another certificate");
+        }
+        Ok(None) => tracing::debug!("the same certificate"),
+        // What was there stays: a broken file does not end a running server.
+        Err(error) => {
+            tracing::error!(error = %ErrorChain(error.as_ref()), "the certificate was not replaced");
+        }
+    }
+    match keys.and_then(|keys| Ok(server.replace_keys(keys)?)) {
+        Ok(true) => tracing::info!("other signing keys"),
+        Ok(false) => tracing::debug!("the same signing keys"),
+        Err(error) => {
+            tracing::error!(error = %ErrorChain(error.as_ref()), "the signing keys were not replaced");
+        }
+    }
+}
+// ANCHOR_END: reload
+
 /// Every minute: what has expired goes, even when nobody writes, and the log says what is not in it.
-async fn housekeeping(store: Store, service: Arc<Service>, dropped: impl Fn() -> usize) {
+async fn housekeeping(store: Store, service: Arc<Service>, dropped: impl Fn() -> u64) {
     let mut minute = tokio::time::interval(Duration::from_secs(60));
     let (mut said_dropped, mut said_left_out) = (0, 0);
     loop {
@@ -339,33 +442,6 @@ async fn wait(every: Duration) {
     }
 }
 
-fn reload(server: &MailboxServer, files: &Files) {
-    match files.reload(server) {
-        Ok(()) => tracing::info!("reloaded"),
-        // What was there stays: a broken file does not end a running server.
-        Err(error) => {
-            tracing::error!(error = %ErrorChain(error.as_ref()), "not reloaded")
-        }
-    }
-}
-
-/// The lab's certificates, by a CA whose key is nowhere but in memory, and gone when this returns.
-fn make_certificates(data: &Path, name: &str) -> anyhow::Result<()> {
-    // A key that is not the lab's own is somebody's only copy.
-    if data.join("key.pem").exists() && !data.join("ca.pem").exists() {
-        bail!(
-            "{} is not of a lab: give --chain and --key to use it, or another --data",
-            data.join("key.pem").display()
-        );
-    }
-    let ca = LabCa::new("Mailbox Lab")?;
-    let identity = ca.leaf(name).also_for("localhost").also_for("127.0.0.1").issue()?;
-    careful_files::replace(&data.join("ca.pem"), ca.root_pem().as_bytes())?;
-    careful_files::replace(&data.join("chain.pem"), identity.chain_pem().as_bytes())?;
-    careful_files::replace(&data.join("key.pem"), identity.key_pem().as_bytes())?;
-    Ok(())
-}
-
 /// Somebody to write to, through the same client as everybody's.
 async fn register_bob(
     data: &Path,
@@ -373,12 +449,12 @@ async fn register_bob(
     address: std::net::SocketAddr,
 ) -> anyhow::Result<()> {
     let bob = Name::new("bob")?;
-    let folder = super::client::folder(data, &bob);
+    let folder = super::folders::folder(data, &bob);
     if folder.exists() {
         return Ok(());
     }
     let roots = super::client::roots(&data.join("ca.pem"))?;
-    let endpoint = Endpoint::new(address, ServerName::try_from(name.to_owned())?, roots)?;
+    let endpoint = Endpoint::new(address, super::server_name(name)?, roots)?;
     let account = Account::create(&folder, bob, super::client::random_password()?)?;
     let mut client = Client::new(endpoint);
     account.register(&mut client).await?;

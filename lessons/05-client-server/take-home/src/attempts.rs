@@ -1,33 +1,50 @@
-//! Failed logins, counted by account and by address.
+//! Logins, counted by account and by network: the failed ones, because they may be guesses, and the good ones,
+//! because each costs the work of a hash.
 //!
-//! The mistake this prevents: a login that lets everybody guess for as long as he likes.
+//! The mistakes this prevents: a login that lets everybody guess for as long as they like; a few accounts with
+//! the right password that keep the server busy, so that nobody else gets in; a lock that lasts for an hour
+//! longer, because somebody corrected the time.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use careful_tls::server::network;
 use careful_tokens::clock::Clock;
 
 use crate::protocol::Name;
 
-/// How many failures, in how long.
+/// How many logins, in how long. A network is what [`network`] says.
 #[derive(Clone, Copy, Debug)]
 pub struct AttemptLimits {
-    /// For one account, from wherever they come.
+    /// Failed logins of one account, from wherever they come.
     pub account: u32,
-    /// From one address, for whatever account.
+    /// Failed logins and registrations from one network, for whatever account.
     pub address: u32,
-    /// After so many seconds they are forgotten.
-    pub window: u64,
-    /// Accounts and addresses that are remembered.
+    /// Logins and refreshes of one account that succeed.
+    pub logins_of_account: u32,
+    /// Logins and refreshes from one network that succeed.
+    pub logins_from_address: u32,
+    /// After this time they are forgotten.
+    pub window: Duration,
+    /// Accounts and networks that are remembered.
     pub remembered: usize,
 }
 
 impl Default for AttemptLimits {
-    /// 10 for an account and 50 from an address in 15 minutes; 100,000 of each.
+    /// Failed ones: 10 for an account and 50 from a network in 15 minutes. Good ones: 300 and 1,000, which
+    /// are 25 seconds of one processor for a hash of 25 ms. 100,000 accounts and as many networks are remembered.
     fn default() -> Self {
-        Self { account: 10, address: 50, window: 15 * 60, remembered: 100_000 }
+        Self {
+            account: 10,
+            address: 50,
+            logins_of_account: 300,
+            logins_from_address: 1000,
+            window: Duration::from_secs(15 * 60),
+            remembered: 100_000,
+        }
     }
 }
 
@@ -42,14 +59,15 @@ pub struct Attempts {
 #[derive(Debug, Default)]
 struct Counts {
     accounts: HashMap<Name, Count>,
-    addresses: HashMap<IpAddr, Count>,
+    networks: HashMap<IpAddr, Count>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Count {
-    /// When the window began.
-    since: u64,
-    attempts: u32,
+    /// When the window began, by [`Clock::elapsed`].
+    since: Duration,
+    failed: u32,
+    succeeded: u32,
 }
 
 impl Attempts {
@@ -59,77 +77,119 @@ impl Attempts {
     }
 
     // ANCHOR: begin
-    /// Counts an attempt before it is made: many at once cannot all pass the same check. `false` if
-    /// there were too many, or too many are remembered.
+    /// Counts an attempt as failed before it is made: many at once cannot all pass the same check.
+    /// `false` if there were too many, or too many are remembered.
     pub fn begin(&self, account: &Name, address: IpAddr) -> bool {
-        let now = self.clock.now();
-        let AttemptLimits { account: most, address: most_here, window, remembered } = self.limits;
         let mut counts = self.lock();
-        let Counts { accounts, addresses } = &mut *counts;
-        let address = careful_tls::server::network(address);
-        let by_account = count(accounts, account.clone(), now, window, remembered);
-        let by_address = count(addresses, address, now, window, remembered);
-        let (Some(by_account), Some(by_address)) = (by_account, by_address) else { return false };
-        if by_account.attempts >= most || by_address.attempts >= most_here {
+        let Some((of_account, from_network)) = self.both(&mut counts, account, address) else {
+            return false;
+        };
+        let most = self.limits;
+        if of_account.failed >= most.account
+            || from_network.failed >= most.address
+            || of_account.succeeded >= most.logins_of_account
+            || from_network.succeeded >= most.logins_from_address
+        {
             return false;
         }
-        by_account.attempts += 1;
-        by_address.attempts += 1;
+        of_account.failed += 1;
+        from_network.failed += 1;
         true
     }
     // ANCHOR_END: begin
 
-    /// Counts an attempt that has no account, by its address alone: nobody can use up another one's
+    /// Counts an attempt that has no account, by its network alone: nobody can use up another one's
     /// attempts by it.
     pub fn begin_without_account(&self, address: IpAddr) -> bool {
-        let now = self.clock.now();
-        let AttemptLimits { address: most, window, remembered, .. } = self.limits;
         let mut counts = self.lock();
-        let address = careful_tls::server::network(address);
-        match count(&mut counts.addresses, address, now, window, remembered) {
-            Some(count) if count.attempts < most => {
-                count.attempts += 1;
+        match self.count(&mut counts.networks, network(address)) {
+            Some(count) if count.failed < self.limits.address => {
+                count.failed += 1;
                 true
             }
             _ => false,
         }
     }
 
-    /// The attempt succeeded, or was not made: it does not count.
-    pub fn succeeded(&self, account: &Name, address: IpAddr) {
+    /// Whether one more refresh may come from there: it costs little, but not nothing.
+    pub fn begin_refresh(&self, address: IpAddr) -> bool {
         let mut counts = self.lock();
-        let address = careful_tls::server::network(address);
-        if let Some(count) = counts.accounts.get_mut(account) {
-            count.attempts = count.attempts.saturating_sub(1);
+        match self.count(&mut counts.networks, network(address)) {
+            Some(count) if count.succeeded < self.limits.logins_from_address => {
+                count.succeeded += 1;
+                true
+            }
+            _ => false,
         }
-        if let Some(count) = counts.addresses.get_mut(&address) {
-            count.attempts = count.attempts.saturating_sub(1);
+    }
+
+    /// Whether this account may refresh once more.
+    pub fn refreshed(&self, account: &Name) -> bool {
+        let mut counts = self.lock();
+        match self.count(&mut counts.accounts, account.clone()) {
+            Some(count) if count.succeeded < self.limits.logins_of_account => {
+                count.succeeded += 1;
+                true
+            }
+            _ => false,
         }
+    }
+
+    /// The attempt succeeded: it counts as such, and no longer as failed.
+    pub fn succeeded(&self, account: &Name, address: IpAddr) {
+        self.settle(account, address, 1);
+    }
+
+    /// The attempt was not made, so it doesn't count.
+    pub fn not_made(&self, account: &Name, address: IpAddr) {
+        self.settle(account, address, 0);
+    }
+
+    fn settle(&self, account: &Name, address: IpAddr, succeeded: u32) {
+        let mut counts = self.lock();
+        let Counts { accounts, networks } = &mut *counts;
+        let counts = [accounts.get_mut(account), networks.get_mut(&network(address))];
+        for count in counts.into_iter().flatten() {
+            count.failed = count.failed.saturating_sub(1);
+            count.succeeded = count.succeeded.saturating_add(succeeded);
+        }
+    }
+
+    fn both<'c>(
+        &self,
+        counts: &'c mut Counts,
+        account: &Name,
+        address: IpAddr,
+    ) -> Option<(&'c mut Count, &'c mut Count)> {
+        let Counts { accounts, networks } = counts;
+        let of_account = self.count(accounts, account.clone())?;
+        Some((of_account, self.count(networks, network(address))?))
+    }
+
+    /// The count of one key, from zero if its window is over; none if there is no room.
+    fn count<'c, K: Eq + Hash>(
+        &self,
+        counts: &'c mut HashMap<K, Count>,
+        key: K,
+    ) -> Option<&'c mut Count> {
+        let now = self.clock.elapsed();
+        let AttemptLimits { window, remembered, .. } = self.limits;
+        let over = |count: &Count| now >= count.since.saturating_add(window);
+        if counts.len() >= remembered && !counts.contains_key(&key) {
+            counts.retain(|_, count| !over(count) && count.failed + count.succeeded > 0);
+            if counts.len() >= remembered {
+                return None;
+            }
+        }
+        let fresh = Count { since: now, ..Count::default() };
+        let count = counts.entry(key).or_insert(fresh);
+        if over(count) {
+            *count = fresh;
+        }
+        Some(count)
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The count of one key, from zero if its window is over; none if there is no room.
-fn count<K: Eq + Hash>(
-    counts: &mut HashMap<K, Count>,
-    key: K,
-    now: u64,
-    window: u64,
-    remembered: usize,
-) -> Option<&mut Count> {
-    let over = |count: &Count| now >= count.since.saturating_add(window);
-    if counts.len() >= remembered && !counts.contains_key(&key) {
-        counts.retain(|_, count| !over(count) && count.attempts > 0);
-        if counts.len() >= remembered {
-            return None;
-        }
-    }
-    let count = counts.entry(key).or_insert(Count { since: now, attempts: 0 });
-    if over(count) {
-        *count = Count { since: now, attempts: 0 };
-    }
-    Some(count)
 }

@@ -3,7 +3,6 @@
 //! The mistakes this prevents: a client that waits forever; a request that is repeated although it
 //! must not be; a server that is taken for another service.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ const CLOSE: Duration = Duration::from_secs(1);
 /// Where the server is, and how it proves who it is.
 #[derive(Clone)]
 pub struct Endpoint {
-    address: SocketAddr,
+    address: Arc<str>,
     name: ServerName<'static>,
     config: Arc<ClientConfig>,
     /// For TCP and the handshake together.
@@ -37,19 +36,21 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// A server of this name at this address, whose certificate one of these CAs issued. Five
-    /// seconds to connect, forty for an answer, ten for a frame.
+    /// A server of this name at this address, whose certificate one of these CAs issued. The address is an IP
+    /// address or a host name, and a port: `127.0.0.1:7443`, `localhost:7443`. Where the name leads to is not
+    /// trusted: the certificate must be for `name`. Five seconds to connect, forty for an answer, ten for a
+    /// frame.
     ///
     /// # Errors
     /// None for the provider of this course.
     pub fn new(
-        address: SocketAddr,
+        address: impl ToString,
         name: ServerName<'static>,
         roots: Arc<RootCertStore>,
     ) -> Result<Self, rustls::Error> {
         let seconds = Duration::from_secs;
         Ok(Self {
-            address,
+            address: address.to_string().into(),
             name,
             config: client_config(roots, ALPN)?,
             connect: seconds(5),
@@ -93,7 +94,8 @@ impl ClientError {
         matches!(self, Self::Connect(_) | Self::Lost(_) | Self::Closed)
     }
 
-    fn is(&self, refusal: Refusal) -> bool {
+    /// Whether the server refused for this reason.
+    pub fn is(&self, refusal: Refusal) -> bool {
         matches!(self, Self::Refused { because, .. } if *because == refusal)
     }
 }
@@ -207,6 +209,49 @@ impl Client {
     }
     // ANCHOR_END: with_token
 
+    /// The same for a request that must not come twice: after a lost answer it is not repeated.
+    ///
+    /// # Errors
+    /// See [`ClientError`]. After [`ClientError::Lost`] and [`ClientError::Closed`] it may have been carried
+    /// out.
+    pub async fn call_with_token_once(
+        &mut self,
+        request: impl Fn(Secret) -> Request,
+    ) -> Result<Response, ClientError> {
+        let token = match &self.tokens {
+            Some(tokens) => tokens.access.clone(),
+            None => self.log_in().await?,
+        };
+        let answer = match self.call(&request(token)).await {
+            // A token that has expired, or ended: nothing was done.
+            Err(error) if error.is(Refusal::Unauthorized) => {
+                let token = self.renew().await?;
+                self.call(&request(token)).await
+            }
+            answered => answered,
+        };
+        if matches!(answer, Ok(Response::Ended { .. })) {
+            // All logins have ended, this one among them.
+            self.tokens = None;
+        }
+        answer
+    }
+
+    /// Other words for the next login.
+    pub fn set_login(&mut self, name: Name, password: Secret) {
+        self.login = Some((name, password));
+        self.tokens = None;
+    }
+
+    /// Logs in now, with these words.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn log_in_with(&mut self, name: Name, password: Secret) -> Result<(), ClientError> {
+        self.set_login(name, password);
+        self.log_in().await.map(drop)
+    }
+
     async fn log_in(&mut self) -> Result<Secret, ClientError> {
         let (name, password) = self.login.clone().ok_or(ClientError::NoLogin)?;
         let answer = self.call_repeatedly(&Request::LogIn { name, password }).await?;
@@ -231,15 +276,15 @@ impl Client {
     async fn connect(&self) -> Result<Frames<TlsStream<TcpStream>>, ClientError> {
         let Endpoint { address, name, config, connect: deadline, frames, .. } =
             self.endpoint.clone();
-        let stream = connect(config, address, name, deadline).await?;
+        let stream = connect(config, &*address, name, deadline).await?;
         Ok(Frames::new(stream, frames))
     }
 
     /// Ends the login on the server, if there is one, and says goodbye.
     pub async fn close(mut self) {
-        if let Some(Tokens { access: token, refresh }) = self.tokens.take() {
+        if let Some(Tokens { access, refresh }) = self.tokens.take() {
             // If it fails, both run out by themselves.
-            let _ = self.call(&Request::LogOut { token, refresh }).await;
+            let _ = self.call(&Request::LogOut { refresh, token: Some(access) }).await;
         }
         if let Some(frames) = self.frames.take() {
             let _ = close(&mut frames.into_stream(), CLOSE).await;

@@ -10,7 +10,7 @@
 //! | [`sealed`] | a letter from end to end |
 //! | [`store`] | a durable store with group commit |
 //! | [`passwords`] | password hashes off the async threads |
-//! | [`attempts`] | failed logins, limited |
+//! | [`attempts`] | failed and good logins, limited |
 //! | [`log_budget`] | how many log lines others can cause |
 //! | [`tls`] | a certificate that can be replaced |
 //! | [`signing_keys`] | token keys in a file |

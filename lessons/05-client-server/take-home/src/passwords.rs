@@ -1,16 +1,19 @@
 //! Passwords: Argon2id, off the async threads, a few at a time.
 //!
 //! The mistakes this prevents: a password that is stored; a hash that stops every connection of its
-//! thread; a flood of logins that takes all memory, 19 MiB at a time; an answer that comes sooner
-//! when there is no such account.
+//! thread; a flood of logins that takes all memory, 19 MiB at a time, or the whole line, so that
+//! nobody else's login is checked; an answer that comes sooner when there is no such account.
 
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use careful_encryption::password::Cost;
+use careful_tls::server::network;
 use thiserror::Error;
 use tokio::sync::oneshot;
 use zeroize::{Zeroize, Zeroizing};
@@ -38,17 +41,33 @@ pub enum PasswordError {
     System,
 }
 
-/// Hashes and checks passwords, so many at once, so many waiting. Clones share them.
+/// How many passwords are worked on, and how many may wait. Choose each for your memory and your patience.
+#[derive(Clone, Copy, Debug)]
+pub struct PasswordLimits {
+    /// Computed at once, each with a thread and with memory for it.
+    pub at_once: usize,
+    /// More that may wait.
+    pub waiting: usize,
+    /// Of both together, those from one network.
+    pub of_one_network: usize,
+}
+
+impl Default for PasswordLimits {
+    /// 2 at once, 32 waiting, 8 of one network.
+    fn default() -> Self {
+        Self { at_once: 2, waiting: 32, of_one_network: 8 }
+    }
+}
+
+/// Hashes and checks passwords, so many at once, so many waiting. Clones share them. Networks take turns: one
+/// that sends a hundred at once has one computed, and then each of the others has one.
 ///
 /// Each that is computed at once has a thread and a piece of memory, which it keeps: 19 MiB that
 /// are taken and given back for every password stay with the allocator, ten times over.
 #[derive(Clone)]
 pub struct Passwords {
     cost: Cost,
-    /// To the threads. It holds no more than `most`.
-    jobs: mpsc::Sender<Job>,
-    in_line: Arc<AtomicUsize>,
-    most: usize,
+    line: Arc<Open>,
     /// A hash of no password, to be checked where there is no account.
     nobodys: Arc<str>,
     computed: Arc<AtomicUsize>,
@@ -58,25 +77,23 @@ type Memory = Vec<Block>;
 type Job = Box<dyn FnOnce(&mut Memory) + Send>;
 
 impl Passwords {
-    /// Of this cost; `at_once` are computed, `waiting` more may wait. Takes the time of one hash.
+    /// Of this cost. Takes the time of one hash.
     ///
     /// A server's cost is [`Cost::LEAST`] or more. Less is not refused here, for tests, where nothing is
     /// kept.
     ///
     /// # Errors
     /// [`PasswordError::System`]
-    pub fn new(cost: Cost, at_once: usize, waiting: usize) -> Result<Self, PasswordError> {
+    pub fn new(cost: Cost, limits: PasswordLimits) -> Result<Self, PasswordError> {
         let nobodys = hash(cost, b"the password of nobody", &mut Vec::new())?.into();
-        let most = at_once.saturating_add(waiting);
-        let (jobs, line) = mpsc::channel::<Job>();
-        let line = Arc::new(Mutex::new(line));
-        for _ in 0..at_once.clamp(1, 1024) {
+        let line = Arc::new(Line { limits, queue: Mutex::default(), ready: Condvar::new() });
+        let open = Arc::new(Open(line.clone()));
+        for _ in 0..limits.at_once.clamp(1, 1024) {
             let line = line.clone();
             let thread = std::thread::Builder::new().name("password".to_owned());
             thread.spawn(move || work(&line)).map_err(|_| PasswordError::System)?;
         }
-        let (in_line, computed) = Default::default();
-        Ok(Self { cost, jobs, in_line, most, nobodys, computed })
+        Ok(Self { cost, line: open, nobodys, computed: Arc::default() })
     }
 
     /// How many were computed, for a counter of your own.
@@ -84,11 +101,11 @@ impl Passwords {
         self.computed.load(Ordering::Relaxed)
     }
 
-    /// The hash of a new password.
+    /// The hash of a new password, for a client at this address.
     ///
     /// # Errors
     /// See [`PasswordError`].
-    pub async fn hash(&self, password: Secret) -> Result<String, PasswordError> {
+    pub async fn hash(&self, client: IpAddr, password: Secret) -> Result<String, PasswordError> {
         if !fits(password.expose()) {
             return Err(PasswordError::Length);
         }
@@ -97,7 +114,7 @@ impl Passwords {
             computed.fetch_add(1, Ordering::Relaxed);
             hash(cost, password.expose().as_bytes(), memory)
         };
-        self.run(hashing).await
+        self.run(client, hashing).await
     }
 
     // ANCHOR: check
@@ -108,6 +125,7 @@ impl Passwords {
     /// See [`PasswordError`].
     pub async fn check(
         &self,
+        client: IpAddr,
         password: Secret,
         hash: Option<String>,
     ) -> Result<bool, PasswordError> {
@@ -115,7 +133,7 @@ impl Passwords {
             return Err(PasswordError::Length);
         }
         let (nobodys, computed) = (self.nobodys.clone(), self.computed.clone());
-        self.run(move |memory| {
+        self.run(client, move |memory| {
             let text = hash.as_deref().unwrap_or(&nobodys);
             let fits = verify(text, password.expose().as_bytes(), memory)?;
             computed.fetch_add(1, Ordering::Relaxed);
@@ -127,9 +145,12 @@ impl Passwords {
 
     async fn run<T: Send + 'static>(
         &self,
+        client: IpAddr,
         work: impl FnOnce(&mut Memory) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let slot = QueueSlot::take(&self.in_line, self.most).ok_or(PasswordError::Busy)?;
+        let line = &self.line.0;
+        let slot = line.enter(network(client)).ok_or(PasswordError::Busy)?;
+        let network = slot.network;
         let (answer, answered) = oneshot::channel();
         let job = move |memory: &mut Memory| {
             // If nobody waits for it any more, it is not done.
@@ -139,17 +160,110 @@ impl Passwords {
             // Given back when the work is done, not when somebody stops waiting for it.
             drop(slot);
         };
-        self.jobs.send(Box::new(job)).map_err(|_| PasswordError::System)?;
+        line.push(network, Box::new(job));
         answered.await.map_err(|_panicked| PasswordError::System)?
     }
 }
 
+/// The jobs that wait, and how many of each network there are.
+struct Line {
+    limits: PasswordLimits,
+    queue: Mutex<Queue>,
+    ready: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// The network whose turn it is comes first. Each has at least one job.
+    turns: VecDeque<(IpAddr, VecDeque<Job>)>,
+    /// Waiting or computed, by network.
+    in_line: HashMap<IpAddr, usize>,
+    all: usize,
+    closed: bool,
+}
+
+/// When the last [`Passwords`] goes, the threads end.
+struct Open(Arc<Line>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.ready.notify_all();
+    }
+}
+
+/// One of the slots of those who are hashed or wait; dropping it gives it back.
+struct QueueSlot {
+    line: Arc<Line>,
+    network: IpAddr,
+}
+
+impl Line {
+    fn enter(self: &Arc<Self>, network: IpAddr) -> Option<QueueSlot> {
+        let PasswordLimits { at_once, waiting, of_one_network } = self.limits;
+        let mut queue = self.lock();
+        let here = queue.in_line.get(&network).copied().unwrap_or(0);
+        if queue.all >= at_once.saturating_add(waiting) || here >= of_one_network {
+            return None;
+        }
+        queue.all += 1;
+        queue.in_line.insert(network, here + 1);
+        Some(QueueSlot { line: self.clone(), network })
+    }
+
+    // ANCHOR: turns
+    fn push(&self, network: IpAddr, job: Job) {
+        let mut queue = self.lock();
+        match queue.turns.iter_mut().find(|(of, _)| *of == network) {
+            Some((_, jobs)) => jobs.push_back(job),
+            None => queue.turns.push_back((network, VecDeque::from([job]))),
+        }
+        self.ready.notify_one();
+    }
+
+    /// One job of the network whose turn it is, which goes to the end of the line with its others. `None`
+    /// when it is closed.
+    fn next(&self) -> Option<Job> {
+        let mut queue = self.lock();
+        loop {
+            if let Some((network, mut jobs)) = queue.turns.pop_front() {
+                let job = jobs.pop_front();
+                if !jobs.is_empty() {
+                    queue.turns.push_back((network, jobs));
+                }
+                return job;
+            }
+            if queue.closed {
+                return None;
+            }
+            queue = self.ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+    // ANCHOR_END: turns
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for QueueSlot {
+    fn drop(&mut self) {
+        let mut queue = self.line.lock();
+        queue.all -= 1;
+        if let Some(here) = queue.in_line.get_mut(&self.network) {
+            *here -= 1;
+            // A network that is gone leaves nothing behind.
+            if *here == 0 {
+                queue.in_line.remove(&self.network);
+            }
+        }
+    }
+}
+
 /// A thread: until all [`Passwords`] are gone.
-fn work(line: &Mutex<mpsc::Receiver<Job>>) {
+fn work(line: &Line) {
     let mut memory = Vec::new();
-    loop {
-        let next = line.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = next else { return };
+    while let Some(job) = line.next() {
         // A panic is told by its hook, and to who waits by silence.
         let done = std::panic::AssertUnwindSafe(|| job(&mut memory));
         let _ = std::panic::catch_unwind(done);
@@ -159,22 +273,6 @@ fn work(line: &Mutex<mpsc::Receiver<Job>>) {
 /// Whether a new password has a length that is accepted.
 pub fn fits(password: &str) -> bool {
     password.chars().count() >= SHORTEST && password.len() <= LONGEST
-}
-
-/// One of the slots of those who are hashed or wait; dropping it gives it back.
-struct QueueSlot(Arc<AtomicUsize>);
-
-impl QueueSlot {
-    fn take(line: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
-        let slot = Self(line.clone());
-        (line.fetch_add(1, Ordering::SeqCst) < most).then_some(slot)
-    }
-}
-
-impl Drop for QueueSlot {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
 }
 
 fn hash(cost: Cost, password: &[u8], memory: &mut Memory) -> Result<String, PasswordError> {

@@ -175,8 +175,20 @@ pub enum Request {
     LogIn { name: Name, password: Secret },
     /// The next pair for a refresh token, which is used up.
     Refresh { refresh: Secret },
-    /// Ends a login, and its access token with it.
-    LogOut { token: Secret, refresh: Secret },
+    /// Ends a login. Its access token ends with it only if it is here, too.
+    LogOut {
+        refresh: Secret,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<Secret>,
+    },
+    /// Another password, for the one of now. Ends all logins.
+    ChangePassword { token: Secret, password: Secret, new: Secret },
+    /// Another public key. Ends all logins.
+    ChangeKey { token: Secret, password: Secret, key: Bytes },
+    /// Ends all logins of the account, and their access tokens, this one among them.
+    EndLogins { token: Secret },
+    /// Deletes the account and what lies in its mailbox. Whoever registers the name next is somebody else.
+    DeleteAccount { token: Secret, password: Secret },
     /// The public key of an account.
     Key { token: Secret, name: Name },
     /// Stores a sealed message. The same one twice is stored once.
@@ -199,6 +211,10 @@ impl Request {
             Self::LogIn { .. } => "log_in",
             Self::Refresh { .. } => "refresh",
             Self::LogOut { .. } => "log_out",
+            Self::ChangePassword { .. } => "change_password",
+            Self::ChangeKey { .. } => "change_key",
+            Self::EndLogins { .. } => "end_logins",
+            Self::DeleteAccount { .. } => "delete_account",
             Self::Key { .. } => "key",
             Self::Send { .. } => "send",
             Self::Fetch { .. } => "fetch",
@@ -222,6 +238,9 @@ pub enum Response {
     Tokens { access: Secret, refresh: Secret, seconds: u64 },
     /// To `log_out`.
     LoggedOut {},
+    /// To `change_password`, `change_key`, `end_logins` and `delete_account`: it is done, and so many
+    /// logins were ended.
+    Ended { logins: usize },
     /// To `key`.
     Key { name: Name, key: Bytes },
     /// To `send`: it is on the disk. `again` if it was there already.
@@ -251,23 +270,38 @@ pub struct Delivery {
     pub sealed: Bytes,
 }
 
-/// What the server has counted since it started.
+// ANCHOR: status
+/// What an operator is told. Each number counts from the start of the server, if nothing else is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Status {
-    /// Connections that are open.
+    /// For how many seconds the server has been running.
+    pub uptime: u64,
+    /// When its certificate expires, in seconds since 1970.
+    pub certificate_expires: u64,
+    /// Connections that are open now and have shaken hands.
     pub connections: u64,
-    /// Requests that were answered.
+    /// Requests that were answered, refusals among them.
     pub requests: u64,
-    /// Of them, refused.
+    /// Requests that were refused, for whatever reason.
     pub refused: u64,
-    /// Messages that were stored.
+    /// Messages that were stored. One that came twice counts once.
     pub stored: u64,
-    /// Logins that failed.
+    /// Messages that lie in the mailboxes now.
+    pub waiting: u64,
+    /// Logins that were refused for a wrong name or password.
     pub failed_logins: u64,
-    /// Clients that got no connection, or lost it by a limit.
+    /// Refresh tokens that came a second time: somebody had a copy of each.
+    pub reused_tokens: u64,
+    /// Connections that the server refused or ended: no handshake, no login in time, a broken frame, or
+    /// over a limit.
     pub dropped: u64,
+    /// Log lines that could not be written.
+    pub lines_lost: u64,
+    /// Log lines that were left out, because others can't choose how long the log gets.
+    pub lines_left_out: u64,
 }
+// ANCHOR_END: status
 
 /// Why a request was refused. Nothing more is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Error)]
@@ -294,13 +328,13 @@ pub enum Refusal {
     /// The recipient's mailbox, the sender's quota or the server is full.
     #[error("full: try again later")]
     Full,
-    /// Too many failed logins.
-    #[error("too many failed logins: try again in some minutes")]
+    /// Too many logins, registrations or refreshes, of this account or from this network.
+    #[error("too many logins: try again in some minutes")]
     TooManyAttempts,
     /// Too much to do.
     #[error("busy: try again")]
     Busy,
-    /// The server cannot do it now: its disk, as a rule.
+    /// The server cannot do it now: usually because of its disk.
     #[error("the server has a problem: try again later")]
     Unavailable,
 }

@@ -2,24 +2,28 @@
 //! secrets.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use careful_certificates::leaf::Leaf;
 use careful_errors::ErrorChain;
-use careful_tls::config::server_config_asking;
 use careful_tls::identity::ServerIdentity;
 use careful_tls::server::{Connection, Deadlines, Drained, Event, Limits, TlsServer};
 use careful_tls::stream::close;
+use careful_tokens::clock::Clock;
 use careful_tokens::keys::SigningKey;
+use rustls::pki_types::CertificateDer;
+use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinError;
+use tokio::time::sleep_until;
 use tracing::Instrument;
 
 use crate::frames::{FrameDeadlines, FrameError, Frames, parse};
-use crate::protocol::{ALPN, Refusal, Request, Response};
-use crate::service::{Service, ServiceError};
-use crate::tls::CurrentIdentity;
+use crate::protocol::{Refusal, Request, Response};
+use crate::service::{Answer, Service, ServiceError};
+use crate::tls::{IdentityRefused, checked_config};
 
 /// How long one client may take, phase by phase.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +34,10 @@ pub struct ServerDeadlines {
     pub first: Duration,
     /// For each frame after it.
     pub frames: FrameDeadlines,
+    /// From the handshake until it has logged in, registered, or shown a token: whatever else it does.
+    pub login: Duration,
+    /// From the handshake to the end, whoever it is. A client connects again.
+    pub age: Duration,
     /// For a request to be carried out.
     pub request: Duration,
     /// For the client to close, too.
@@ -39,13 +47,16 @@ pub struct ServerDeadlines {
 // ANCHOR: deadlines
 impl Default for ServerDeadlines {
     /// Those of [`Deadlines`]; 5 seconds for the first frame to begin, a minute for each after it; 10
-    /// seconds for a frame to end, and for an answer to be read; 30 for a request; 1 to close.
+    /// seconds for a frame to end, and for an answer to be read; 30 to log in, and for a request; an
+    /// hour for the connection; 1 second to close.
     fn default() -> Self {
         let seconds = Duration::from_secs;
         Self {
             connection: Deadlines::default(),
             first: seconds(5),
             frames: FrameDeadlines { idle: seconds(60), frame: seconds(10), write: seconds(10) },
+            login: seconds(30),
+            age: seconds(60 * 60),
             request: seconds(30),
             close: seconds(1),
         }
@@ -56,15 +67,16 @@ impl Default for ServerDeadlines {
 /// A running server.
 pub struct MailboxServer {
     tls: TlsServer,
-    identity: Arc<CurrentIdentity>,
     service: Arc<Service>,
+    /// The certificates in use.
+    chain: Mutex<Vec<CertificateDer<'static>>>,
 }
 
 impl MailboxServer {
     /// Serves on this listener.
     ///
     /// # Errors
-    /// The identity cannot be used, or the listener has no address.
+    /// The identity cannot be used (an [`IdentityRefused`] inside), or the listener has no address.
     pub fn start(
         listener: TcpListener,
         identity: ServerIdentity,
@@ -72,9 +84,8 @@ impl MailboxServer {
         limits: Limits,
         deadlines: ServerDeadlines,
     ) -> io::Result<Self> {
-        let identity = CurrentIdentity::new(identity).map_err(io::Error::other)?;
-        let config = server_config_asking(identity.clone(), ALPN);
-        let config = config.map_err(io::Error::other)?;
+        let chain = Mutex::new(identity.chain.clone());
+        let (config, leaf) = checked(identity, &service).map_err(io::Error::other)?;
         let counted = service.clone();
         let observe = move |event| {
             counted.counters().dropped.fetch_add(1, Ordering::Relaxed);
@@ -90,7 +101,9 @@ impl MailboxServer {
         let handler = move |connection| serve(connection, for_handler.clone(), deadlines);
         let tls =
             TlsServer::start(listener, config, limits, deadlines.connection, observe, handler)?;
-        Ok(Self { tls, identity, service })
+        let server = Self { tls, service, chain };
+        server.remember(&leaf);
+        Ok(server)
     }
 
     /// Where clients connect.
@@ -98,19 +111,40 @@ impl MailboxServer {
         self.tls.address()
     }
 
-    /// Another certificate, from the next handshake on.
+    // ANCHOR: replace_identity
+    /// Another certificate, from the next connection on. What is open stays open; sessions from before
+    /// are not resumed. Returns what the new certificate says; `None` if it is the one that is in use.
     ///
     /// # Errors
-    /// It cannot be used: then the old one stays.
-    pub fn replace_identity(&self, identity: ServerIdentity) -> Result<(), rustls::Error> {
-        self.identity.replace(identity)
+    /// See [`IdentityRefused`]: then the old one stays.
+    pub fn replace_identity(
+        &self,
+        identity: ServerIdentity,
+    ) -> Result<Option<Leaf>, IdentityRefused> {
+        let new = identity.chain.clone();
+        // Also for the one in use, which may have expired.
+        let (config, leaf) = checked(identity, &self.service)?;
+        let mut chain = self.chain.lock().unwrap_or_else(PoisonError::into_inner);
+        if *chain == new {
+            return Ok(None);
+        }
+        *chain = new;
+        self.tls.replace_config(config);
+        self.remember(&leaf);
+        Ok(Some(leaf))
+    }
+    // ANCHOR_END: replace_identity
+
+    fn remember(&self, leaf: &Leaf) {
+        let expires = &self.service.counters().certificate_expires;
+        expires.store(leaf.not_after, Ordering::Relaxed);
     }
 
-    /// Other signing keys, the newest last.
+    /// Other signing keys, the newest last. Whether they are others than those in use.
     ///
     /// # Errors
     /// They cannot be used: then the old ones stay.
-    pub fn replace_keys(&self, keys: Vec<SigningKey>) -> Result<(), ServiceError> {
+    pub fn replace_keys(&self, keys: Vec<SigningKey>) -> Result<bool, ServiceError> {
         self.service.replace_keys(keys)
     }
 
@@ -127,6 +161,14 @@ impl MailboxServer {
     pub async fn shut_down(self) -> Result<Drained, JoinError> {
         self.tls.shut_down().await
     }
+}
+
+/// For the service's name, and now: by the clock of clients' certificate checks, which is the system's.
+fn checked(
+    identity: ServerIdentity,
+    service: &Service,
+) -> Result<(Arc<rustls::ServerConfig>, Leaf), IdentityRefused> {
+    checked_config(identity, service.name(), Clock::system().now())
 }
 
 /// One connection is counted for as long as this lives.
@@ -147,40 +189,49 @@ impl Drop for Counted {
 
 // ANCHOR: serve
 async fn serve(connection: Connection, service: Arc<Service>, deadlines: ServerDeadlines) {
-    let Connection { stream, peer, stopping } = connection;
+    let admission = connection.admission();
+    let Connection { stream, peer, stopping, .. } = connection;
     let counted = Counted::new(service);
     let service = &counted.0;
     let first = FrameDeadlines { idle: deadlines.first, ..deadlines.frames };
     let mut frames = Frames::new(stream, first);
     let mut stop = std::pin::pin!(stopping.cancelled());
+    let began = tokio::time::Instant::now();
+    let mut proved = false;
     loop {
+        let end = began + if proved { deadlines.age } else { deadlines.login };
         // A frame that has come as a whole is answered, even when the server stops.
         let frame = tokio::select! {
             biased;
-            frame = frames.next() => frame,
-            () = &mut stop => Ok(None),
+            frame = frames.next() => frame.map_err(Ended::Frame),
+            () = &mut stop => break,
+            () = sleep_until(end) => Err(if proved { Ended::Old } else { Ended::NoLogin }),
         };
         frames.set_deadlines(deadlines.frames);
         let frame = match frame {
             Ok(Some(frame)) => frame,
             Ok(None) => break,
-            Err(error) => {
-                drop_client(service, peer, &error);
-                if matches!(error, FrameError::TooLong) {
+            Err(why) => {
+                if matches!(why, Ended::Frame(FrameError::TooLong)) {
                     // It sent no whole request: it is told so, once, and the connection ends.
                     let answer = refused(Refusal::BadRequest, &request_id());
                     let _told = frames.send(&answer).await;
                 }
+                drop_client(service, peer, &why);
                 break;
             }
         };
-        let answer = answer_frame(service, peer.ip(), &frame, deadlines.request);
-        let (response, last) = answer.await;
-        if let Err(error) = frames.send(&response).await {
-            drop_client(service, peer, &error);
+        let answer = answer_frame(service, peer.ip(), &frame, deadlines.request).await;
+        if answer.proved && !proved {
+            proved = true;
+            admission.admit();
+        }
+        if let Err(error) = frames.send(&answer.response).await {
+            drop_client(service, peer, &Ended::Frame(error));
             break;
         }
-        if last {
+        // What was not a request is the last one.
+        if matches!(answer.response, Response::Refused { because: Refusal::BadRequest, .. }) {
             break;
         }
     }
@@ -189,7 +240,18 @@ async fn serve(connection: Connection, service: Arc<Service>, deadlines: ServerD
 }
 // ANCHOR_END: serve
 
-fn drop_client(service: &Service, peer: std::net::SocketAddr, why: &FrameError) {
+/// Why the server ends a connection.
+#[derive(Debug, Error)]
+enum Ended {
+    #[error(transparent)]
+    Frame(FrameError),
+    #[error("expected a login in time, and there was none")]
+    NoLogin,
+    #[error("it is as old as a connection may get")]
+    Old,
+}
+
+fn drop_client(service: &Service, peer: std::net::SocketAddr, why: &Ended) {
     service.counters().dropped.fetch_add(1, Ordering::Relaxed);
     if service.strangers_log().allows() {
         tracing::info!(%peer, why = %ErrorChain(why), "connection ended");
@@ -200,53 +262,57 @@ fn refused(because: Refusal, id: &str) -> Response {
     Response::Refused { because, request: id.to_owned() }
 }
 
-/// The answer to one frame, and whether the connection ends after it, because the frame was not a
-/// request.
+/// The answer to one frame.
 async fn answer_frame(
     service: &Service,
     peer: std::net::IpAddr,
     frame: &[u8],
     deadline: Duration,
-) -> (Response, bool) {
+) -> Answer {
     let id = request_id();
     let span = tracing::info_span!("request", id, %peer);
+    let no_answer = |because, why| {
+        let response = refused(because, &id);
+        Answer { response, why: Some(why), account: None, proved: false }
+    };
     async {
         let started = Instant::now();
         let Ok(request) = parse::<Request>(frame) else {
             if service.strangers_log().allows() {
                 tracing::info!(bytes = frame.len(), "not a request");
             }
-            return (refused(Refusal::BadRequest, &id), true);
+            return no_answer(Refusal::BadRequest, "not a request");
         };
         let name = request.name();
         let answer = service.answer(peer, request, &id);
-        let late =
-            |_elapsed| (refused(Refusal::Unavailable, &id), Some("the request took too long"));
         let answered = tokio::time::timeout(deadline, answer).await;
-        let (response, why) = answered.unwrap_or_else(late);
+        let answer = answered.unwrap_or_else(|_elapsed| {
+            no_answer(Refusal::Unavailable, "the request took too long")
+        });
         let micros = started.elapsed().as_micros() as u64;
-        match why {
+        let account = answer.account.as_ref().map(|name| name.as_str());
+        match answer.why {
             // Anybody may ask that as often as they like.
             None if name == "ping" => tracing::debug!(request = name, micros, "answered"),
             None if service.accounts_log().allows() => {
-                tracing::info!(request = name, micros, "answered");
+                tracing::info!(request = name, account, micros, "answered");
             }
             Some(why) if service.strangers_log().allows() => {
-                tracing::info!(request = name, micros, why, "refused");
+                tracing::info!(request = name, account, micros, why, "refused");
             }
             _over_the_budget => {}
         }
-        // Not within its limits is no request, either.
-        let bad = Refusal::BadRequest;
-        let last = matches!(response, Response::Refused { because, .. } if because == bad);
-        (response, last)
+        answer
     }
     .instrument(span)
     .await
 }
 
-/// Unique for this run of the server: by it a client's error is found in the log.
+/// By it a client's error is found in the log. Random: from numbers in order, strangers could read how much the
+/// server has to do.
 fn request_id() -> String {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    format!("{:08x}", NEXT.fetch_add(1, Ordering::Relaxed))
+    let mut bytes = [0; 8];
+    // Without random bytes no token is issued either. The line has no id of its own then.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

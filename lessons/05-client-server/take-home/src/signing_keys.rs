@@ -6,6 +6,7 @@ use careful_files::{FileError, ReplaceError, if_there};
 use careful_tokens::keys::{Algorithm, KeyError, KeyId, SigningKey};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use crate::protocol::Bytes;
 
@@ -30,7 +31,7 @@ pub enum SigningKeysError {
     /// It holds something else.
     #[error("expected signing keys in the file, found something else")]
     Broken,
-    /// A key that is none.
+    /// A key that cannot be used.
     #[error("a signing key cannot be used")]
     Key(#[from] KeyError),
 }
@@ -60,9 +61,18 @@ pub fn load(path: &Path) -> Result<Vec<SigningKey>, SigningKeysError> {
 pub fn load_or_make(path: &Path) -> Result<Vec<SigningKey>, SigningKeysError> {
     let stored = read(path)?;
     if stored.is_empty() {
-        return rotate(path);
+        return Ok(rotate(path)?.keys);
     }
     stored.iter().map(key).collect()
+}
+
+/// The keys after a rotation.
+pub struct Rotated {
+    /// The newest last.
+    pub keys: Vec<SigningKey>,
+    /// If not, the file is written, but after a power loss the one before it may be there instead. Don't
+    /// rotate again for that: it would drop the key in use.
+    pub synced: bool,
 }
 
 // ANCHOR: rotate
@@ -70,8 +80,8 @@ pub fn load_or_make(path: &Path) -> Result<Vec<SigningKey>, SigningKeysError> {
 /// ones go. Wait for a token's lifetime between two rotations.
 ///
 /// # Errors
-/// See [`SigningKeysError`].
-pub fn rotate(path: &Path) -> Result<Vec<SigningKey>, SigningKeysError> {
+/// See [`SigningKeysError`]: then the file is as it was.
+pub fn rotate(path: &Path) -> Result<Rotated, SigningKeysError> {
     let mut stored = read(path)?;
     let mut random = [0; 8];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| KeyError::NoRandom)?;
@@ -81,8 +91,9 @@ pub fn rotate(path: &Path) -> Result<Vec<SigningKey>, SigningKeysError> {
     let old = stored.len().saturating_sub(KEPT);
     stored.drain(..old);
     let json = serde_json::to_vec(&stored).map_err(|_| SigningKeysError::Broken)?;
-    careful_files::replace(path, &json)?;
-    stored.iter().map(key).collect()
+    let json = Zeroizing::new(json);
+    let synced = ReplaceError::in_place(careful_files::replace(path, &json))?;
+    Ok(Rotated { keys: stored.iter().map(key).collect::<Result<_, _>>()?, synced })
 }
 // ANCHOR_END: rotate
 

@@ -1,55 +1,48 @@
 //! A server certificate that can be replaced while the server runs.
 //!
-//! The mistake this prevents: a certificate that is read at the start and expires in a running
-//! server.
+//! The mistakes this prevents: a certificate that is read at the start and expires in a running
+//! server; one that is loaded, and refused by every client; a session of before that goes on under an identity
+//! that was replaced.
 
-use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
-use careful_tls::identity::ServerIdentity;
-use careful_tls::provider::crypto_provider;
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use careful_certificates::leaf::Leaf;
+use careful_tls::config::server_config;
+use careful_tls::identity::{ServerIdentity, UnfitIdentity};
+use rustls::ServerConfig;
+use rustls::pki_types::ServerName;
+use thiserror::Error;
 
-/// The chain and key that the next handshake uses.
-pub struct CurrentIdentity(RwLock<Arc<CertifiedKey>>);
+use crate::protocol::ALPN;
+
+/// Why an identity is not used. The one before it stays.
+#[derive(Debug, Error)]
+pub enum IdentityRefused {
+    /// The server's name is not one.
+    #[error("expected a server's name, got {0:?}")]
+    Name(String),
+    /// Clients would refuse it.
+    #[error("clients would refuse the certificate")]
+    Unfit(#[from] UnfitIdentity),
+    /// The key belongs to another certificate, or cannot be used.
+    #[error("the certificate and the key cannot be used")]
+    Tls(#[from] rustls::Error),
+}
 
 // ANCHOR: identity
-impl CurrentIdentity {
-    /// The first one.
-    ///
-    /// # Errors
-    /// The key belongs to another certificate, or is none that can be used.
-    pub fn new(identity: ServerIdentity) -> Result<Arc<Self>, rustls::Error> {
-        Ok(Arc::new(Self(RwLock::new(certified(identity)?))))
-    }
-
-    /// Another one, from the next handshake on. Connections that are open stay open.
-    ///
-    /// # Errors
-    /// As [`new`](Self::new): then the old one stays.
-    pub fn replace(&self, identity: ServerIdentity) -> Result<(), rustls::Error> {
-        let identity = certified(identity)?;
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = identity;
-        Ok(())
-    }
-}
-
-impl ResolvesServerCert for CurrentIdentity {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
-    }
+/// A configuration for this identity, after everything about it was checked that a server can check. It
+/// has a new memory of sessions: what was begun under another certificate cannot be resumed under this one.
+///
+/// # Errors
+/// See [`IdentityRefused`].
+pub fn checked_config(
+    identity: ServerIdentity,
+    name: &str,
+    now: u64,
+) -> Result<(Arc<ServerConfig>, Leaf), IdentityRefused> {
+    let parsed = ServerName::try_from(name);
+    let parsed = parsed.map_err(|_| IdentityRefused::Name(name.to_owned()))?;
+    let leaf = identity.check(&parsed, now)?;
+    Ok((server_config(identity, ALPN)?, leaf))
 }
 // ANCHOR_END: identity
-
-/// Checks that chain and key belong together.
-fn certified(identity: ServerIdentity) -> Result<Arc<CertifiedKey>, rustls::Error> {
-    let ServerIdentity { chain, key } = identity;
-    CertifiedKey::from_der(chain, key, &crypto_provider()).map(Arc::new)
-}
-
-impl fmt::Debug for CurrentIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CurrentIdentity")
-    }
-}

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::common::{TestResult, name, quick, refusal, tokens};
 use careful_encryption::public_key::{Classical, KeyPair};
-use careful_mailbox::account::{Account, AccountError, Found};
+use careful_mailbox::account::{Account, AccountError, Fate, Found, Order, SendError};
 use careful_mailbox::client::Client;
 use careful_mailbox::protocol::{Bytes, MessageId, Refusal, Request, Response, Secret};
 use careful_mailbox::server::ServerDeadlines;
@@ -55,7 +55,7 @@ async fn nothing_of_a_mailbox_is_given_without_a_token() -> TestResult {
             Request::Fetch { token: token(), after: 0 },
             Request::Delete { token: token(), numbers: vec![1] },
             Request::Status { token: token() },
-            Request::LogOut { token: token(), refresh: token() },
+            Request::LogOut { token: Some(token()), refresh: token() },
             Request::Refresh { refresh: token() },
         ];
         for request in requests {
@@ -130,7 +130,7 @@ async fn a_used_refresh_token_ends_its_login() -> TestResult {
 #[tokio::test]
 async fn silent_clients_are_closed_and_honest_ones_served() -> TestResult {
     let short = Duration::from_millis(100);
-    let connections = Limits { connections: 4, per_address: 4 };
+    let connections = Limits { connections: 4, per_address: 4, reserved: 0 };
     let connection = Deadlines { handshake: short, shutdown: short };
     let deadlines = ServerDeadlines { connection, first: short, ..ServerDeadlines::default() };
     let stage = Stage::new(StageOptions { connections, deadlines, ..quick() }).await?;
@@ -250,14 +250,14 @@ async fn what_is_sent_while_a_page_is_shown_is_not_forgotten() -> TestResult {
     let numbers: Vec<_> = found
         .iter()
         .filter_map(|found| match found {
-            Found::Letter { number, late: false, .. } => Some(*number),
+            Found::Letter { number, order: Order::Next, .. } => Some(*number),
             _ => None,
         })
         .collect();
     assert_eq!(numbers, [1, 2]);
     alice.send("bob", "two").await?;
     let found = bob.read().await?;
-    assert!(matches!(&found[..], [Found::Letter { number: 2, late: false, .. }]));
+    assert!(matches!(&found[..], [Found::Letter { number: 2, order: Order::Next, .. }]));
     Ok(())
 }
 
@@ -266,11 +266,14 @@ async fn a_letter_to_nobody_does_not_stand_in_the_way() -> TestResult {
     let stage = Stage::new(quick()).await?;
     let mut alice = stage.person("alice").await?;
     let to_nobody = alice.send("nobody", "hello").await;
-    assert!(matches!(to_nobody, Err(AccountError::Client(_))));
+    let Err(SendError { fate, error: AccountError::Client(_) }) = to_nobody else {
+        return Err("refused".into());
+    };
+    assert_eq!(fate, Fate::NotKept);
     assert_eq!(alice.account.waiting(), 0);
     alice.send("alice", "hello").await?;
     let found = alice.read().await?;
-    assert!(matches!(&found[..], [Found::Letter { number: 1, late: false, .. }]));
+    assert!(matches!(&found[..], [Found::Letter { number: 1, order: Order::Next, .. }]));
     Ok(())
 }
 
@@ -283,13 +286,14 @@ async fn to_trust_the_pinned_key_again_loses_no_letter() -> TestResult {
     assert_eq!(bob.read().await?.len(), 2);
     let (hers, his) = (alice.account.own_fingerprint(), bob.account.own_fingerprint());
     for (trusting, of, print) in [(&mut alice, "bob", &his), (&mut bob, "alice", &hers)] {
-        let other = trusting.account.trust(&mut trusting.client, &name(of), "0000").await;
+        let other =
+            trusting.account.trust(&mut trusting.client, &name(of), &"0000 ".repeat(8)).await;
         assert!(matches!(other, Err(AccountError::NotCompared { .. })));
         trusting.account.trust(&mut trusting.client, &name(of), print).await?;
     }
     alice.send("bob", "three").await?;
     let found = bob.read().await?;
-    assert!(matches!(&found[..], [Found::Letter { number: 3, late: false, .. }]));
+    assert!(matches!(&found[..], [Found::Letter { number: 3, order: Order::Next, .. }]));
     Ok(())
 }
 

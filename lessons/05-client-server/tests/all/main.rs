@@ -2,9 +2,12 @@
 
 mod claims;
 mod common;
+mod fairness;
+mod fate;
 mod fuzz_corpus;
 mod opponents;
 mod peers;
 mod process;
 mod readme;
+mod recovery;
 mod transcript;

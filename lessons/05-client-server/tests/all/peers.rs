@@ -38,12 +38,25 @@ impl Mailbox {
 
     /// The Rust client, as a process.
     fn rust(&self, arguments: &[&str]) -> Result<String, Box<dyn Error>> {
-        let output = Command::new(env!("CARGO_BIN_EXE_mailbox"))
+        self.rust_reading(arguments, "")
+    }
+
+    /// The same with a text on its standard input.
+    fn rust_reading(&self, arguments: &[&str], text: &str) -> Result<String, Box<dyn Error>> {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mailbox"))
             .arg("--data")
             .arg(self.folder.path().join("data"))
             .args(["--server", &self.server.address().to_string()])
             .args(arguments)
-            .output()?;
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut input = child.stdin.take().ok_or("its standard input")?;
+        // It may end without reading.
+        let _ = input.write_all(text.as_bytes());
+        drop(input);
+        let output = child.wait_with_output()?;
         let said = String::from_utf8(output.stdout)?;
         match output.status.success() {
             true => Ok(said),
@@ -52,13 +65,17 @@ impl Mailbox {
     }
 
     fn python(&self, python: &Peer, arguments: &[&str]) -> Finished {
+        self.python_reading(python, arguments, "")
+    }
+
+    fn python_reading(&self, python: &Peer, arguments: &[&str], text: &str) -> Finished {
         let script = format!("{FOLDER}mailbox.py");
         let (ca, address) = (self.ca(), self.server.address().to_string());
         let home = self.folder.path().join("python").display().to_string();
         let mut all = vec![script.as_str(), "--ca", &ca, "--server", &address];
         all.extend(["--name", "mailbox.test", "--home", &home]);
         all.extend(arguments);
-        python.run(all)
+        python.run_with_input(all, text)
     }
 }
 
@@ -89,8 +106,8 @@ fn letters_go_between_rust_and_python() -> TestResult {
     assert_eq!(seen.said.trim(), rosas.trim());
 
     for text in ["one", "two, with ä and \"quotes\""] {
-        mailbox.rust(&["send", "paula", text])?;
-        let sent = mailbox.python(&python, &["send", "paula", "rosa", text]);
+        mailbox.rust_reading(&["send", "paula", "-"], text)?;
+        let sent = mailbox.python_reading(&python, &["send", "paula", "rosa"], text);
         assert_eq!((sent.code, sent.said.trim()), (Some(0), "stored"), "{}", sent.said);
     }
     let read = mailbox.python(&python, &["read", "paula"]);

@@ -2,10 +2,11 @@
 
 use snapshots::Filter;
 
-/// Fingerprints, and ids of requests in the server's log.
+/// Fingerprints, ids of requests in the server's log, and dates.
 const FILTERS: &[Filter] = &[
     (r"(?:[0-9a-f]{4}\s+){7}[0-9a-f]{4}\b", "[fingerprint]"),
-    (r"\b(request\s+)[0-9a-f]{8}\b", "$1[id]"),
+    (r"\b\d{4}-\d\d-\d\d\s+\d\d:\d\d:\d\d\s+UTC", "[date]"),
+    (r"\b(request\s+)[0-9a-f]{16}\b", "$1[id]"),
 ];
 
 #[test]

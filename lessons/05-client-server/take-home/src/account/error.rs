@@ -26,6 +26,31 @@ pub enum AccountError {
     /// A file holds something else.
     #[error("expected an account in this file, found something else: {}", .0.display())]
     Broken(PathBuf),
+    /// Without its state, an account has neither the keys that it has pinned nor the numbers of its
+    /// letters.
+    #[error(
+        "{} is missing, which holds the pinned keys, the numbers of letters and those that wait. Restore it from \
+         the copy that the rest came from. If there is none: mailbox --as {name} start-over",
+        file.display()
+    )]
+    NoState {
+        /// Where it should be.
+        file: PathBuf,
+        /// Whose it is.
+        name: Name,
+    },
+    /// Of two copies.
+    #[error(
+        "the state in {} belongs to another key of {name}: restore both files of the account from one copy. If \
+         there is none: mailbox --as {name} start-over",
+        folder.display()
+    )]
+    NotOneAccount {
+        /// Where both are.
+        folder: PathBuf,
+        /// Whose they are.
+        name: Name,
+    },
     /// There is an account already.
     #[error("there is an account already in {}", .0.display())]
     Exists(PathBuf),
@@ -35,12 +60,12 @@ pub enum AccountError {
     /// A letter was not sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
-    /// The key that the server gives is none.
-    #[error("the server gives a key for {0} that is none")]
+    /// The key that the server gives cannot be used.
+    #[error("the server gives a key for {0} that cannot be used")]
     BadKey(Name),
     /// The key that the server gives is not the one that is pinned.
     #[error(
-        "THE KEY OF {name} HAS CHANGED, so nothing was sent to or read from {name}. Pinned: {pinned}. \
+        "THE KEY OF {name} HAS CHANGED, so nothing is sent to or read from {name}. Pinned: {pinned}. \
          Offered: {offered}. Ask {name}, but not by this mailbox, which is right. If it is the \
          offered one: mailbox trust {name}, and that fingerprint"
     )]
@@ -60,6 +85,9 @@ pub enum AccountError {
         /// The fingerprint of what the server gives.
         offered: String,
     },
+    /// What was compared has not the form of a fingerprint.
+    #[error("expected a fingerprint, eight groups of four hexadecimal digits, got {0:?}")]
+    NotAFingerprint(String),
     /// Too many letters wait to be sent.
     #[error("expected at most {MAX_OUTBOX} letters that wait to be sent")]
     OutboxFull,
@@ -67,3 +95,31 @@ pub enum AccountError {
     #[error("the system gave no random bytes")]
     NoRandom,
 }
+
+// ANCHOR: fate
+/// What became of a letter that was not simply sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The server has it. Only the note of that failed: the next program sends it again, and the server
+    /// stores it once.
+    Sent,
+    /// It waits in the account's folder, and goes with the next letter or [`Account::send_waiting`]. The
+    /// server may have it already; it will be there once.
+    ///
+    /// [`Account::send_waiting`]: super::Account::send_waiting
+    Kept,
+    /// It is nowhere: neither on the server nor in the folder.
+    NotKept,
+}
+
+/// A letter was not simply sent.
+#[derive(Debug, Error)]
+#[error("{error}")]
+pub struct SendError {
+    /// What became of it.
+    pub fate: Fate,
+    /// Why.
+    #[source]
+    pub error: AccountError,
+}
+// ANCHOR_END: fate

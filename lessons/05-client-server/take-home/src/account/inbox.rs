@@ -21,8 +21,8 @@ pub enum Found {
         number: u64,
         /// Its text.
         text: String,
-        /// It comes after a later one.
-        late: bool,
+        /// How it stands to those before it.
+        order: Order,
     },
     /// So many letters of this sender are missing before the next one.
     Missing {
@@ -38,21 +38,48 @@ pub enum Found {
         /// Which.
         number: u64,
     },
-    /// A box that the sender did not seal for this account, under this id.
+    /// A box that the sender did not seal for this account's key, under this id.
     NotAuthentic {
         /// Who is said to have sent it.
         from: Name,
+        /// This account had another key before, so the sender may have sealed it for that one.
+        had_another_key: bool,
     },
+    /// The first letter of a sender whose name could be taken for another one.
+    LooksLike {
+        /// Who wrote it.
+        from: Name,
+        /// Somebody with whom this account has to do, or its owner.
+        other: Name,
+    },
+}
+
+/// How a letter stands to those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Its number is larger than all before it.
+    Next,
+    /// It comes after a later one.
+    Late,
+    /// Another letter had its number.
+    Reused,
 }
 
 /// In one line. A letter is another one's text: what could steer a terminal is escaped.
 impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Found::Letter { from, number, text, late } => {
+            Found::Letter { from, number, text, order } => {
                 let text: String = text.chars().map(printable).collect();
-                let late = if *late { ", late" } else { "" };
-                write!(f, "letter {number} of {from}{late}: {text}")
+                let order = match order {
+                    Order::Next => "",
+                    Order::Late => ", late",
+                    Order::Reused => {
+                        ", WARNING: another letter had that number, so the sender was restored from a copy, \
+                         or this is an old letter"
+                    }
+                };
+                write!(f, "letter {number} of {from}{order}: {text}")
             }
             Found::Missing { from, count: 1 } => {
                 write!(f, "WARNING: a letter of {from} is missing before the next one")
@@ -63,20 +90,35 @@ impl fmt::Display for Found {
             Found::Repeated { from, number } => {
                 write!(f, "letter {number} of {from} came again, and is not shown again")
             }
-            Found::NotAuthentic { from } => {
+            Found::NotAuthentic { from, had_another_key: false } => {
                 write!(f, "WARNING: a box that is said to come from {from}, and does not")
+            }
+            Found::NotAuthentic { from, had_another_key: true } => write!(
+                f,
+                "WARNING: a box that is said to come from {from}. Either it does not, or it was sealed for the \
+                 key that you have replaced: ask {from}"
+            ),
+            Found::LooksLike { from, other } => {
+                write!(f, "WARNING: the next letter is from {from}, which is not {other}")
             }
         }
     }
 }
 
-fn printable(c: char) -> String {
-    // Control characters, those that turn the direction of a text, and those that end a line.
-    let turns = matches!(
+/// A character, or its number if it could steer a terminal or can't be seen: control characters, those that
+/// turn the direction of a text, those that end a line, and those that a display leaves out
+/// (`Default_Ignorable_Code_Point` of Unicode 16, `DerivedCoreProperties.txt`), with the blanks of Braille
+/// and the fillers of Hangul. Some emoji are made of several characters and come apart by that.
+pub fn printable(c: char) -> String {
+    let steers = matches!(
         c,
-        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fffc}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'
     );
-    if c.is_control() || turns { c.escape_default().to_string() } else { c.to_string() }
+    if c.is_control() || steers { c.escape_default().to_string() } else { c.to_string() }
 }
 
 /// A page of the mailbox.
@@ -165,13 +207,15 @@ impl Account {
         reading: &mut Reading,
     ) -> Result<(), AccountError> {
         let from = delivery.from.clone();
+        let new = !self.state.peers.contains_key(&from);
         let key = match self.key_of(client, &from).await {
             Ok(key) => key,
             // Nobody can have sealed it.
             Err(AccountError::Client(ClientError::Refused {
                 because: Refusal::NoAccount, ..
             })) => {
-                reading.found.push(Found::NotAuthentic { from });
+                let had_another_key = false;
+                reading.found.push(Found::NotAuthentic { from, had_another_key });
                 return Ok(());
             }
             Err(error) => return Err(error),
@@ -179,25 +223,34 @@ impl Account {
         let own = (&self.identity.name, &self.pair);
         let opened = sealed::open(own, (&from, &key), delivery.id, &delivery.sealed.0);
         let Ok(Letter { number, text }) = opened else {
-            reading.found.push(Found::NotAuthentic { from });
+            let had_another_key = self.state.had_another_key;
+            reading.found.push(Found::NotAuthentic { from, had_another_key });
             return Ok(());
         };
+        if new && let Some(other) = self.looks_like(&from) {
+            let from = from.clone();
+            reading.found.push(Found::LooksLike { from, other });
+        }
         let known = self.state.peers.get(&from).map(|peer| peer.received.clone());
         let counts = reading.received.entry(from.clone()).or_insert(known.unwrap_or_default());
         // Under another key than before, another count.
-        match counts.entry(hex(&key.to_bytes())).or_default().arrived(number) {
-            Arrived::Next { missing } => {
-                if missing > 0 {
-                    let from = from.clone();
-                    reading.found.push(Found::Missing { from, count: missing });
+        let order =
+            match counts.entry(hex(&key.to_bytes())).or_default().arrived(number, delivery.id) {
+                Arrived::Next { missing } => {
+                    if missing > 0 {
+                        let from = from.clone();
+                        reading.found.push(Found::Missing { from, count: missing });
+                    }
+                    Order::Next
                 }
-                reading.found.push(Found::Letter { from, number, text, late: false });
-            }
-            Arrived::Late => {
-                reading.found.push(Found::Letter { from, number, text, late: true });
-            }
-            Arrived::Again => reading.found.push(Found::Repeated { from, number }),
-        }
+                Arrived::Late => Order::Late,
+                Arrived::Reused => Order::Reused,
+                Arrived::Again => {
+                    reading.found.push(Found::Repeated { from, number });
+                    return Ok(());
+                }
+            };
+        reading.found.push(Found::Letter { from, number, text, order });
         Ok(())
     }
     // ANCHOR_END: read

@@ -1,10 +1,19 @@
-//! The numbers of the letters that came from one sender: what is missing, late or repeated.
+//! The numbers of the letters that came from one sender: what is missing, late, repeated or used twice.
+//!
+//! The mistake this prevents: a repetition that is told by its number alone. A sender whose folder was restored from
+//! a copy counts from an earlier number, and every new letter would be taken for an old one.
+
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
+
+use crate::protocol::MessageId;
 
 /// Gaps in the numbers of one sender that are remembered, so that late letters are told from
 /// repeated ones.
 const MAX_GAPS: usize = 32;
+/// Letters of one sender that are remembered by their ids: four times as many as a mailbox holds.
+const MAX_IDS: usize = 4096;
 
 /// What came from one sender under one key.
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -13,19 +22,32 @@ pub(super) struct Received {
     seen: u64,
     /// Smaller numbers that have not come: from the first to the last of each gap.
     missing: Vec<(u64, u64)>,
+    /// The ids of the last letters. The seal proves an id as it proves the text.
+    #[serde(default)]
+    ids: VecDeque<MessageId>,
 }
 
-/// How a letter's number stands to those before it.
+/// How a letter stands to those before it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Arrived {
-    Next { missing: u64 },
+    Next {
+        missing: u64,
+    },
     Late,
+    /// Another letter had the number, or one that is forgotten.
+    Reused,
     Again,
 }
 
 impl Received {
     // ANCHOR: arrived
-    pub(super) fn arrived(&mut self, number: u64) -> Arrived {
+    pub(super) fn arrived(&mut self, number: u64, id: MessageId) -> Arrived {
+        if self.ids.contains(&id) {
+            return Arrived::Again;
+        }
+        self.ids.push_back(id);
+        let old = self.ids.len().saturating_sub(MAX_IDS);
+        self.ids.drain(..old);
         if number > self.seen {
             let missing = number - self.seen - 1;
             if missing > 0 {
@@ -37,7 +59,7 @@ impl Received {
         }
         let in_gap = |(first, last): &(u64, u64)| (*first..=*last).contains(&number);
         let Some(at) = self.missing.iter().position(in_gap) else {
-            return Arrived::Again;
+            return Arrived::Reused;
         };
         let (first, last) = self.missing[at];
         // No number is 0, and the last one of a gap is smaller than `seen`.
@@ -53,4 +75,50 @@ impl Received {
         self.missing.drain(..old);
     }
     // ANCHOR_END: arrived
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u64) -> MessageId {
+        MessageId(u128::from(number).to_be_bytes())
+    }
+
+    #[test]
+    fn the_same_number_with_another_id_is_another_letter() {
+        let mut received = Received::default();
+        assert_eq!(received.arrived(1, id(1)), Arrived::Next { missing: 0 });
+        assert_eq!(received.arrived(1, id(1)), Arrived::Again);
+        assert_eq!(received.arrived(1, id(2)), Arrived::Reused);
+        assert_eq!(received.arrived(1, id(2)), Arrived::Again, "once");
+        assert_eq!(received.arrived(3, id(3)), Arrived::Next { missing: 1 });
+        assert_eq!(received.arrived(2, id(4)), Arrived::Late);
+        assert_eq!(received.arrived(2, id(5)), Arrived::Reused);
+    }
+
+    #[test]
+    fn a_number_of_zero_and_the_largest_one_are_numbers() {
+        let mut received = Received::default();
+        assert_eq!(received.arrived(0, id(1)), Arrived::Reused);
+        assert_eq!(received.arrived(u64::MAX, id(2)), Arrived::Next { missing: u64::MAX - 1 });
+        assert_eq!(received.arrived(u64::MAX, id(3)), Arrived::Reused);
+        assert_eq!(received.arrived(1, id(4)), Arrived::Late);
+    }
+
+    #[test]
+    fn what_is_remembered_has_an_end_and_what_is_forgotten_is_shown() {
+        let mut received = Received::default();
+        let many = MAX_IDS as u64 + 10;
+        for number in 1..=many {
+            received.arrived(number, id(number));
+        }
+        assert_eq!(received.ids.len(), MAX_IDS);
+        assert_eq!(received.arrived(many, id(many)), Arrived::Again);
+        assert_eq!(received.arrived(1, id(1)), Arrived::Reused);
+        for number in 1..=100 {
+            received.arrived(many + number * 2, id(many + number * 2));
+        }
+        assert_eq!(received.missing.len(), MAX_GAPS);
+    }
 }

@@ -1,11 +1,14 @@
 //! Sending: a letter is sealed once, and kept until the server has it.
+//!
+//! The mistake this prevents: a program that says "it waits" of a letter that is nowhere, or nothing of one that
+//! waits.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::Account;
-use super::error::AccountError;
+use super::error::{AccountError, Fate, SendError};
 use crate::client::{Client, ClientError};
 use crate::protocol::{Bytes, MessageId, Name, Refusal, Request, Response};
 use crate::sealed::{self, Letter};
@@ -28,43 +31,78 @@ pub(super) struct Outgoing {
     pub(super) to: Name,
     pub(super) id: MessageId,
     pub(super) sealed: Bytes,
+    /// The public key that it was sealed for.
+    #[serde(default)]
+    pub(super) key: Option<Bytes>,
+}
+
+/// What came of sending everything that waits.
+#[derive(Default)]
+struct Attempt {
+    sent: Sent,
+    /// Why letters to these recipients stay where they are.
+    stuck: BTreeMap<Name, AccountError>,
+    /// A letter that will never be accepted, and is removed.
+    refused: Option<(MessageId, AccountError)>,
+    /// Why it ended before the last letter.
+    ended: Option<AccountError>,
 }
 
 impl Account {
     // ANCHOR: send
-    /// Seals a letter, keeps it until the server has it, and sends it. Those that waited go first.
+    /// Seals a letter, keeps it until the server has it, and sends it. Those that waited go first. For a
+    /// recipient whose key is pinned, all but the sending works without the server.
     ///
     /// # Errors
-    /// See [`AccountError`]. A letter that was sealed waits, and goes with the next
-    /// [`send`](Self::send) or [`send_waiting`](Self::send_waiting).
+    /// See [`SendError`], which says what became of the letter.
     pub async fn send(
         &mut self,
         client: &mut Client,
         to: &Name,
         text: &str,
-    ) -> Result<Sent, AccountError> {
-        let key = self.key_of(client, to).await?;
+    ) -> Result<Sent, SendError> {
+        let not_kept = |error| SendError { fate: Fate::NotKept, error };
+        if !self.state.peers.contains_key(to) {
+            // Without a key nothing can be sealed.
+            self.key_of(client, to).await.map_err(not_kept)?;
+        }
+        let id = self.keep(to, text).map_err(not_kept)?;
+        let Attempt { sent, mut stuck, refused, ended } = self.send_all(client).await;
+        let waits = self.state.outbox.iter().any(|letter| letter.id == id);
+        match (refused, ended) {
+            (Some((refused, error)), _) if refused == id => Err(not_kept(error)),
+            (_, Some(error)) if waits => Err(SendError { fate: Fate::Kept, error }),
+            (_, Some(error)) => Err(SendError { fate: Fate::Sent, error }),
+            _ => match stuck.remove(to).filter(|_| waits) {
+                Some(error) => Err(SendError { fate: Fate::Kept, error }),
+                // Others may wait. This one is there.
+                None => Ok(sent),
+            },
+        }
+    }
+
+    /// Seals a letter and writes it to the disk, before anything is sent: the same id and the same box,
+    /// however often it is tried. After an error, all is as it was.
+    fn keep(&mut self, to: &Name, text: &str) -> Result<MessageId, AccountError> {
         if self.state.outbox.len() >= MAX_OUTBOX {
             return Err(AccountError::OutboxFull);
         }
+        let before = self.state.clone();
         let id = MessageId::random().ok_or(AccountError::NoRandom)?;
-        let number = self.state.peers.get(to).map_or(0, |peer| peer.sent) + 1;
-        let letter = Letter { number, text: text.to_owned() };
+        let key = self.pinned(to)?.ok_or_else(|| AccountError::BadKey(to.clone()))?;
+        let peer = self.state.peers.get_mut(to).ok_or_else(|| AccountError::BadKey(to.clone()))?;
+        let letter = Letter { number: peer.sent + 1, text: text.to_owned() };
         let sender = (&self.identity.name, &self.pair);
         let sealed = Bytes(sealed::seal(sender, (to, &key), id, &letter)?);
-        if let Some(peer) = self.state.peers.get_mut(to) {
-            peer.sent = number;
-        }
-        // On the disk before it is sent: the same id and the same box, however often it is tried.
-        self.state.outbox.push(Outgoing { to: to.clone(), id, sealed });
-        self.save()?;
-        let (sent, full) = self.send_all(client).await?;
-        match full {
-            Some(error) if self.state.outbox.iter().any(|waits| waits.id == id) => {
-                Err(error.into())
+        peer.sent = letter.number;
+        let key = Some(peer.key.clone());
+        self.state.outbox.push(Outgoing { to: to.clone(), id, sealed, key });
+        match self.save() {
+            Ok(()) => Ok(id),
+            Err(error) => {
+                self.state = before;
+                Err(error)
             }
-            // Others may wait for room. This one is there.
-            _ => Ok(sent),
         }
     }
     // ANCHOR_END: send
@@ -77,61 +115,112 @@ impl Account {
     /// Sends the letters that wait.
     ///
     /// # Errors
-    /// See [`AccountError`].
+    /// Why the first of those that still wait could not be sent, or why one will never be.
     pub async fn send_waiting(&mut self, client: &mut Client) -> Result<Sent, AccountError> {
-        match self.send_all(client).await? {
-            (sent, None) => Ok(sent),
-            (_, Some(full)) => Err(full.into()),
+        let Attempt { sent, stuck, refused, ended } = self.send_all(client).await;
+        let refused = refused.map(|(_, error)| error);
+        match ended.or(refused).or_else(|| stuck.into_values().next()) {
+            None => Ok(sent),
+            Some(error) => Err(error),
         }
     }
 
-    /// A full mailbox of one does not stand in the way of letters to another one.
-    async fn send_all(
-        &mut self,
-        client: &mut Client,
-    ) -> Result<(Sent, Option<ClientError>), AccountError> {
-        let mut sent = Sent::default();
-        let (mut at, mut full, mut refused) = (0, BTreeSet::new(), None);
+    /// Letters that were sealed for a key which isn't pinned any more are of no use: removes them, and
+    /// says how many there were.
+    pub(super) fn forget_waiting(&mut self, to: &Name, pinned: &Bytes) -> usize {
+        let before = self.state.outbox.len();
+        let of_use = |letter: &Outgoing| {
+            letter.to != *to || letter.key.as_ref().is_none_or(|key| key == pinned)
+        };
+        self.state.outbox.retain(of_use);
+        before - self.state.outbox.len()
+    }
+
+    /// What keeps the letters to one recipient doesn't keep those to another one.
+    async fn send_all(&mut self, client: &mut Client) -> Attempt {
+        let mut attempt = Attempt::default();
+        let mut at = 0;
+        let mut checked = Vec::new();
         while let Some(next) = self.state.outbox.get(at).cloned() {
-            let Outgoing { to, id, sealed } = next;
-            if full.contains(&to) {
+            let Outgoing { to, id, .. } = &next;
+            if attempt.stuck.contains_key(to) {
                 at += 1;
                 continue;
             }
-            let request =
-                |token| Request::Send { token, to: to.clone(), id, sealed: sealed.clone() };
-            match client.call_with_token(request).await {
-                Ok(Response::Stored { again }) => {
-                    sent.letters += 1;
-                    sent.again += usize::from(again);
+            // Once: a letter for a key that its recipient has replaced could not be read.
+            let sent = match checked.contains(to) {
+                true => self.send_one(client, &next).await,
+                false => match self.key_of(client, to).await {
+                    Ok(_pinned) => {
+                        checked.push(to.clone());
+                        self.send_one(client, &next).await
+                    }
+                    Err(error) => Err(error),
+                },
+            };
+            match sent {
+                Ok(again) => {
+                    attempt.sent.letters += 1;
+                    attempt.sent.again += usize::from(again);
                 }
-                Ok(_) => return Err(ClientError::Unexpected("send").into()),
-                Err(error @ ClientError::Refused { because: Refusal::Full, .. }) => {
-                    refused.get_or_insert(error);
-                    full.insert(to);
+                Err(error) if stays(&error) => {
+                    attempt.stuck.insert(to.clone(), error);
                     at += 1;
                     continue;
                 }
+                // What will never be accepted does not stand in the way of the next one.
+                Err(error) if is_final(&error) => {
+                    attempt.refused.get_or_insert((*id, error));
+                }
                 Err(error) => {
-                    // What will never be accepted does not stand in the way of the next one.
-                    if is_final(&error) {
-                        self.state.outbox.remove(at);
-                        self.save()?;
-                    }
-                    return Err(error.into());
+                    attempt.ended = Some(error);
+                    return attempt;
                 }
             }
             self.state.outbox.remove(at);
-            self.save()?;
+            if let Err(error) = self.save() {
+                attempt.ended = Some(error);
+                return attempt;
+            }
         }
-        Ok((sent, refused))
+        attempt
+    }
+
+    /// Whether the server had it already.
+    async fn send_one(
+        &mut self,
+        client: &mut Client,
+        letter: &Outgoing,
+    ) -> Result<bool, AccountError> {
+        let request = |token| {
+            let Outgoing { to, id, sealed, .. } = letter.clone();
+            Request::Send { token, to, id, sealed }
+        };
+        match client.call_with_token(request).await? {
+            Response::Stored { again } => Ok(again),
+            _ => Err(ClientError::Unexpected("send").into()),
+        }
     }
 }
 
-fn is_final(error: &ClientError) -> bool {
+/// It waits for its recipient: to make room, or to say which key is the right one.
+fn stays(error: &AccountError) -> bool {
+    use AccountError::{BadKey, Client, KeyChanged};
+    let full = |because| because == Refusal::Full;
+    match error {
+        KeyChanged { .. } | BadKey(_) => true,
+        Client(ClientError::Refused { because, .. }) => full(*because),
+        _ => false,
+    }
+}
+
+fn is_final(error: &AccountError) -> bool {
     use Refusal::{BadRequest, Conflict, Forbidden, NoAccount};
     matches!(
         error,
-        ClientError::Refused { because: BadRequest | Conflict | Forbidden | NoAccount, .. }
+        AccountError::Client(ClientError::Refused {
+            because: BadRequest | Conflict | Forbidden | NoAccount,
+            ..
+        })
     )
 }

@@ -14,6 +14,9 @@ pub enum StoreError {
     /// There is no such account.
     #[error("no account of that name")]
     NoAccount,
+    /// The account was changed since it was read.
+    #[error("the account was changed meanwhile")]
+    Changed,
     /// A message of that id and other content is there.
     #[error("another message has that id")]
     Conflict,
@@ -31,7 +34,7 @@ pub enum StoreError {
     #[error("the store is closed")]
     Closed,
     /// What the database holds is not what this program wrote. It is left as it is.
-    #[error("the database holds something else")]
+    #[error("the database is damaged: stop the server, and run `mailbox-server --check`")]
     Broken,
 }
 
@@ -49,21 +52,37 @@ impl<E: Into<redb::Error>> From<E> for StoreError {
     }
 }
 
-/// Why there is no store.
+/// Why there is no store. The file is left as it is.
 #[derive(Debug, Error)]
 pub enum OpenStoreError {
     /// The file cannot be made or opened.
     #[error("the database file cannot be opened")]
     File(#[source] io::Error),
-    /// It is no database, is broken, or another server has it open.
-    #[error("the database cannot be opened: does another server use it?")]
-    Database(#[source] redb::Error),
-    /// Another program, or a later version of this one, wrote it. It is left as it is.
+    /// A process has it open.
+    #[error("the database is in use: does another server run on this folder?")]
+    InUse,
+    /// No bytes.
     #[error(
-        "the database has a table {0:?} that this version does not know: expected a file of its own, or a later \
-         version"
+        "the database is an empty file: restore it from a copy, or delete it to begin with an empty mailbox"
+    )]
+    Empty,
+    /// Another program's file.
+    #[error("the file is no database of a mailbox: expected a file of its own")]
+    Alien,
+    /// Damaged, or cut off.
+    #[error("the database is damaged: restore it from a copy")]
+    Damaged(#[source] Option<redb::Error>),
+    /// A later version of redb or of this program wrote it.
+    #[error("a later version wrote the database: use that version")]
+    Newer,
+    /// Another program wrote it.
+    #[error(
+        "the database has a table {0:?} that this version does not know: expected a file of its own, or a later version"
     )]
     OtherTable(String),
+    /// It cannot be read or written now, because the disk is full or broken.
+    #[error("the database failed when it was opened")]
+    Database(#[source] redb::Error),
     /// The system gave no thread.
     #[error("the writing thread cannot be started")]
     Thread(#[source] io::Error),

@@ -11,7 +11,7 @@ pub struct StoreLimits {
     pub bytes: u64,
     /// Messages of one sender that have not expired, in all mailboxes, read or not.
     pub sent: u64,
-    /// How long a message is kept, in seconds.
+    /// How long a message is kept, in seconds in which the store is open.
     pub keep: u64,
     /// Jobs that may wait for the disk.
     pub waiting: usize,

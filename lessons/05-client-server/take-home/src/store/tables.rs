@@ -1,39 +1,31 @@
 //! The tables of the database: what is in them, and each change to them, within one transaction.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use redb::{
-    Database, ReadableDatabase, ReadableTable, Table, TableDefinition, TableHandle,
-    WriteTransaction,
-};
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
 
-use super::error::{OpenStoreError, StoreError};
+use super::error::StoreError;
 use super::limits::StoreLimits;
+use super::records::{Account, Generation, MailboxCounts, StoredId, StoredMessage};
 use crate::protocol::{Bytes, MessageId, Name};
 
 // The names are in files that last: under another one, a table would be empty.
 pub(super) const ACCOUNTS: TableDefinition<&str, &[u8]> = TableDefinition::new("accounts");
 /// By account: how much its mailbox holds, and how much it has sent.
-const COUNTS: TableDefinition<&str, &[u8]> = TableDefinition::new("boxes");
+pub(super) const COUNTS: TableDefinition<&str, &[u8]> = TableDefinition::new("boxes");
 /// By recipient and number.
 pub(super) const MESSAGES: TableDefinition<(&str, u64), &[u8]> = TableDefinition::new("messages");
 /// By sender and id: what was stored, so that it is not stored twice.
-const IDS: TableDefinition<(&str, [u8; 16]), &[u8]> = TableDefinition::new("ids");
-/// By the second of expiry, sender and id.
-const EXPIRY: TableDefinition<(u64, &str, [u8; 16]), ()> = TableDefinition::new("expiry");
+pub(super) const IDS: TableDefinition<(&str, [u8; 16]), &[u8]> = TableDefinition::new("ids");
+/// By the second of expiry (of the store's clock), sender and id.
+pub(super) const EXPIRY: TableDefinition<(u64, &str, [u8; 16]), ()> =
+    TableDefinition::new("expiry");
+/// The file's format, and what time it is on the store's clock.
+pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+pub(super) const FORMAT: &str = "format";
+pub(super) const CLOCK: &str = "clock";
 
 /// Expired messages that one transaction takes away.
 const EXPIRED_AT_ONCE: usize = 256;
-
-/// What is stored of an account.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Account {
-    /// The password's hash, in the PHC format.
-    pub password: String,
-    /// The public key.
-    pub key: Bytes,
-}
 
 /// A message to be stored.
 #[derive(Clone, Debug)]
@@ -48,75 +40,39 @@ pub struct NewMessage {
     pub sealed: Vec<u8>,
 }
 
-#[derive(Serialize, Deserialize)]
-pub(super) struct StoredMessage {
-    pub(super) from: Name,
-    pub(super) id: MessageId,
-    pub(super) sealed: Bytes,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredId {
-    to: Name,
-    number: u64,
-    hash: Bytes,
-}
-
-/// What is counted of a mailbox and its owner.
-#[derive(Clone, Copy, Default, Serialize, Deserialize)]
-struct MailboxCounts {
-    /// The number of the last message that came. Numbers are not used again.
-    last: u64,
-    messages: u64,
-    bytes: u64,
-    /// Messages that this account sent, and that have not expired.
-    sent: u64,
-}
-
-/// Makes those that are not there yet, and nothing in a database that another program, or a later version of
-/// this one, has written.
-pub(super) fn make_tables(database: &Database) -> Result<(), OpenStoreError> {
-    if let Some(other) = other_table(database).map_err(OpenStoreError::Database)? {
-        return Err(OpenStoreError::OtherTable(other));
-    }
-    make_missing(database).map_err(OpenStoreError::Database)
-}
-
-fn other_table(database: &Database) -> Result<Option<String>, redb::Error> {
-    let transaction = database.begin_read()?;
-    let mut tables = transaction.list_tables()?;
-    let ours = [ACCOUNTS.name(), COUNTS.name(), MESSAGES.name(), IDS.name(), EXPIRY.name()];
-    let other = tables.find(|table| !ours.contains(&table.name()));
-    Ok(other.map(|table| table.name().to_owned()))
-}
-
-fn make_missing(database: &Database) -> Result<(), redb::Error> {
-    let transaction = database.begin_write()?;
-    transaction.open_table(ACCOUNTS)?;
-    transaction.open_table(COUNTS)?;
-    transaction.open_table(MESSAGES)?;
-    transaction.open_table(IDS)?;
-    transaction.open_table(EXPIRY)?;
-    Ok(transaction.commit()?)
+/// What changes in an account. All that was issued to it before ends, so it always gets a new generation.
+#[derive(Clone, Debug)]
+pub struct AccountChange {
+    /// The account must still have this one: otherwise it is another account by now, or was changed
+    /// meanwhile.
+    pub from: Generation,
+    /// What its tokens must carry from now on.
+    pub to: Generation,
+    /// The hash of another password.
+    pub password: Option<String>,
+    /// Another public key.
+    pub key: Option<Bytes>,
 }
 
 /// The tables of one transaction, and what may be done to them.
 pub(super) struct Tables<'t> {
-    accounts: Table<'t, &'static str, &'static [u8]>,
-    counts: Table<'t, &'static str, &'static [u8]>,
-    messages: Table<'t, (&'static str, u64), &'static [u8]>,
-    ids: Table<'t, (&'static str, [u8; 16]), &'static [u8]>,
-    expiry: Table<'t, (u64, &'static str, [u8; 16]), ()>,
+    pub(super) accounts: Table<'t, &'static str, &'static [u8]>,
+    pub(super) counts: Table<'t, &'static str, &'static [u8]>,
+    pub(super) messages: Table<'t, (&'static str, u64), &'static [u8]>,
+    pub(super) ids: Table<'t, (&'static str, [u8; 16]), &'static [u8]>,
+    pub(super) expiry: Table<'t, (u64, &'static str, [u8; 16]), ()>,
+    pub(super) meta: Table<'t, &'static str, u64>,
 }
 
 impl<'t> Tables<'t> {
-    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, StoreError> {
+    pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, redb::Error> {
         Ok(Self {
             accounts: transaction.open_table(ACCOUNTS)?,
             counts: transaction.open_table(COUNTS)?,
             messages: transaction.open_table(MESSAGES)?,
             ids: transaction.open_table(IDS)?,
             expiry: transaction.open_table(EXPIRY)?,
+            meta: transaction.open_table(META)?,
         })
     }
 
@@ -126,15 +82,44 @@ impl<'t> Tables<'t> {
         account: &Account,
         limits: StoreLimits,
     ) -> Result<(), StoreError> {
-        use redb::ReadableTableMetadata;
         if self.accounts.get(name.as_str())?.is_some() {
             return Err(StoreError::Taken);
         }
         if self.accounts.len()? >= limits.accounts {
             return Err(StoreError::Full("the accounts of this server"));
         }
-        self.accounts.insert(name.as_str(), to_json(account).as_slice())?;
+        self.accounts.insert(name.as_str(), account.to_bytes()?.as_slice())?;
         Ok(())
+    }
+
+    pub(super) fn change(&mut self, name: &Name, change: &AccountChange) -> Result<(), StoreError> {
+        let mut account = self.account_of_generation(name, change.from)?;
+        account.generation = change.to;
+        if let Some(password) = &change.password {
+            account.password.clone_from(password);
+        }
+        if let Some(key) = &change.key {
+            account.key.clone_from(key);
+        }
+        self.accounts.insert(name.as_str(), account.to_bytes()?.as_slice())?;
+        Ok(())
+    }
+
+    /// An account with its mailbox. Messages that it sent stay where they are, and count for its name
+    /// until they expire: a name that is registered again has no new quota.
+    pub(super) fn remove(&mut self, name: &Name, is: Generation) -> Result<(), StoreError> {
+        self.account_of_generation(name, is)?;
+        self.accounts.remove(name.as_str())?;
+        let mailbox = (name.as_str(), 0)..=(name.as_str(), u64::MAX);
+        self.messages.retain_in(mailbox, |_, _| false)?;
+        let sent = self.counts_of(name.as_str())?.sent;
+        self.set_counts(name.as_str(), MailboxCounts { sent, ..MailboxCounts::default() })
+    }
+
+    fn account_of_generation(&self, name: &Name, is: Generation) -> Result<Account, StoreError> {
+        let account = self.accounts.get(name.as_str())?.ok_or(StoreError::NoAccount)?;
+        let account = Account::from_bytes(account.value())?;
+        if account.generation == is { Ok(account) } else { Err(StoreError::Changed) }
     }
 
     pub(super) fn put(
@@ -146,9 +131,9 @@ impl<'t> Tables<'t> {
         // ANCHOR: put
         let NewMessage { from, to, id, sealed } = message;
         let (sender, recipient) = (from.as_str(), to.as_str());
-        let hash = Bytes(digest(&SHA256, sealed).as_ref().to_vec());
-        if let Some(json) = self.ids.get((sender, id.0))? {
-            let known: StoredId = from_json(json.value())?;
+        let hash = sha256(sealed);
+        if let Some(known) = self.ids.get((sender, id.0))? {
+            let known = StoredId::from_bytes(known.value())?;
             // The same one again: an answer was lost on the way.
             let same = known.to == *to && known.hash == hash;
             return if same { Ok(true) } else { Err(StoreError::Conflict) };
@@ -169,15 +154,14 @@ impl<'t> Tables<'t> {
         mailbox.messages += 1;
         mailbox.bytes += size;
         let number = mailbox.last;
-        self.counts.insert(recipient, to_json(&mailbox).as_slice())?;
+        self.set_counts(recipient, mailbox)?;
         // Read again: sender and recipient may be one.
-        let mut own = self.counts_of(sender)?;
-        own.sent = sent + 1;
-        self.counts.insert(sender, to_json(&own).as_slice())?;
-        let stored = StoredMessage { from: from.clone(), id: *id, sealed: Bytes(sealed.clone()) };
-        self.messages.insert((recipient, number), to_json(&stored).as_slice())?;
+        let own = self.counts_of(sender)?;
+        self.set_counts(sender, MailboxCounts { sent: sent + 1, ..own })?;
+        let stored = StoredMessage { from: from.clone(), id: *id, sealed: sealed.clone() };
+        self.messages.insert((recipient, number), stored.to_bytes().as_slice())?;
         let stored = StoredId { to: to.clone(), number, hash };
-        self.ids.insert((sender, id.0), to_json(&stored).as_slice())?;
+        self.ids.insert((sender, id.0), stored.to_bytes().as_slice())?;
         self.expiry.insert((now.saturating_add(limits.keep), sender, id.0), ())?;
         Ok(false)
     }
@@ -193,13 +177,13 @@ impl<'t> Tables<'t> {
     /// Takes a message out of a mailbox, if it is there.
     fn take(&mut self, of: &str, number: u64) -> Result<bool, StoreError> {
         let removed = self.messages.remove((of, number))?;
-        let removed = removed.map(|json| from_json::<StoredMessage>(json.value()));
+        let removed = removed.map(|bytes| StoredMessage::from_bytes(bytes.value()));
         let Some(message) = removed.transpose()? else { return Ok(false) };
-        let size = message.sealed.0.len() as u64;
+        let size = message.sealed.len() as u64;
         let mut mailbox = self.counts_of(of)?;
         mailbox.messages = mailbox.messages.saturating_sub(1);
         mailbox.bytes = mailbox.bytes.saturating_sub(size);
-        self.counts.insert(of, to_json(&mailbox).as_slice())?;
+        self.set_counts(of, mailbox)?;
         Ok(true)
     }
 
@@ -214,30 +198,48 @@ impl<'t> Tables<'t> {
             let Some((end, sender, id)) = first else { return Ok(()) };
             self.expiry.remove((end, sender.as_str(), id))?;
             let stored = self.ids.remove((sender.as_str(), id))?;
-            let stored = stored.map(|json| from_json::<StoredId>(json.value()));
-            if let Some(StoredId { to, number, .. }) = stored.transpose()? {
-                self.take(to.as_str(), number)?;
-                let mut own = self.counts_of(&sender)?;
-                own.sent = own.sent.saturating_sub(1);
-                self.counts.insert(sender.as_str(), to_json(&own).as_slice())?;
+            let stored = stored.map(|bytes| StoredId::from_bytes(bytes.value()));
+            if let Some(StoredId { to, number, hash }) = stored.transpose()? {
+                self.take_if(to.as_str(), number, &hash)?;
+                let own = self.counts_of(&sender)?;
+                let sent = own.sent.saturating_sub(1);
+                self.set_counts(&sender, MailboxCounts { sent, ..own })?;
             }
         }
         Ok(())
     }
 
-    /// A new one if there is none; never in the place of one that cannot be read: its numbers would
+    /// Of an account that was deleted and registered again, another message may have the number.
+    fn take_if(&mut self, of: &str, number: u64, hash: &[u8; 32]) -> Result<(), StoreError> {
+        let there = self.messages.get((of, number))?;
+        let there = there.map(|bytes| StoredMessage::from_bytes(bytes.value())).transpose()?;
+        if there.is_some_and(|message| sha256(&message.sealed) == *hash) {
+            self.take(of, number)?;
+        }
+        Ok(())
+    }
+
+    /// New ones if there are none; never in the place of some that cannot be read: the numbers would
     /// begin at 1 again, and new messages take the place of old ones.
     fn counts_of(&self, of: &str) -> Result<MailboxCounts, StoreError> {
-        let mailbox = self.counts.get(of)?.map(|json| from_json(json.value())).transpose();
-        Ok(mailbox?.unwrap_or_default())
+        let counts = self.counts.get(of)?;
+        let counts = counts.map(|bytes| MailboxCounts::from_bytes(bytes.value())).transpose()?;
+        Ok(counts.unwrap_or_default())
+    }
+
+    /// Of a name that nobody has any more, nothing is kept when its last message has expired.
+    fn set_counts(&mut self, of: &str, counts: MailboxCounts) -> Result<(), StoreError> {
+        if counts == MailboxCounts::default() && self.accounts.get(of)?.is_none() {
+            self.counts.remove(of)?;
+        } else {
+            self.counts.insert(of, counts.to_bytes().as_slice())?;
+        }
+        Ok(())
     }
 }
 
-fn to_json(value: &impl Serialize) -> Vec<u8> {
-    // Structs of texts and numbers always have a JSON.
-    serde_json::to_vec(value).unwrap_or_default()
-}
-
-pub(super) fn from_json<T: DeserializeOwned>(json: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(json).map_err(|_| StoreError::Broken)
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
 }

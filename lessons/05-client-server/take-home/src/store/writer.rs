@@ -1,12 +1,16 @@
 //! The one thread that writes: it takes what waits, commits it, and only then acknowledges it.
 
-use careful_tokens::clock::Clock;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use redb::Database;
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::StoreError;
 use super::limits::StoreLimits;
-use super::tables::{Account, NewMessage, Tables};
+use super::open::begin;
+use super::records::{Account, Generation, StoreClock};
+use super::tables::{AccountChange, CLOCK, NewMessage, Tables};
 use crate::protocol::Name;
 
 /// Changes in one transaction.
@@ -18,11 +22,13 @@ pub(super) struct Job {
     pub(super) answer: Answer,
 }
 
-/// Whoever waits for a change is told here what it came to.
+/// The one who waits for a change is told here what it came to.
 type Answer = oneshot::Sender<Result<Done, StoreError>>;
 
 pub(super) enum Change {
     Register(Name, Account),
+    Account(Name, AccountChange),
+    Remove(Name, Generation),
     Put(NewMessage),
     Delete(Name, Vec<u64>),
     /// Nothing but what every batch does first: it forgets what has expired.
@@ -33,6 +39,8 @@ pub(super) enum Change {
 #[derive(Clone, Copy)]
 pub(super) enum Done {
     Registered,
+    Changed,
+    Removed,
     Stored { again: bool },
     Deleted(usize),
     Forgotten,
@@ -50,11 +58,13 @@ pub(super) enum Order {
 pub(super) fn write_all(
     database: &Database,
     limits: StoreLimits,
-    clock: &Clock,
+    clock: &StoreClock,
     mut orders: mpsc::Receiver<Order>,
+    commits: &AtomicU64,
 ) {
     while let Some((changes, answers)) = take_what_waits(&mut orders) {
         let outcomes = commit(database, limits, clock.now(), &changes);
+        commits.fetch_add(u64::from(outcomes.is_ok()), Ordering::Relaxed);
         acknowledge(answers, outcomes);
     }
 }
@@ -80,23 +90,37 @@ fn take_what_waits(orders: &mut mpsc::Receiver<Order>) -> Option<(Vec<Change>, V
 }
 
 /// All changes in one transaction, and what each came to, in their order. After a fault there is
-/// nothing of any of them: a transaction that is dropped without a commit leaves nothing.
+/// nothing of any of them: a transaction that is dropped without a commit leaves nothing. A panic of redb, which
+/// some damaged pages bring about, is such a fault, too: the thread goes on.
 fn commit(
     database: &Database,
     limits: StoreLimits,
     now: u64,
     changes: &[Change],
 ) -> Result<Vec<Result<Done, StoreError>>, StoreError> {
-    let transaction = database.begin_write()?;
+    let work = AssertUnwindSafe(|| carry_out(database, limits, now, changes));
+    catch_unwind(work).unwrap_or(Err(StoreError::Broken))
+}
+
+fn carry_out(
+    database: &Database,
+    limits: StoreLimits,
+    now: u64,
+    changes: &[Change],
+) -> Result<Vec<Result<Done, StoreError>>, StoreError> {
+    let transaction = begin(database)?;
     let mut outcomes = Vec::with_capacity(changes.len());
     {
         let mut tables = Tables::open(&transaction)?;
+        tables.meta.insert(CLOCK, now)?;
         tables.forget_expired(now)?;
         for change in changes {
             let outcome = match change {
                 Change::Register(name, account) => {
                     tables.register(name, account, limits).map(|()| Done::Registered)
                 }
+                Change::Account(name, to) => tables.change(name, to).map(|()| Done::Changed),
+                Change::Remove(name, is) => tables.remove(name, *is).map(|()| Done::Removed),
                 Change::Put(message) => {
                     let stored = tables.put(message, limits, now);
                     stored.map(|again| Done::Stored { again })

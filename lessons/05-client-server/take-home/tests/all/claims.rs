@@ -1,22 +1,25 @@
 //! What this crate promises, and what it does with what strangers send.
 
 use std::error::Error;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use careful_encryption::password::Cost;
 use careful_encryption::public_key::KeyPair;
-use careful_mailbox::account::Found;
+use careful_mailbox::account::{Found, Order};
 use careful_mailbox::attempts::{AttemptLimits, Attempts};
 use careful_mailbox::frames::{FrameDeadlines, FrameError, Frames, parse};
-use careful_mailbox::passwords::{PasswordError, Passwords};
+use careful_mailbox::passwords::{PasswordError, PasswordLimits, Passwords};
 use careful_mailbox::protocol::{
     Bytes, Delivery, MAX_FRAME, MAX_SEALED, MessageId, Name, Request, Response, Secret,
 };
 use careful_mailbox::sealed::{self, Letter, MAX_TEXT, NotALetter, fingerprint};
 use careful_mailbox::signing_keys;
-use careful_mailbox::store::{Account as Stored, NewMessage, Store, StoreError, StoreLimits};
+use careful_mailbox::store::{
+    Account as Stored, Generation, NewMessage, Store, StoreError, StoreLimits,
+};
 use careful_tokens::clock::Clock;
 use proptest::prelude::*;
 use tokio::io::{AsyncWriteExt, duplex};
@@ -26,6 +29,19 @@ use tokio::task::JoinSet;
 const NOW: u64 = 1_795_600_000;
 
 type TestResult = Result<(), Box<dyn Error>>;
+
+/// Where a client is.
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
+
+fn limits(at_once: usize, waiting: usize) -> PasswordLimits {
+    PasswordLimits { at_once, waiting, of_one_network: at_once + waiting }
+}
+
+fn stored(password: &str, key: Vec<u8>) -> Stored {
+    let (password, key) = (password.to_owned(), Bytes(key));
+    Stored { password, key, generation: Generation([1; 8]) }
+}
 
 fn name(name: &str) -> Name {
     Name::new(name).expect("a name")
@@ -127,7 +143,15 @@ fn any_request() -> impl Strategy<Value = Request> {
             .prop_map(|(name, password)| Request::LogIn { name, password }),
         secret.clone().prop_map(|refresh| Request::Refresh { refresh }),
         (secret.clone(), secret.clone())
-            .prop_map(|(token, refresh)| Request::LogOut { token, refresh }),
+            .prop_map(|(token, refresh)| Request::LogOut { token: Some(token), refresh }),
+        secret.clone().prop_map(|refresh| Request::LogOut { token: None, refresh }),
+        (secret.clone(), secret.clone(), secret.clone())
+            .prop_map(|(token, password, new)| Request::ChangePassword { token, password, new }),
+        (secret.clone(), secret.clone(), bytes.clone())
+            .prop_map(|(token, password, key)| Request::ChangeKey { token, password, key }),
+        secret.clone().prop_map(|token| Request::EndLogins { token }),
+        (secret.clone(), secret.clone())
+            .prop_map(|(token, password)| Request::DeleteAccount { token, password }),
         (secret.clone(), name.clone()).prop_map(|(token, name)| Request::Key { token, name }),
         (secret.clone(), name, id, bytes).prop_map(|(token, to, id, sealed)| Request::Send {
             token,
@@ -309,7 +333,7 @@ fn message(from: &str, to: &str, id: u8) -> NewMessage {
 impl Shelf {
     async fn people(&self, names: &[&str]) -> TestResult {
         for who in names {
-            let account = Stored { password: String::new(), key: Bytes(vec![0; 32]) };
+            let account = stored("", vec![0; 32]);
             self.store.register(name(who), account).await?;
         }
         Ok(())
@@ -391,7 +415,7 @@ async fn quotas_hold_and_what_is_read_or_expired_makes_room() -> TestResult {
     let shelf = shelf(limits)?;
     shelf.people(&["alice", "bob", "carol"]).await?;
     let full = |result: Result<bool, StoreError>| matches!(result, Err(StoreError::Full(_)));
-    let account = Stored { password: String::new(), key: Bytes(vec![]) };
+    let account = stored("", vec![]);
     let fourth = shelf.store.register(name("dave"), account).await;
     assert!(matches!(fourth, Err(StoreError::Full(_))));
     for id in 1..=2 {
@@ -414,7 +438,7 @@ async fn quotas_hold_and_what_is_read_or_expired_makes_room() -> TestResult {
 #[tokio::test]
 async fn what_was_stored_is_there_after_the_store_was_closed() -> TestResult {
     let Shelf { _folder, path, clock, store } = shelf(StoreLimits::default())?;
-    let account = Stored { password: "hash".to_owned(), key: Bytes(vec![1; 32]) };
+    let account = stored("hash", vec![1; 32]);
     store.register(name("alice"), account.clone()).await?;
     store.put(message("alice", "alice", 1)).await?;
     let again = Store::open(&path, StoreLimits::default(), clock.clone());
@@ -430,22 +454,22 @@ async fn what_was_stored_is_there_after_the_store_was_closed() -> TestResult {
 
 #[tokio::test]
 async fn a_password_is_checked_and_never_stored() -> TestResult {
-    let passwords = Passwords::new(Cost::LEAST, 1, 8)?;
+    let passwords = Passwords::new(Cost::LEAST, limits(1, 8))?;
     let secret = || Secret::new("correct horse battery");
-    let hash = passwords.hash(secret()).await?;
+    let hash = passwords.hash(HERE, secret()).await?;
     assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-    assert_ne!(hash, passwords.hash(secret()).await?, "each has a salt of its own");
+    assert_ne!(hash, passwords.hash(HERE, secret()).await?, "each has a salt of its own");
     // What the library itself makes and takes is the same.
     let library = argon2::Argon2::default();
     let password = secret();
     library.verify_password(password.expose().as_bytes(), hash.as_str())?;
     let made = library.hash_password_with_salt(password.expose().as_bytes(), &[7; 16])?;
-    assert!(passwords.check(secret(), Some(made.to_string())).await?);
-    assert!(passwords.check(secret(), Some(hash.clone())).await?);
-    assert!(!passwords.check(Secret::new("correct horse batterz"), Some(hash)).await?);
-    assert!(!passwords.check(Secret::new("the password of nobody"), None).await?);
+    assert!(passwords.check(HERE, secret(), Some(made.to_string())).await?);
+    assert!(passwords.check(HERE, secret(), Some(hash.clone())).await?);
+    assert!(!passwords.check(HERE, Secret::new("correct horse batterz"), Some(hash)).await?);
+    assert!(!passwords.check(HERE, Secret::new("the password of nobody"), None).await?);
     for bad in ["fourteen chars".to_owned(), "x".repeat(257)] {
-        let refused = passwords.hash(Secret::new(bad)).await;
+        let refused = passwords.hash(HERE, Secret::new(bad)).await;
         assert_eq!(refused, Err(PasswordError::Length));
     }
     Ok(())
@@ -453,12 +477,12 @@ async fn a_password_is_checked_and_never_stored() -> TestResult {
 
 #[tokio::test]
 async fn an_account_that_is_not_there_costs_as_much_as_one_that_is() -> TestResult {
-    let passwords = Passwords::new(Cost::LEAST, 1, 8)?;
-    let hash = passwords.hash(Secret::new("correct horse battery")).await?;
+    let passwords = Passwords::new(Cost::LEAST, limits(1, 8))?;
+    let hash = passwords.hash(HERE, Secret::new("correct horse battery")).await?;
     // The same function over the same cost: what is counted is what takes the time.
     for hash in [Some(hash), None] {
         let before = passwords.computed();
-        assert!(!passwords.check(Secret::new("a guess"), hash).await?);
+        assert!(!passwords.check(HERE, Secret::new("a guess"), hash).await?);
         assert_eq!(passwords.computed(), before + 1);
     }
     Ok(())
@@ -466,43 +490,105 @@ async fn an_account_that_is_not_there_costs_as_much_as_one_that_is() -> TestResu
 
 #[tokio::test]
 async fn more_passwords_than_the_line_holds_are_refused() -> TestResult {
-    let passwords = Passwords::new(Cost::LEAST, 1, 2)?;
+    let passwords = Passwords::new(Cost::LEAST, limits(1, 2))?;
     let mut tasks = JoinSet::new();
     for _ in 0..10 {
         let passwords = passwords.clone();
-        tasks.spawn(async move { passwords.check(Secret::new("a guess"), None).await });
+        tasks.spawn(async move { passwords.check(HERE, Secret::new("a guess"), None).await });
     }
     let busy = tasks.join_all().await.iter().filter(|r| **r == Err(PasswordError::Busy)).count();
     assert_eq!(busy, 7, "one is computed, two wait");
-    assert_eq!(passwords.check(Secret::new("a guess"), None).await, Ok(false));
+    assert_eq!(passwords.check(HERE, Secret::new("a guess"), None).await, Ok(false));
     Ok(())
 }
 
+#[tokio::test]
+async fn networks_take_turns_and_one_of_them_cannot_fill_the_line() -> TestResult {
+    let limits = PasswordLimits { at_once: 1, waiting: 20, of_one_network: 10 };
+    let passwords = Passwords::new(Cost::LEAST, limits)?;
+    let mut flood = JoinSet::new();
+    for _ in 0..30 {
+        let passwords = passwords.clone();
+        flood.spawn(async move { passwords.check(HERE, Secret::new("a guess"), None).await });
+    }
+    tokio::task::yield_now().await;
+    // Behind ten of the flood, and yet the next or the one after it: 3 of 10 at most were computed.
+    let before = passwords.computed();
+    assert_eq!(passwords.check(THERE, Secret::new("a guess"), None).await, Ok(false));
+    let waited = passwords.computed() - before;
+    assert!(waited <= 3, "{waited} were computed before the other network's");
+    let busy = flood.join_all().await.iter().filter(|r| **r == Err(PasswordError::Busy)).count();
+    assert_eq!(busy, 20, "ten of one network");
+    Ok(())
+}
+
+fn few() -> AttemptLimits {
+    let window = Duration::from_secs(60);
+    AttemptLimits { account: 2, address: 3, window, remembered: 4, ..AttemptLimits::default() }
+}
+
 #[test]
-fn attempts_are_counted_by_account_and_by_address() -> TestResult {
+fn attempts_are_counted_by_account_and_by_address() {
     let clock = Clock::settable(NOW);
-    let limits = AttemptLimits { account: 2, address: 3, window: 60, remembered: 4 };
-    let attempts = Attempts::new(limits, clock.clone());
-    let (here, there) = ("192.0.2.1".parse()?, "192.0.2.2".parse()?);
-    assert!(attempts.begin(&name("alice"), here) && attempts.begin(&name("alice"), there));
-    assert!(!attempts.begin(&name("alice"), here), "two for an account, from anywhere");
-    assert!(attempts.begin(&name("bob"), here) && attempts.begin(&name("carol"), here));
-    assert!(!attempts.begin(&name("dave"), here), "three from an address");
-    assert!(!attempts.begin_without_account(here));
-    attempts.succeeded(&name("carol"), here);
-    assert!(attempts.begin(&name("carol"), here), "what succeeded does not count");
+    let attempts = Attempts::new(few(), clock.clone());
+    assert!(attempts.begin(&name("alice"), HERE) && attempts.begin(&name("alice"), THERE));
+    assert!(!attempts.begin(&name("alice"), HERE), "two for an account, from anywhere");
+    assert!(attempts.begin(&name("bob"), HERE) && attempts.begin(&name("carol"), HERE));
+    assert!(!attempts.begin(&name("dave"), HERE), "three from an address");
+    assert!(!attempts.begin_without_account(HERE));
+    attempts.succeeded(&name("carol"), HERE);
+    assert!(attempts.begin(&name("carol"), HERE), "what succeeded is no failure");
     clock.advance(Duration::from_secs(60));
-    assert!(attempts.begin(&name("alice"), here), "forgotten after the window");
+    assert!(attempts.begin(&name("alice"), HERE), "forgotten after the window");
     // A stranger cannot make it remember forever.
     let clock = Clock::settable(NOW);
-    let attempts = Attempts::new(AttemptLimits { address: 100, ..limits }, clock.clone());
+    let attempts = Attempts::new(AttemptLimits { address: 100, ..few() }, clock.clone());
     for number in 0..4 {
-        assert!(attempts.begin(&name(&format!("n{number}")), here));
+        assert!(attempts.begin(&name(&format!("n{number}")), HERE));
     }
-    assert!(!attempts.begin(&name("n4"), here));
+    assert!(!attempts.begin(&name("n4"), HERE));
     clock.advance(Duration::from_secs(60));
-    assert!(attempts.begin(&name("n4"), here));
-    Ok(())
+    assert!(attempts.begin(&name("n4"), HERE));
+}
+
+#[test]
+fn good_logins_and_refreshes_are_counted_by_account_and_by_network() {
+    let limits = AttemptLimits { logins_of_account: 3, logins_from_address: 5, ..few() };
+    let log_in = |attempts: &Attempts, who: &str, from| {
+        let begun = attempts.begin(&name(who), from);
+        if begun {
+            attempts.succeeded(&name(who), from);
+        }
+        begun
+    };
+    let clock = Clock::settable(NOW);
+    let attempts = Attempts::new(limits, clock.clone());
+    assert!(log_in(&attempts, "alice", HERE) && log_in(&attempts, "alice", HERE));
+    assert!(attempts.begin_refresh(HERE) && attempts.refreshed(&name("alice")));
+    assert!(!log_in(&attempts, "alice", THERE), "three of one account");
+    assert!(!attempts.refreshed(&name("alice")));
+    assert!(log_in(&attempts, "bob", HERE) && attempts.begin_refresh(HERE));
+    assert!(!log_in(&attempts, "bob", HERE) && !attempts.begin_refresh(HERE), "five from here");
+    assert!(log_in(&attempts, "bob", THERE), "another network is not disturbed");
+    attempts.begin(&name("bob"), THERE);
+    attempts.not_made(&name("bob"), THERE);
+    assert!(log_in(&attempts, "bob", THERE), "what was not made does not count");
+    clock.advance(limits.window);
+    assert!(log_in(&attempts, "alice", HERE));
+}
+
+#[test]
+fn a_corrected_clock_neither_prolongs_a_lock_nor_ends_it() {
+    let clock = Clock::settable(NOW);
+    let attempts = Attempts::new(few(), clock.clone());
+    let alice = name("alice");
+    assert!(attempts.begin(&alice, HERE) && attempts.begin(&alice, HERE));
+    for now in [NOW + 86_400, NOW - 3600] {
+        clock.set(now);
+        assert!(!attempts.begin(&alice, HERE), "not by a date");
+    }
+    clock.advance(Duration::from_secs(60));
+    assert!(attempts.begin(&alice, HERE), "by a minute");
 }
 
 // The server.
@@ -516,9 +602,9 @@ fn two_signing_keys_are_kept_and_the_newest_signs() -> TestResult {
     };
     let first = ids(signing_keys::load_or_make(&path)?);
     assert_eq!(ids(signing_keys::load_or_make(&path)?), first, "made once");
-    let second = ids(signing_keys::rotate(&path)?);
+    let second = ids(signing_keys::rotate(&path)?.keys);
     assert_eq!((second.len(), &second[0]), (2, &first[0]));
-    let third = ids(signing_keys::rotate(&path)?);
+    let third = ids(signing_keys::rotate(&path)?.keys);
     assert_eq!((third.len(), &third[0]), (2, &second[1]));
     careful_files::replace(&path, b"something else")?;
     assert!(signing_keys::load_or_make(&path).is_err());
@@ -529,9 +615,40 @@ fn two_signing_keys_are_kept_and_the_newest_signs() -> TestResult {
 
 #[tokio::test]
 async fn a_steering_text_is_shown_escaped() {
-    let text = "\u{1b}[2J\u{202e}\n".to_owned();
-    let found = Found::Letter { from: name("alice"), number: 1, text, late: false };
-    assert_eq!(found.to_string(), "letter 1 of alice: \\u{1b}[2J\\u{202e}\\n");
+    let show = |text: &str| {
+        let (from, text) = (name("alice"), text.to_owned());
+        Found::Letter { from, number: 1, text, order: Order::Next }.to_string()
+    };
+    let text = "\u{1b}[2J\u{202e}\n";
+    assert_eq!(show(text), "letter 1 of alice: \\u{1b}[2J\\u{202e}\\n");
+    // What a display leaves out, or shows as nothing.
+    for invisible in [
+        '\u{ad}',
+        '\u{34f}',
+        '\u{115f}',
+        '\u{180e}',
+        '\u{200b}',
+        '\u{200d}',
+        '\u{2060}',
+        '\u{2064}',
+        '\u{206a}',
+        '\u{2800}',
+        '\u{3164}',
+        '\u{fe0f}',
+        '\u{feff}',
+        '\u{ffa0}',
+        '\u{fffa}',
+        '\u{1d173}',
+        '\u{e0041}',
+        '\u{e01ef}',
+    ] {
+        assert_eq!(
+            show(&format!("a{invisible}b")),
+            show(&format!("a\\u{{{:x}}}b", invisible as u32))
+        );
+    }
+    let plain = "Grüße, 你好, שלום, नमस्ते, e\u{301}, 😀, no-break\u{a0}space";
+    assert_eq!(show(plain), format!("letter 1 of alice: {plain}"));
 }
 
 #[tokio::test]
@@ -550,5 +667,8 @@ async fn sends_at_once_share_commits() -> TestResult {
     let numbers: Vec<u64> =
         shelf.box_of("bob").await?.iter().map(|delivery| delivery.number).collect();
     assert_eq!(numbers, (1..=100).collect::<Vec<_>>(), "each once, none missing");
+    // Two for the accounts.
+    let commits = shelf.store.commits() - 2;
+    assert!((1..=50).contains(&commits), "100 messages took {commits} commits");
     Ok(())
 }
