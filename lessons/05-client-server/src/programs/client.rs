@@ -456,6 +456,7 @@ fn accounts(setting: &Setting<'_>) -> anyhow::Result<()> {
                 let sends = if sends.as_ref() == Some(&name) { ", sends" } else { "" };
                 let waits = match account.waiting() {
                     0 => String::new(),
+                    1 => ", a letter waits to be sent".to_owned(),
                     letters => format!(", {letters} letters wait to be sent"),
                 };
                 say(&format!("{name}{sends}{waits}: {}\n", account.own_fingerprint()))?;
@@ -504,7 +505,7 @@ async fn trust(
     match removed {
         0 => Ok(()),
         letters => Ok(say(&format!(
-            "{letters} letters that waited for {name} were sealed for the other key, and are removed: write them \
+            "Letters for {name} that waited were sealed for the other key, and are removed: {letters}. Write them \
              again.\n"
         ))?),
     }
@@ -531,6 +532,7 @@ async fn delete(setting: &Setting<'_>, name: &Name) -> anyhow::Result<()> {
     std::fs::remove_dir_all(&folder).with_context(|| {
         format!("{name} is deleted on the server; delete {} yourself", folder.display())
     })?;
+    folders::unset_current(&setting.data, name)?;
     Ok(say(&format!("{name} is deleted, on the server and here.\n"))?)
 }
 

@@ -81,6 +81,14 @@ pub fn set_current(data: &Path, name: &Name) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Forgets that this account sends.
+pub fn unset_current(data: &Path, name: &Name) -> anyhow::Result<()> {
+    if current(data)?.as_ref() == Some(name) {
+        std::fs::remove_file(clients(data).join("current"))?;
+    }
+    Ok(())
+}
+
 /// Two that send at once would number their letters alike. Held until it is dropped; `None` if the file
 /// system has no locks.
 pub fn lock(data: &Path, warn: impl Fn(&str)) -> anyhow::Result<Option<File>> {

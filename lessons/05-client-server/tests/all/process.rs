@@ -400,3 +400,285 @@ fn it_hears_ctrl_c_in_a_storm_of_hangups() -> TestResult {
     assert_eq!(server.wait()?.code(), Some(0));
     Ok(())
 }
+
+#[test]
+fn one_bad_folder_and_strange_entries_do_not_keep_the_others_from_reading() -> TestResult {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path())?;
+    for name in ["alice", "carol", "current", "lock", "con"] {
+        let registered = client(folder.path(), &server, &["register", name]);
+        assert!(registered.status.success(), "{name}: {}", said(&registered));
+    }
+    let clients = folder.path().join("clients");
+    std::fs::create_dir(clients.join("notes"))?;
+    std::fs::create_dir(clients.join("account-Notes"))?;
+    std::fs::write(clients.join(".DS_Store"), "")?;
+    std::fs::write(clients.join("account-file"), "")?;
+    let file = clients.join("account-alice/account.json");
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644))?;
+    let read = client(folder.path(), &server, &["read"]);
+    assert_eq!(read.status.code(), Some(1));
+    let (out, errors) = (String::from_utf8(read.stdout)?, String::from_utf8(read.stderr)?);
+    for name in ["bob", "carol", "con", "current", "lock"] {
+        assert!(out.contains(&format!("{name}: nothing new\n")), "{out}");
+    }
+    assert!(errors.contains("alice: ") && errors.contains("chmod 600"), "{errors}");
+    assert!(!out.contains("alice"), "what went wrong is on standard error: {out}");
+    Ok(())
+}
+
+#[test]
+fn the_accounts_of_a_machine_are_listed_changed_and_deleted() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path())?;
+    let run = |arguments: &[&str]| said(&client(folder.path(), &server, arguments));
+    run(&["register", "alice"]);
+    let second = run(&["register", "carol"]);
+    assert!(second.contains("carol sends from now on; alice does with --as alice"), "{second}");
+    let listed = run(&["accounts"]);
+    assert!(listed.contains("alice: ") && listed.contains("carol, sends: "), "{listed}");
+    // Before and after the command.
+    for arguments in
+        [["--as", "alice", "fingerprint", "alice"], ["fingerprint", "alice", "--as", "alice"]]
+    {
+        assert!(run(&arguments).starts_with("alice: "), "{arguments:?}");
+    }
+    let account = clients_file(folder.path(), "alice", "account.json");
+    let (before, print) = (std::fs::read_to_string(&account)?, run(&["fingerprint", "alice"]));
+    assert!(run(&["--as", "alice", "new-password"]).contains("Another password."));
+    assert!(run(&["--as", "alice", "new-key"]).contains("Another key."));
+    assert!(run(&["--as", "alice", "end-logins"]).contains("Logins that were ended: 1."));
+    assert_ne!(std::fs::read_to_string(&account)?, before);
+    assert_ne!(run(&["--as", "alice", "fingerprint", "alice"]), print);
+    assert!(run(&["--as", "alice", "read"]).contains("alice: nothing new"));
+    std::fs::remove_file(clients_file(folder.path(), "alice", "state.json"))?;
+    assert!(run(&["--as", "alice", "read"]).contains("mailbox --as alice start-over"));
+    assert!(run(&["--as", "alice", "start-over"]).contains("alice starts over"));
+    assert!(run(&["--as", "alice", "start-over"]).contains("nothing was changed"));
+    assert!(run(&["--as", "alice", "read"]).contains("alice: nothing new"));
+    assert!(run(&["delete", "carol"]).contains("carol is deleted"));
+    assert!(!run(&["accounts"]).contains("carol"));
+    assert!(run(&["fingerprint", "bob"]).contains("no account yet"));
+    let again = run(&["register", "carol"]);
+    assert!(again.contains("carol has an account"), "{again}");
+    Ok(())
+}
+
+fn clients_file(data: &Path, name: &str, file: &str) -> std::path::PathBuf {
+    data.join(format!("clients/account-{name}")).join(file)
+}
+
+#[test]
+fn accounts_of_an_earlier_version_are_found() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path())?;
+    client(folder.path(), &server, &["register", "alice"]);
+    let clients = folder.path().join("clients");
+    std::fs::rename(clients.join("account-alice"), clients.join("alice"))?;
+    let read = said(&client(folder.path(), &server, &["read"]));
+    assert!(read.contains("alice: nothing new"), "{read}");
+    Ok(())
+}
+
+#[test]
+fn a_host_name_leads_to_the_server_and_the_certificate_decides() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path())?;
+    let at = format!("localhost:{}", server.address().port());
+    let ping = |more: &[&str]| {
+        let mut command = Command::new(CLIENT);
+        command.arg("--data").arg(folder.path()).args(["--server", &at]).args(more).arg("ping");
+        run_reading(command, "")
+    };
+    assert!(ping(&[]).status.success(), "{}", said(&ping(&[])));
+    let other = ping(&["--name", "photos.test"]);
+    assert!(said(&other).contains("not valid for name \"photos.test\""), "{}", said(&other));
+    Ok(())
+}
+
+#[test]
+fn the_status_is_for_people_and_as_json() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let first = start(folder.path())?;
+    client(folder.path(), &first, &["register", "olga"]);
+    send(folder.path(), &first, "bob", "hello");
+    signal(&first, "-TERM")?;
+    assert_eq!(first.wait()?.code(), Some(0));
+    let command = Command::new(SERVER);
+    let server = ServerProcess::start_command(command, folder.path(), &["--operator", "olga"])?;
+    let people = said(&client(folder.path(), &server, &["status"]));
+    for says in ["Running for            0 days, 0 h, 0 min", "0; 1 lie in mailboxes now", " UTC\n"]
+    {
+        assert!(people.contains(says), "{says}: {people}");
+    }
+    let json = said(&client(folder.path(), &server, &["status", "--json"]));
+    let json: serde_json::Value = serde_json::from_str(&json)?;
+    let page = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../book/src/protocol.md"
+    ))?;
+    for (counter, value) in json.as_object().ok_or("an object")? {
+        assert!(value.is_u64(), "{counter}");
+        assert!(page.contains(&format!("`{counter}`")), "{counter} is not on the protocol page");
+    }
+    assert_eq!((&json["waiting"], &json["lines_lost"]), (&1.into(), &0.into()));
+    let refused = Command::new(SERVER)
+        .args(["--listen", "127.0.0.1:0", "--log", "off", "--operator", "nobody", "--data"])
+        .arg(folder.path().join("elsewhere"))
+        .output()?;
+    assert!(said(&refused).contains("anybody could register that name"), "{}", said(&refused));
+    Ok(())
+}
+
+/// As the chapter does it by hand.
+#[test]
+fn a_second_certificate_of_the_labs_ca_is_taken_and_named_in_the_log() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let log = folder.path().join("log");
+    let server = start_logging_to(folder.path(), std::fs::File::create(&log)?)?;
+    let new =
+        Command::new(SERVER).arg("--data").arg(folder.path()).arg("--new-certificate").output()?;
+    let text = said(&new);
+    let serial = text.split(' ').nth(2).ok_or("a serial number")?.trim_end_matches(',').to_owned();
+    // A broken file of keys is said, and doesn't keep the certificate from being replaced.
+    careful_files::replace(&folder.path().join("signing-keys.json"), b"something else")?;
+    signal(&server, "-HUP")?;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let logged = loop {
+        let logged = std::fs::read_to_string(&log)?;
+        if logged.contains("another certificate") && logged.contains("were not replaced") {
+            break logged;
+        }
+        assert!(Instant::now() < deadline, "{logged}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert!(logged.contains(&serial), "{serial}: {logged}");
+    assert!(client(folder.path(), &server, &["ping"]).status.success(), "by the same ca.pem");
+    // The same again changes nothing; one for another name is refused.
+    Command::new(SERVER)
+        .args(["--name", "photos.test", "--new-certificate", "--data"])
+        .arg(folder.path())
+        .output()?;
+    signal(&server, "-HUP")?;
+    while !std::fs::read_to_string(&log)?.contains("not for mailbox.test") {
+        assert!(Instant::now() < deadline, "{}", std::fs::read_to_string(&log)?);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(client(folder.path(), &server, &["ping"]).status.success());
+    Ok(())
+}
+
+#[test]
+fn the_check_of_a_database_ends_with_what_it_found() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path())?;
+    client(folder.path(), &server, &["register", "alice"]);
+    send(folder.path(), &server, "bob", "hello");
+    let run = || Command::new(SERVER).arg("--data").arg(folder.path()).arg("--check").output();
+    assert!(said(&run()?).contains("is in use"));
+    server.kill()?;
+    let good = run()?;
+    assert_eq!(good.status.code(), Some(0), "{}", said(&good));
+    assert!(said(&good).starts_with("2 accounts, 1 letters of "), "{}", said(&good));
+    let database = folder.path().join("mailbox.redb");
+    let whole = std::fs::read(&database)?;
+    for length in [0, 4096] {
+        careful_files::replace(&database, &whole[..length])?;
+        for arguments in [["--check", "--log", "off"], ["--listen", "127.0.0.1:0", "--log=off"]] {
+            let output =
+                Command::new(SERVER).arg("--data").arg(folder.path()).args(arguments).output()?;
+            let text = said(&output);
+            assert_eq!(output.status.code(), Some(1), "{text}");
+            assert!(
+                text.contains("restore it from a copy") && !text.contains("panicked"),
+                "{text}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what some network drives, FUSE and Windows drives under WSL refuse, in a library that is loaded before
+/// the system's own.
+#[cfg(target_os = "linux")]
+fn drive_without(folder: &Path, what: &str) -> Result<std::path::PathBuf, Box<dyn Error>> {
+    let source = match what {
+        "folder sync" => {
+            "#define _GNU_SOURCE\n#include <dlfcn.h>\n#include <errno.h>\n#include <sys/stat.h>\n\
+             int fsync(int file) { struct stat is; if (!fstat(file, &is) && S_ISDIR(is.st_mode)) \
+             { errno = EINVAL; return -1; } return ((int (*)(int))dlsym(RTLD_NEXT, \"fsync\"))(file); }"
+        }
+        _ => {
+            "#include <errno.h>\nint flock(int file, int how) { (void)file; (void)how; errno = ENOTSUP; \
+             return -1; }"
+        }
+    };
+    let (text, library) =
+        (folder.join("drive.c"), folder.join(format!("{}.so", what.replace(' ', "-"))));
+    std::fs::write(&text, source)?;
+    let mut compiler = Command::new("cc");
+    let built = compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&text).arg("-ldl");
+    assert!(built.status()?.success());
+    Ok(library)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_drive_that_cannot_sync_folders_or_has_no_locks_is_used_with_a_warning() -> TestResult {
+    let tools = tempfile::tempdir()?;
+    for (what, warning) in
+        [("folder sync", "can't sync folders"), ("locks", "this file system has no locks")]
+    {
+        let folder = tempfile::tempdir()?;
+        let library = drive_without(tools.path(), what)?;
+        let preloaded = |program| {
+            let mut command = Command::new(program);
+            command.env("LD_PRELOAD", &library);
+            command
+        };
+        let server = ServerProcess::start_command(preloaded(SERVER), folder.path(), &[])?;
+        let client = |arguments: &[&str], text: &str| {
+            let mut command = preloaded(CLIENT);
+            command
+                .arg("--data")
+                .arg(folder.path())
+                .args(["--server", &server.address().to_string()])
+                .args(arguments);
+            run_reading(command, text)
+        };
+        assert!(client(&["register", "alice"], "").status.success(), "{what}");
+        let sent = client(&["send", "bob", "-"], "hello");
+        assert!(sent.status.success() && said(&sent).contains(warning), "{what}: {}", said(&sent));
+        assert!(said(&client(&["read"], "")).contains("letter 1 of alice: hello"), "{what}");
+        let rotated =
+            preloaded(SERVER).arg("--data").arg(folder.path()).arg("--new-signing-key").output()?;
+        assert_eq!(rotated.status.code(), Some(0), "{what}: {}", said(&rotated));
+        if what == "folder sync" {
+            assert!(said(&rotated).contains("Do not add a key again"), "{}", said(&rotated));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_second_program_of_a_folder_waits_and_says_so() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path())?;
+    client(folder.path(), &server, &["register", "alice"]);
+    let lock = std::fs::File::create(folder.path().join("clients/lock"))?;
+    lock.lock()?;
+    let mut command = Command::new(CLIENT);
+    command.arg("--data").arg(folder.path()).args([
+        "--server",
+        &server.address().to_string(),
+        "read",
+    ]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut said = [0; 11];
+    child.stderr.as_mut().ok_or("standard error")?.read_exact(&mut said)?;
+    assert_eq!(&said, b"Waiting for");
+    lock.unlock()?;
+    assert!(child.wait()?.success());
+    Ok(())
+}
