@@ -134,12 +134,15 @@ impl TlsView {
 }
 
 fn server_hello(records: &[TlsRecord]) -> Option<&ServerHello> {
-    messages(records)
-        .filter_map(|message| match &message.fields {
-            Fields::ServerHello(hello) if message.name == "ServerHello" => Some(hello),
-            _ => None,
-        })
-        .last()
+    server_hellos(records).filter(|(name, _)| *name == "ServerHello").last().map(|(_, hello)| hello)
+}
+
+/// A HelloRetryRequest is a ServerHello of another name (RFC 8446 section 4.1.4).
+fn server_hellos(records: &[TlsRecord]) -> impl Iterator<Item = (&str, &ServerHello)> {
+    messages(records).filter_map(|message| match &message.fields {
+        Fields::ServerHello(hello) => Some((message.name, hello)),
+        _ => None,
+    })
 }
 
 fn messages(records: &[TlsRecord]) -> impl Iterator<Item = &Message> {
@@ -162,8 +165,9 @@ pub fn record_length(bytes: &[u8]) -> Option<usize> {
 pub fn view(to_server: &[u8], to_client: &[u8]) -> TlsView {
     // A handshake record after ChangeCipherSpec is encrypted in TLS 1.2 and readable in
     // 1.3 (a second hello after a HelloRetryRequest), so the version has to be known
-    // first.
-    let chosen = server_hello(&records(to_client, true)).map(|hello| hello.version);
+    // first. The retry request has it, too; there may be no more than that.
+    let first = records(to_client, true);
+    let chosen = server_hellos(&first).last().map(|(_, hello)| hello.version);
     let is_1_3 = chosen == Some(TLS_1_3);
     TlsView { to_server: records(to_server, is_1_3), to_client: records(to_client, is_1_3) }
 }

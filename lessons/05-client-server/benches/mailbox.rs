@@ -1,11 +1,12 @@
 //! `just bench 5`: the mailbox server beside a bare tokio-rustls echo with the same TLS set-up, and
-//! the usual threaded Python server; its disk; its memory. Loopback only; about two minutes.
+//! the usual threaded Python server; its disk, full mailboxes and a start after a crash; its memory. Loopback
+//! only; about three minutes.
 //!
 //! Ways to do the same take turns within one run. Clients and servers share the machine, so the
 //! figures are those of both together.
 //!
-//! `cargo bench --bench lesson-5-bench -- connections` runs one of the three (`connections`,
-//! `disk`, `memory`). `… -- soak 10` runs a mixed load, honest and hostile, for so many
+//! `cargo bench --bench lesson-5-bench -- connections` runs one of the four (`connections`,
+//! `disk`, `mailboxes`, `memory`). `… -- soak 10` runs a mixed load, honest and hostile, for so many
 //! minutes instead, and checks that nothing is lost and nothing left.
 
 use std::collections::BTreeMap;
@@ -22,9 +23,11 @@ use careful_mailbox::account::{Found, Order};
 use careful_mailbox::attempts::AttemptLimits;
 use careful_mailbox::client::Endpoint;
 use careful_mailbox::passwords::PasswordLimits;
-use careful_mailbox::protocol::{ALPN, Bytes, MessageId, Name, Request, Response, Secret};
+use careful_mailbox::protocol::{
+    ALPN, Bytes, MAX_SEALED, MessageId, Name, Request, Response, Secret,
+};
 use careful_mailbox::server::ServerDeadlines;
-use careful_mailbox::store::StoreLimits;
+use careful_mailbox::store::{Account, Generation, NewMessage, Store, StoreLimits, check};
 use careful_tls::config::{client_config, server_config};
 use careful_tls::server::Limits;
 use careful_tokens::clock::Clock;
@@ -55,15 +58,18 @@ fn main() -> anyhow::Result<()> {
         let minutes = arguments.get(at + 1).and_then(|text| text.parse().ok());
         return runtime.block_on(soak(Duration::from_secs(60 * minutes.unwrap_or(10))));
     }
-    // Any of the three by its name, or all of them.
+    // Any of the four by its name, or all of them.
     let named = |name: &str| arguments.iter().any(|argument| argument == name);
-    let all = !["connections", "disk", "memory"].into_iter().any(named);
+    let all = !["connections", "disk", "mailboxes", "memory"].into_iter().any(named);
     runtime.block_on(async {
         if all || named("connections") {
             connections().await?;
         }
         if all || named("disk") {
             disk().await?;
+        }
+        if all || named("mailboxes") {
+            mailboxes().await?;
         }
         if all || named("memory") {
             memory().await?;
@@ -321,6 +327,71 @@ async fn disk() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a full mailbox takes on the disk, and how long a start takes after a crash.
+async fn mailboxes() -> anyhow::Result<()> {
+    println!("\nfull mailboxes, and a start after a crash");
+    let limits = StoreLimits { sent: u64::MAX, ..StoreLimits::default() };
+    for (what, size, mailboxes) in
+        [("letters of 48 KiB", MAX_SEALED, 20_usize), ("letters of 89 bytes", 89, 20)]
+    {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("mailbox.redb");
+        let store = Store::open(&path, limits, Clock::system())?;
+        let (key, generation) = (Bytes(vec![9; 32]), Generation([1; 8]));
+        let account = Account { password: "hash".to_owned(), key, generation };
+        store.register(Name::new("sender")?, account.clone()).await?;
+        let before = std::fs::metadata(&path)?.len();
+        let (mut letters, mut bytes) = (0_u64, 0);
+        for number in 0..mailboxes {
+            let to = Name::new(&format!("full-{number}"))?;
+            store.register(to.clone(), account.clone()).await?;
+            let mut full = false;
+            while !full {
+                let mut batch = JoinSet::new();
+                for _ in 0..50 {
+                    let mut sealed = vec![0; size];
+                    aws_lc_rs::rand::fill(&mut sealed).ok().context("random bytes")?;
+                    let (from, id) = (Name::new("sender")?, MessageId::random().context("an id")?);
+                    let (store, to) = (store.clone(), to.clone());
+                    let message = NewMessage { from, to, id, sealed };
+                    batch.spawn(async move { store.put(message).await.is_ok() });
+                }
+                let stored = batch.join_all().await.iter().filter(|stored| **stored).count();
+                full = stored < 50;
+                letters += stored as u64;
+                bytes += (stored * size) as u64;
+            }
+        }
+        let length = std::fs::metadata(&path)?.len();
+        let each = |bytes: u64| bytes as f64 / mailboxes as f64 / 1024.0 / 1024.0;
+        println!(
+            "{what:<20} {:.0} letters, {:.1} MiB: {:.1} MiB on the disk, {:.2} times",
+            letters as f64 / mailboxes as f64,
+            each(bytes),
+            each(length - before),
+            (length - before) as f64 / bytes as f64
+        );
+        // As after kill -9: the file as it is while the store has it open.
+        let crashed = folder.path().join("crashed.redb");
+        std::fs::copy(&path, &crashed)?;
+        let started = Instant::now();
+        let again = Store::open(&crashed, limits, Clock::system())?;
+        println!(
+            "{:<20} {:.3} s for {:.0} MB",
+            "its start",
+            started.elapsed().as_secs_f64(),
+            length as f64 / 1e6
+        );
+        let started = Instant::now();
+        tokio::task::spawn_blocking(move || again.close()).await?;
+        let checked = check(&crashed)?;
+        ensure!(checked.faults.is_empty() && checked.messages == letters, "{checked}");
+        println!("{:<20} {:.1} s", "its check", started.elapsed().as_secs_f64());
+        tokio::task::spawn_blocking(move || store.close()).await?;
+    }
+    Ok(())
+}
+
 // Memory.
 
 /// What a process has in memory, in KiB (Linux).
@@ -337,7 +408,7 @@ fn descriptors(process: u32) -> Option<usize> {
 
 fn server(data: &Path) -> anyhow::Result<ServerProcess> {
     let command = Command::new(env!("CARGO_BIN_EXE_mailbox-server"));
-    let more = ["--connections", "20000", "--per-address", "20000", "--operator", "olga"];
+    let more = ["--connections", "20000", "--per-address", "20000"];
     ServerProcess::start_command(command, data, &more)
 }
 

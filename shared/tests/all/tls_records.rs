@@ -68,6 +68,29 @@ fn an_alert_is_named() {
     assert!(matches!(contents(&[21, 3, 3, 0, 1, 2])[..], [Content::Malformed(_)]));
 }
 
+/// The server asks for another key share, and the client ends the handshake with an alert in the clear.
+#[test]
+fn what_follows_a_hello_retry_request_is_in_the_clear() {
+    // SHA-256 of "HelloRetryRequest" (RFC 8446 section 4.1.3).
+    const RETRY: [u8; 32] = [
+        0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8,
+        0x91, 0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8,
+        0x33, 0x9c,
+    ];
+    // supported_versions: TLS 1.3; key_share: X25519.
+    let extensions = [0, 43, 0, 2, 3, 4, 0, 51, 0, 2, 0, 29];
+    let body = [&[3, 3][..], &RETRY, &[0, 0x13, 0x02, 0, 0, 12], &extensions].concat();
+    let hello = [&[2, 0, 0, body.len() as u8][..], &body].concat();
+    let change = [20, 3, 3, 0, 1, 1];
+    let server = [&[22, 3, 3, 0, hello.len() as u8][..], &hello, &change].concat();
+    let client = [&change[..], &[21, 3, 3, 0, 2, 2, 47]].concat();
+    let seen = view(&client, &server);
+    let Content::Handshake(messages) = &seen.to_client[0].content else { panic!("{seen:?}") };
+    assert_eq!(messages[0].name, "HelloRetryRequest");
+    assert_eq!(seen.to_server[1].content, Content::Alert("IllegalParameter".to_owned()));
+    assert!(seen.server_hello().is_none(), "there is none yet");
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(up in prop::collection::vec(any::<u8>(), 0..600), down in prop::collection::vec(any::<u8>(), 0..600)) {

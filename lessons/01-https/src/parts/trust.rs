@@ -59,14 +59,16 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let leaf = stage.ca.leaf(BANK).issue()?;
     let (key, chain) = (leaf.key_pem(), leaf.chain_pem());
     t.refused_in_short("garbage", Roots::from_pem(b"garbage"), "found none")?;
-    t.refused_in_short("an empty file", Roots::from_pem(b""), "found none")?;
+    t.refused_in_short("an empty file", Roots::from_pem(b""), "an empty file")?;
+    let der = stage.ca.root_der();
+    t.refused_in_short("DER", Roots::from_pem(&der), "openssl x509 -inform der")?;
     t.refused_in_short("half a file", Roots::from_pem(cut.as_bytes()), "cut off")?;
     t.refused_in_short(
         "a private key",
         Roots::from_pem(key.as_bytes()),
-        "of another kind in line 1",
+        "in line 1 a private key",
     )?;
-    t.refused_in_short("a server's certificate", Roots::from_pem(chain.as_bytes()), "no CA's")?;
+    t.refused_in_short("a server's certificate", Roots::from_pem(chain.as_bytes()), "not a CA's")?;
     t.refused("no such file", Roots::from_pem_file("no-such-ca.pem"), "cannot use the CA file")?;
     // ANCHOR_END: loader
 

@@ -14,7 +14,7 @@ use careful_files::FileError;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use thiserror::Error;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Name, X509Version};
 
 use crate::pem::{PemError, certificates};
 
@@ -38,8 +38,8 @@ pub struct RootsFileError {
     source: RootsError,
 }
 
-/// Why bytes cannot be used as CA certificates. None of these holds a byte of the file: what
-/// lies in it may be a key.
+/// Why bytes cannot be used as CA certificates. None of these holds a byte of the file but names out of
+/// certificates: what lies in it may be a key.
 #[derive(Debug, Error)]
 pub enum RootsError {
     /// The file cannot be read, or is larger than [`MAX_FILE`].
@@ -56,12 +56,40 @@ pub enum RootsError {
         /// What rustls says.
         source: rustls::Error,
     },
-    /// A server's certificate, say. As a trust anchor its key could vouch for every name.
-    #[error("certificate {number} is no CA's: trust the CA that issued it")]
+    /// As a trust anchor its key could vouch for every name.
+    #[error("certificate {number}, {subject}, is not a CA's: {why}")]
     NotACa {
         /// Its place in the file, from 1.
         number: usize,
+        /// Whose it is.
+        subject: String,
+        /// Why not, and what to do.
+        why: NotACa,
     },
+}
+
+/// Why a certificate is not a CA's (RFC 5280 sections 4.2.1.3 and 4.2.1.9), and what to do.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum NotACa {
+    /// Old bundles of Java and Windows have such roots.
+    #[error(
+        "it is of X.509 version 1, which cannot say so. Use the CA's root of version 3, or remove it from the file"
+    )]
+    Version1,
+    /// A server's own.
+    #[error(
+        "it signed itself, as a server's own certificate does. Make a CA, and let it issue a certificate for the server"
+    )]
+    SelfSigned,
+    /// A server's certificate, say.
+    #[error("{0} issued it. Trust that CA's certificate instead")]
+    IssuedBy(String),
+    /// rustls can parse it, and x509-parser, which looks at more of it, cannot.
+    #[error("parts of it cannot be parsed. Ask the CA for another one")]
+    Unreadable,
+    /// A CA whose key may sign something else.
+    #[error("its key usage lacks keyCertSign. Use the CA's certificate for issuing")]
+    KeyUsage,
 }
 
 impl Roots {
@@ -102,12 +130,12 @@ impl Roots {
             let number = index + 1;
             let parsed = store.add(certificate.clone());
             parsed.map_err(|source| RootsError::Certificate { number, source })?;
-            if !is_ca(certificate) {
-                return Err(RootsError::NotACa { number });
+            if let Some((subject, why)) = not_a_ca(certificate) {
+                return Err(RootsError::NotACa { number, subject, why });
             }
         }
         match certificates.is_empty() {
-            true => Err(PemError::NoCertificate.into()),
+            true => Err(PemError::NoCertificate(None).into()),
             false => Ok(Self { certificates }),
         }
     }
@@ -143,16 +171,35 @@ impl fmt::Debug for Roots {
     }
 }
 
-/// Whether a certificate may sign others: CA:TRUE, and keyCertSign if it has a key usage
-/// (RFC 5280 sections 4.2.1.9 and 4.2.1.3). rustls does not ask this of a trust anchor.
-fn is_ca(certificate: &[u8]) -> bool {
+/// Why a certificate must not sign others: it needs CA:TRUE, and keyCertSign if it has a key usage. rustls does
+/// not ask this of a trust anchor.
+fn not_a_ca(certificate: &[u8]) -> Option<(String, NotACa)> {
     let Ok((_rest, parsed)) = X509Certificate::from_der(certificate) else {
-        return false;
+        return Some(("without a name".to_owned(), NotACa::Unreadable));
     };
+    let (subject, issuer) = (printable(parsed.subject()), printable(parsed.issuer()));
     let constraints = parsed.basic_constraints().ok().flatten();
     let usage = parsed.key_usage().ok().flatten();
-    constraints.is_some_and(|constraints| constraints.value.ca)
-        && usage.is_none_or(|usage| usage.value.key_cert_sign())
+    let why = if constraints.is_some_and(|constraints| constraints.value.ca) {
+        match usage.is_none_or(|usage| usage.value.key_cert_sign()) {
+            true => return None,
+            false => NotACa::KeyUsage,
+        }
+    } else if parsed.version() == X509Version::V1 {
+        NotACa::Version1
+    } else if parsed.subject() == parsed.issuer() {
+        NotACa::SelfSigned
+    } else {
+        NotACa::IssuedBy(issuer)
+    };
+    Some((subject, why))
+}
+
+/// A certificate holds whatever its maker likes, and this is on its way to a terminal.
+fn printable(name: &X509Name<'_>) -> String {
+    let text = name.to_string();
+    let shown: String = text.escape_debug().take(100).collect();
+    if shown.is_empty() { "without a name".to_owned() } else { format!("\"{shown}\"") }
 }
 
 #[cfg(test)]
@@ -162,7 +209,10 @@ mod tests {
     #[test]
     fn nobody_to_trust_is_an_error() {
         let refused = Roots::from_der(Vec::new());
-        assert!(matches!(refused, Err(RootsError::Pem(PemError::NoCertificate))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(RootsError::Pem(PemError::NoCertificate(None)))),
+            "{refused:?}"
+        );
     }
 
     #[test]

@@ -227,9 +227,9 @@ fn empty_broken_and_wrong_ca_files_are_refused_when_they_are_read() -> TestResul
     let both = good.clone() + &key;
     let encrypted = good.clone() + &encrypted_key;
     let cases: [(&str, &[u8], Expected); 15] = [
-        ("empty", b"", |e| matches!(e, RootsError::Pem(PemError::NoCertificate))),
-        ("garbage", b"garbage", |e| matches!(e, RootsError::Pem(PemError::NoCertificate))),
-        ("DER", &der, |e| matches!(e, RootsError::Pem(PemError::NoCertificate))),
+        ("empty", b"", |e| matches!(e, RootsError::Pem(PemError::NoCertificate(_)))),
+        ("garbage", b"garbage", |e| matches!(e, RootsError::Pem(PemError::NoCertificate(_)))),
+        ("DER", &der, |e| matches!(e, RootsError::Pem(PemError::NoCertificate(_)))),
         ("cut off", &good.as_bytes()[..200], |e| {
             matches!(e, RootsError::Pem(PemError::BrokenSection { number: 1 }))
         }),
@@ -237,7 +237,7 @@ fn empty_broken_and_wrong_ca_files_are_refused_when_they_are_read() -> TestResul
             matches!(e, RootsError::Pem(PemError::BrokenSection { number: 1 }))
         }),
         ("a key", key.as_bytes(), |e| {
-            matches!(e, RootsError::Pem(PemError::OtherSection { line: 1 }))
+            matches!(e, RootsError::Pem(PemError::OtherSection { line: 1, .. }))
         }),
         ("a key after a good one", both.as_bytes(), |e| {
             matches!(e, RootsError::Pem(PemError::OtherSection { .. }))
@@ -246,7 +246,7 @@ fn empty_broken_and_wrong_ca_files_are_refused_when_they_are_read() -> TestResul
             matches!(e, RootsError::Pem(PemError::OtherSection { .. }))
         }),
         ("a key on one line", one_line_key.as_bytes(), |e| {
-            matches!(e, RootsError::Pem(PemError::OtherSection { line: 1 }))
+            matches!(e, RootsError::Pem(PemError::OtherSection { line: 1, .. }))
         }),
         ("an indented one", indented.as_bytes(), |e| {
             matches!(e, RootsError::Pem(PemError::BrokenLine { line: 1 }))
@@ -258,7 +258,7 @@ fn empty_broken_and_wrong_ca_files_are_refused_when_they_are_read() -> TestResul
             matches!(e, RootsError::Pem(PemError::BrokenLine { .. }))
         }),
         ("a TRUSTED CERTIFICATE", trusted.as_bytes(), |e| {
-            matches!(e, RootsError::Pem(PemError::OtherSection { line: 1 }))
+            matches!(e, RootsError::Pem(PemError::OtherSection { line: 1, .. }))
         }),
         ("a typing error", typo.as_bytes(), |e| {
             matches!(e, RootsError::Pem(PemError::BrokenLine { line: 1 }))
@@ -298,15 +298,34 @@ fn a_second_certificate_that_is_broken_is_named_by_its_number() -> TestResult {
     Ok(())
 }
 
+/// A root of X.509 version 1, as old bundles have them; made by OpenSSL, its key is gone.
+const VERSION_1: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBMTCB1wIUR1qWBzFBfqO6sbmc3roHptkQknMwCgYIKoZIzj0EAwIwGzEZMBcG
+A1UEAwwQT2xkIFJvb3Qgb2YgMTk5ODAeFw0yNjExMjYwNjI1NDBaFw00NjExMjEw
+NjI1NDBaMBsxGTAXBgNVBAMMEE9sZCBSb290IG9mIDE5OTgwWTATBgcqhkjOPQIB
+BggqhkjOPQMBBwNCAAT861yZuXFw46DTSBtStQjP0LjIEKvIm150IPk6qQnYyboM
+9MJ+wz4AWrcj3iO03hHoSCK0fp9C9ui6uQwU6L8YMAoGCCqGSM49BAMCA0kAMEYC
+IQCUctD0gGd+HtrlyPxzSQ6N98j87FlYzQJphZt1yl83jQIhANZK7uZPM9Mtndfx
+GTaXWwt0xhuyXzAkavpq4t17i0uw
+-----END CERTIFICATE-----
+";
+
 /// The key of a server's certificate that is trusted as a CA could vouch for every name.
 #[test]
-fn a_certificate_that_is_no_ca_is_refused_as_a_trust_anchor() -> TestResult {
+fn a_certificate_that_is_no_ca_is_refused_with_whose_it_is_and_what_to_do() -> TestResult {
     let ca = LabCa::new("A")?;
     let self_signed = ca.leaf(BANK).self_signed().issue()?.chain_pem();
     let leaf = ca.leaf(BANK).without_intermediate().issue()?.chain_pem();
-    for (name, text) in [("a leaf", leaf), ("a self-signed leaf", self_signed)] {
-        let refused = Roots::from_pem(text.as_bytes());
-        assert!(matches!(refused, Err(RootsError::NotACa { number: 1 })), "{name}: {refused:?}");
+    for (text, subject, says) in [
+        (leaf, "CN=bank.test", "\"CN=A Intermediate\" issued it. Trust that CA's certificate"),
+        (self_signed, "CN=bank.test", "it signed itself"),
+        (VERSION_1.to_owned(), "CN=Old Root of 1998", "version 1, which cannot say so"),
+    ] {
+        let refused = Roots::from_pem(text.as_bytes()).expect_err(says);
+        assert!(matches!(refused, RootsError::NotACa { number: 1, .. }), "{refused:?}");
+        let text = refused.to_string();
+        assert!(text.contains(subject) && text.contains(says), "{text}");
     }
     assert_eq!(Roots::from_pem(ca.intermediate_pem().as_bytes())?.count(), 1);
     Ok(())

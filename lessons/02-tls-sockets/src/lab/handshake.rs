@@ -140,7 +140,7 @@ type Socket = Box<dyn Send>;
 
 async fn serve(tcp: TcpStream, acceptor: TlsAcceptor) -> (io::Result<Negotiated>, Socket) {
     match acceptor.accept(tcp).into_fallible().await {
-        Err((error, tcp)) => (Err(error), Box::new(tcp)),
+        Err((error, tcp)) => (Err(error), end(tcp).await),
         Ok(mut stream) => {
             let spoken = async {
                 stream.write_all(GREETING).await?;
@@ -149,9 +149,17 @@ async fn serve(tcp: TcpStream, acceptor: TlsAcceptor) -> (io::Result<Negotiated>
                 stream.shutdown().await
             };
             let result = spoken.await.map(|()| Negotiated::on(stream.get_ref().1));
-            (result, Box::new(stream))
+            (result, end(stream.into_inner().0).await)
         }
     }
+}
+
+/// Sends no more, whether or not rustls has sent an alert. What the peer still sends is received: a socket that
+/// is closed with unread bytes would send a reset.
+async fn end(mut tcp: TcpStream) -> Socket {
+    // The peer may be gone.
+    let _ = tcp.shutdown().await;
+    Box::new(tcp)
 }
 
 async fn ask(
@@ -160,7 +168,7 @@ async fn ask(
     name: ServerName<'static>,
 ) -> (bool, io::Result<Negotiated>, Socket) {
     match connector.connect(name, tcp).into_fallible().await {
-        Err((error, tcp)) => (false, Err(error), Box::new(tcp)),
+        Err((error, tcp)) => (false, Err(error), end(tcp).await),
         Ok(mut stream) => {
             let spoken = async {
                 let mut greeting = [0; GREETING.len()];
@@ -170,7 +178,7 @@ async fn ask(
                 read_to_end(&mut stream).await
             };
             let result = spoken.await.map(|()| Negotiated::on(stream.get_ref().1));
-            (true, result, Box::new(stream))
+            (true, result, end(stream.into_inner().0).await)
         }
     }
 }

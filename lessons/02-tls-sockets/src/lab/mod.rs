@@ -4,6 +4,7 @@ pub mod careless;
 pub mod certificate;
 pub mod early_data;
 pub mod echo;
+pub mod forged;
 pub mod handshake;
 pub mod ladder;
 pub mod not_tls;

@@ -9,6 +9,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use shared::crypto_provider;
 use shared::wiretap::{Action, Unit};
 use shared::{CertificateRevocationList, Direction, Identity, LabCa, Transcript};
+use tls_sockets::lab::forged::ClientSecret;
 use tls_sockets::lab::handshake::{Handshake, shake_hands, shake_hands_attacked};
 use tls_sockets::lab::not_tls::{plain_http_to_tls, tls_to_plain};
 use tls_sockets::lab::{BOTH, ONLY_1_2, ONLY_1_3, SERVER, client, server};
@@ -22,6 +23,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     protocols(t, &ca).await?;
     client_certificates(t, &ca).await?;
     the_wire(t, &ca).await?;
+    silent_ends(t, &ca).await?;
     Ok(())
 }
 
@@ -285,6 +287,16 @@ async fn protocols(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
         &handshake,
         ("NoApplicationProtocol", "doesn't support any known protocol"),
         "compare the ALPN lists of both",
+    )?;
+    let (ours, mut theirs) = with_alpn([b"mail/1", b"mail/1"])?;
+    theirs.alpn_protocols.clear();
+    let handshake = shake_hands(ours, theirs, SERVER).await?;
+    row(
+        t,
+        "no list at all on one side",
+        &handshake,
+        ("ok", "ok"),
+        "ask what was agreed on: here it is nothing, and rustls goes on",
     )
 }
 
@@ -399,3 +411,49 @@ async fn the_wire(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
         "take it for a failure, never for an end",
     )
 }
+
+// ANCHOR: silent
+/// What only a peer with a mistake, or with an intention, sends. rustls refuses it, and ends the connection
+/// without an alert: its peer sees what it would see of an attacker on the wire.
+async fn silent_ends(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
+    t.step("Peers that break the protocol: the server knows why, and does not say it.");
+    let leaf = ca.leaf(SERVER).issue()?;
+    let fix = "look at the log of the end that closed";
+    let changes = |record: Unit<'_>| match (record.direction, record.index) {
+        // The client's records: ClientHello, ChangeCipherSpec, Finished, hello world.
+        (Direction::ToServer, 1) => Action::Replace(record.bytes.repeat(3)),
+        _ => Action::Pass,
+    };
+    let handshake =
+        shake_hands_attacked(server(&leaf, ONLY_1_3)?, client(ca.roots(), ONLY_1_3)?, changes);
+    let said = ("close_notify", "IllegalMiddleboxChangeCipherSpec");
+    row(t, "a third ChangeCipherSpec", &handshake.await?, said, fix)?;
+    let between = |record: Unit<'_>| match (record.direction, record.index, record.bytes) {
+        (Direction::ToServer, 0, [kind, major, minor, _, _, hello @ ..]) => {
+            let (first, rest) = hello.split_at(hello.len() / 2);
+            let piece = |bytes: &[u8]| {
+                let length = (bytes.len() as u16).to_be_bytes();
+                [&[*kind, *major, *minor][..], &length, bytes].concat()
+            };
+            // A warning, which is a record of another kind.
+            let alert = [21, 3, 3, 0, 2, 1, 90];
+            Action::Replace([piece(first), alert.to_vec(), piece(rest)].concat())
+        }
+        _ => Action::Pass,
+    };
+    let handshake =
+        shake_hands_attacked(server(&leaf, ONLY_1_3)?, client(ca.roots(), ONLY_1_3)?, between);
+    let said = ("tls handshake eof", "MessageInterleavedWithHandshakeMessage");
+    row(t, "a record in the middle of a message", &handshake.await?, said, fix)?;
+    let secret = ClientSecret::default();
+    let mut theirs = client(ca.roots(), ONLY_1_3)?;
+    theirs.key_log = Arc::new(secret.clone());
+    let zeros = move |record: Unit<'_>| match (record.direction, record.index) {
+        (Direction::ToServer, 3) => secret.record_of_zeros().map_or(Action::Cut, Action::Replace),
+        _ => Action::Pass,
+    };
+    let handshake = shake_hands_attacked(server(&leaf, ONLY_1_3)?, theirs, zeros).await?;
+    let said = ("close_notify", "IllegalTlsInnerPlaintext");
+    row(t, "a record that holds nothing but padding", &handshake, said, fix)
+}
+// ANCHOR_END: silent

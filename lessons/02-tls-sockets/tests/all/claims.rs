@@ -606,15 +606,16 @@ fn every_file_that_cannot_be_used_is_named_with_what_is_wrong() -> TestResult {
     let one_line_key = String::from_utf8(key.clone())?.replace('\n', "\\n") + "\n";
     let old_way = String::from_utf8(key.clone())?
         .replace("KEY-----\n", "KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n");
-    let cases: [(&str, &[u8], &str); 11] = [
+    let cases: [(&str, &[u8], &str); 12] = [
         ("key.pem", old_way.as_bytes(), "one with a passphrase"),
-        ("chain.pem", &key, "another kind in line 1"),
+        ("chain.pem", &key, "in line 1 a private key"),
         ("key.pem", one_line_key.as_bytes(), "something else in line 1"),
         ("chain.pem", b"", "expected at least one"),
         ("chain.pem", b"garbage", "expected at least one"),
         ("chain.pem", &chain[..chain.len() - 40], "section 2 is broken or cut off"),
         ("chain.pem", &vec![b' '; 300_000], "at most 262144 bytes"),
-        ("key.pem", b"", "expected one private key, found 0"),
+        ("key.pem", b"", "expected one private key in PEM, found an empty file"),
+        ("key.pem", &chain, "found a certificate"),
         ("key.pem", &two_keys, "expected one private key, found 2"),
         ("key.pem", encrypted, "one with a passphrase"),
         ("key.pem", &key[..key.len() - 40], "broken or cut off"),
@@ -644,6 +645,38 @@ fn a_pipe_that_nobody_writes_to_is_refused_at_once() -> TestResult {
     std::fs::remove_file(&pipe)?;
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status()?.success());
     assert!(load(folder.path()).expect_err("a pipe").contains("expected a regular file"));
+    Ok(())
+}
+
+#[test]
+fn an_identity_that_clients_would_refuse_is_refused_before_it_is_used() -> TestResult {
+    let ca = LabCa::new("Lab")?;
+    let identity = |leaf: shared::Identity| ServerIdentity { chain: leaf.chain(), key: leaf.key() };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs();
+    let name = ServerName::try_from(SERVER)?;
+    let good = identity(ca.leaf(SERVER).also_for("127.0.0.1").issue()?);
+    let leaf = good.check(&name, now)?;
+    assert_eq!(leaf.names, [SERVER, "127.0.0.1"]);
+    assert!(good.check(&ServerName::try_from("127.0.0.1")?, now).is_ok());
+    assert!(
+        good.check(&name, leaf.not_before).is_ok() && good.check(&name, leaf.not_after).is_ok()
+    );
+    for (identity, name, now, says) in [
+        (&good, "photos.test", now, "not for photos.test: it is for bank.test, 127.0.0.1"),
+        (&good, SERVER, leaf.not_before - 1, "is the clock right?"),
+        (&good, SERVER, 0, "clock says 1970-01-01 00:00:00 UTC: is the clock right?"),
+        (&good, SERVER, leaf.not_after + 1, "expired at"),
+        (&identity(ca.leaf(SERVER).common_name_only().issue()?), SERVER, now, "not for bank.test"),
+        (
+            &ServerIdentity { chain: Vec::new(), key: good.key.clone_key() },
+            SERVER,
+            now,
+            "found none",
+        ),
+    ] {
+        let refused = identity.check(&ServerName::try_from(name)?, now).expect_err(says);
+        assert!(refused.to_string().contains(says), "{refused}");
+    }
     Ok(())
 }
 

@@ -27,9 +27,13 @@ fn start(data: &Path) -> Result<ServerProcess, Box<dyn Error>> {
 /// The server under a limit of the shell: `ulimit FLAG NUMBER`. A file over its limit is an error
 /// then, as on a full disk, and no signal.
 fn start_limited(data: &Path, limit: &str) -> Result<ServerProcess, Box<dyn Error>> {
+    Ok(ServerProcess::start_command(limited(limit), data, &[])?)
+}
+
+fn limited(limit: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", &format!("trap '' XFSZ; ulimit {limit}; exec \"$0\" \"$@\""), SERVER]);
-    Ok(ServerProcess::start_command(command, data, &[])?)
+    command
 }
 
 /// Sends letters of Alice to Bob, on one connection, until one is refused; how many were stored.
@@ -160,7 +164,10 @@ fn sighup_brings_a_new_certificate_and_a_new_key() -> TestResult {
 #[test]
 fn it_lives_on_when_the_system_has_no_descriptors_left() -> TestResult {
     let folder = tempfile::tempdir()?;
-    let server = start_limited(folder.path(), "-n 40")?;
+    let log = folder.path().join("log");
+    let mut command = limited("-n 40");
+    command.stderr(std::fs::File::create(&log)?);
+    let server = ServerProcess::start_command(command, folder.path(), &["--log", "json"])?;
     let mut flood = Vec::new();
     for _ in 0..60 {
         let stream = std::net::TcpStream::connect(server.address())?;
@@ -168,13 +175,16 @@ fn it_lives_on_when_the_system_has_no_descriptors_left() -> TestResult {
         flood.push(stream);
     }
     // Those it accepted, and it has none left for the others.
-    std::thread::sleep(Duration::from_millis(200));
+    std::thread::sleep(Duration::from_millis(500));
     let open = flood
         .iter_mut()
         .filter_map(|stream| stream.read(&mut [0]).err())
         .filter(|error| error.kind() == std::io::ErrorKind::WouldBlock)
         .count();
     assert!(open > 20, "open or waiting: {open}");
+    // It tries again after a pause, and doesn't spin: every 50 ms.
+    let errors = std::fs::read_to_string(&log)?.matches("\"message\":\"accept\"").count();
+    assert!((1..=60).contains(&errors), "{errors} errors of accept in half a second");
     drop(flood);
     let pinged = client(folder.path(), &server, &["ping"]);
     assert!(pinged.status.success(), "{}", said(&pinged));
