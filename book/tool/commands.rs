@@ -125,7 +125,7 @@ fn lesson(course: &Course, number: &str, rest: &[&str]) -> Verdict {
             false if word.parse().is_ok_and(|part| (1..=lesson.parts.len()).contains(&part)) => {}
             false => known(&format!("part of lesson {number}"), word, &lesson.parts)?,
         }
-        if *word == "--port" {
+        if ["--port", "--key-log"].contains(word) {
             words.next();
         }
     }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -33,24 +34,25 @@ pub struct Lesson {
     title: &'static str,
     parts: Vec<Part>,
     server: Option<Server>,
+    key_log: bool,
 }
 
 /// What `--serve` runs.
 type Server = Box<dyn Fn(ServeOptions) -> Pin<Box<dyn Future<Output = anyhow::Result<()>>>>>;
 
 /// How `--serve` was asked to run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ServeOptions {
     /// The port to listen on; 0 lets the system choose.
     pub port: u16,
-    /// Whether to write the secrets of each connection to the file that `SSLKEYLOGFILE` names.
-    pub key_log: bool,
+    /// Where to write the secrets of each connection; nowhere, if nothing is said.
+    pub key_log: Option<PathBuf>,
 }
 
 impl Lesson {
     /// A lesson without parts yet.
     pub fn new(number: u8, title: &'static str) -> Self {
-        Self { number, title, parts: Vec::new(), server: None }
+        Self { number, title, parts: Vec::new(), server: None, key_log: false }
     }
 
     /// Adds the next part: its name on the command line, one sentence about it, and what
@@ -73,6 +75,11 @@ impl Lesson {
         self
     }
 
+    /// The server of `--serve` can write its secrets to a file, with `--key-log FILE`.
+    pub fn with_key_log(self) -> Self {
+        Self { key_log: true, ..self }
+    }
+
     /// Reads the command line, runs what it asks for and returns the process's exit code:
     /// 0 when every claim held, 1 when one did not or the output could not be written, 2
     /// when the command line is wrong.
@@ -83,7 +90,11 @@ impl Lesson {
         }
         if let Some(server) = self.server.as_ref().filter(|_| arguments.get_flag("serve")) {
             let port = arguments.get_one::<u16>("port").copied().unwrap_or(0);
-            let options = ServeOptions { port, key_log: arguments.get_flag("key-log") };
+            let key_log = match self.key_log {
+                true => arguments.get_one::<PathBuf>("key-log").cloned(),
+                false => None,
+            };
+            let options = ServeOptions { port, key_log };
             return match tokio::runtime::Runtime::new() {
                 Ok(runtime) => exit_code(self.number, runtime.block_on(server(options))),
                 Err(error) => exit_code(self.number, Err(error.into())),
@@ -134,19 +145,33 @@ impl Lesson {
         if self.server.is_none() {
             return command;
         }
-        command
-            .arg(flag("serve").conflicts_with_all(["part", "list", "pause"]).help("Run the lesson's server until Ctrl-C, and run no part"))
+        let command = command
+            .arg(
+                flag("serve")
+                    .conflicts_with_all(["part", "list", "pause"])
+                    .help("Run the lesson's server until Ctrl-C, and run no part"),
+            )
             .arg(
                 Arg::new("port")
                     .long("port")
                     .value_name("PORT")
                     .requires("serve")
                     .value_parser(clap::value_parser!(u16))
-                    .help("With --serve: listen there (the system chooses a port if none is given)"),
-            )
-            .arg(flag("key-log").requires("serve").help(
-                "With --serve: write each connection's secrets to the file that SSLKEYLOGFILE names",
-            ))
+                    .help(
+                        "With --serve: listen there (the system chooses a port if none is given)",
+                    ),
+            );
+        if !self.key_log {
+            return command;
+        }
+        command.arg(
+            Arg::new("key-log")
+                .long("key-log")
+                .value_name("FILE")
+                .requires("serve")
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("With --serve: write each connection's secrets to this new file"),
+        )
     }
 
     fn list_line(&self, part: &Part) -> String {
@@ -198,6 +223,51 @@ impl Lesson {
         transcript.end(parts.len());
         transcript.end_part()
     }
+}
+
+/// Waits for Ctrl-C, or for SIGTERM, which a service manager sends.
+///
+/// # Errors
+/// The system gives no such signal.
+#[cfg(unix)]
+pub async fn until_stopped() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// Waits for Ctrl-C.
+///
+/// # Errors
+/// The system gives no such signal.
+#[cfg(not(unix))]
+pub async fn until_stopped() -> io::Result<()> {
+    tokio::signal::ctrl_c().await
+}
+
+/// Says what a server is, and how to look at it: complete lines, to be pasted into another terminal. Then waits until
+/// it is to stop.
+///
+/// # Errors
+/// See [`until_stopped`].
+pub async fn serve_until_stopped(about: &str, lines: &[String]) -> io::Result<()> {
+    let lines: String = lines.iter().map(|line| format!("  {line}\n")).collect();
+    let text = format!("{about}, until Ctrl-C.\nLook at it with:\n{lines}");
+    // Nobody may be reading; the server is up all the same.
+    let mut stdout = io::stdout();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    until_stopped().await
+}
+
+/// A Python counterpart of a lesson, as its first words on a command line. `folder` is the lesson's
+/// (`CARGO_MANIFEST_DIR`).
+pub fn python(folder: &str, script: &str) -> String {
+    let python = if cfg!(windows) { "python" } else { "python3" };
+    let folder = std::path::Path::new(folder).join("python").join(script);
+    format!("{python} \"{}\"", folder.display())
 }
 
 /// Reports an error on standard error. A reader that went away (`lesson-0 | head`) is

@@ -35,7 +35,16 @@ impl LoopbackServer {
         F: FnMut(TcpStream) -> S + Send + 'static,
         S: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        Self::start_on(0, serve).await
+    }
+
+    /// The same on a port of your choice; 0 lets the system choose.
+    pub async fn start_on<F, S>(port: u16, serve: F) -> io::Result<Self>
+    where
+        F: FnMut(TcpStream) -> S + Send + 'static,
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         let address = listener.local_addr()?;
         Ok(Self { address, accepting: tokio::spawn(accept(listener, serve)).abort_handle() })
     }

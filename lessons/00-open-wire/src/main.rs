@@ -1,6 +1,7 @@
 //! Lesson 0: the open wire.
 
 mod parts;
+mod serve;
 
 use std::process::ExitCode;
 
@@ -21,5 +22,6 @@ fn main() -> ExitCode {
             "the same four attacks against TLS, and which lesson gives what",
             parts::map::run,
         )
+        .server(serve::run)
         .main()
 }

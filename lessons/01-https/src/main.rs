@@ -1,6 +1,7 @@
 //! Lesson 1: HTTPS with reqwest.
 
 mod parts;
+mod serve;
 
 use std::process::ExitCode;
 
@@ -15,5 +16,6 @@ fn main() -> ExitCode {
         .part("redirect", "from https to http, with your secrets", parts::redirect::run)
         .part("patience", "servers that stall, and servers that never stop", parts::patience::run)
         .part("versions", "TLS 1.3, TLS 1.2, and a minimum", parts::versions::run)
+        .server(serve::run)
         .main()
 }

@@ -17,5 +17,6 @@ fn main() -> ExitCode {
         .part("downgrade", "an attacker who wants TLS 1.2", parts::downgrade::run)
         .part("resume", "tickets, and why 0-RTT stays off", parts::resume::run)
         .server(serve::run)
+        .with_key_log()
         .main()
 }

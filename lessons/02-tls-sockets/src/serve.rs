@@ -1,9 +1,11 @@
 //! `lesson-2 --serve`: the take-home server, up until Ctrl-C, to be looked at with other tools.
 
+use std::fmt;
+use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -12,7 +14,7 @@ use careful_tls::config::server_config;
 use careful_tls::identity::ServerIdentity;
 use careful_tls::server::{Deadlines, Event, Limits, TlsServer};
 use shared::LabCa;
-use shared::lesson::ServeOptions;
+use shared::lesson::{ServeOptions, python, serve_until_stopped};
 use tls_sockets::lab::SERVER;
 use tls_sockets::lab::echo::{EchoDeadlines, PROTOCOL, echo};
 use tokio::net::TcpListener;
@@ -31,8 +33,8 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await;
     let listener = listener.with_context(|| format!("cannot listen on port {}", options.port))?;
     // Last, so that no other failure leaves an empty file behind.
-    if options.key_log {
-        write_secrets(&mut config)?;
+    if let Some(file) = &options.key_log {
+        write_secrets(&mut config, file)?;
     }
     let report = |event| {
         // A closed standard error is no reason to stop serving.
@@ -53,70 +55,62 @@ pub async fn run(options: ServeOptions) -> anyhow::Result<()> {
     )?;
 
     let (address, ca) = (server.address(), root.display());
+    let python = python(env!("CARGO_MANIFEST_DIR"), "secure_socket.py");
+    let lines = [
+        format!(
+            "openssl s_client -connect {address} -servername {SERVER} -verify_hostname {SERVER} \
+             -verify_return_error -alpn course-echo/1 -CAfile \"{ca}\""
+        ),
+        format!("{python} connect {} --name {SERVER} --ca \"{ca}\"", address.port()),
+    ];
     let about = format!(
-        "An echo server for {SERVER} at {address}, until Ctrl-C.\n\
-         Its certificates are in {}.\n\
-         Look at it with:\n  \
-         openssl s_client -connect {address} -servername {SERVER} -verify_hostname {SERVER} \\\n    \
-         -verify_return_error -alpn course-echo/1 -CAfile {ca}\n",
+        "An echo server for {SERVER} at {address}, with its certificates in {}",
         files.path().display()
     );
-    // Nobody may be reading; the server is up all the same.
-    let _ = std::io::stdout().write_all(about.as_bytes());
-    until_stopped().await.context("cannot wait for Ctrl-C")?;
+    serve_until_stopped(&about, &lines).await.context("cannot wait for Ctrl-C")?;
     let drained = server.shut_down().await?;
-    let _ = writeln!(
-        std::io::stdout(),
-        "
-Stopped; {} connections had to be cut.",
-        drained.cut
-    );
+    let _ = writeln!(std::io::stdout(), "\nStopped; {} connections had to be cut.", drained.cut);
     Ok(())
-}
-
-/// Ctrl-C, or SIGTERM, which a service manager sends.
-#[cfg(unix)]
-async fn until_stopped() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        pressed = tokio::signal::ctrl_c() => pressed,
-        _ = terminate.recv() => Ok(()),
-    }
-}
-
-#[cfg(not(unix))]
-async fn until_stopped() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
 }
 
 // ANCHOR: key_log
-/// Two deliberate acts, a flag and a variable: who has this file reads every connection.
-fn write_secrets(config: &mut Arc<rustls::ServerConfig>) -> anyhow::Result<()> {
-    let file = std::env::var_os("SSLKEYLOGFILE").filter(|name| !name.is_empty());
-    let Some(file) = file else {
-        bail!("--key-log: expected the name of a file in SSLKEYLOGFILE, found none");
-    };
-    // A file that is there keeps its rights, by which others may read it.
-    match careful_files::create_private(Path::new(&file)) {
-        Ok(_) => {}
+/// A reader of this file can read every connection in it. So it must be a new file: one that is there would keep its
+/// rights, by which others may read it.
+fn write_secrets(config: &mut Arc<rustls::ServerConfig>, path: &Path) -> anyhow::Result<()> {
+    let file = match careful_files::create_private(path) {
+        Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            bail!("--key-log: {} exists: name a new file", file.display())
+            bail!("--key-log: {} exists: name a new file", path.display())
         }
         Err(error) => {
-            let what = format!("--key-log: cannot write to {}", file.display());
+            let what = format!("--key-log: cannot write to {}", path.display());
             return Err(error).context(what);
         }
-    }
+    };
     let config = Arc::get_mut(config).context("the configuration is in use")?;
-    #[expect(clippy::disallowed_methods, reason = "asked for by a flag, and shown to be dangerous")]
-    let key_log = rustls::KeyLogFile::new();
-    config.key_log = Arc::new(key_log);
-    let _ = writeln!(
-        std::io::stderr(),
-        "Writing the secrets of every connection to {}.",
-        file.display()
-    );
+    config.key_log = Arc::new(SecretsToFile(Mutex::new(file)));
+    let path = path.display();
+    let _ = writeln!(std::io::stderr(), "Writing the secrets of every connection to {path}.");
     Ok(())
+}
+
+/// In the form that Wireshark reads: a label, the client's random and the secret, in hexadecimal. (rustls has a
+/// `KeyLogFile` of its own. It takes the name from the variable SSLKEYLOGFILE, which cargo's HTTP library honors, too.)
+struct SecretsToFile(Mutex<File>);
+
+impl rustls::KeyLog for SecretsToFile {
+    fn log(&self, label: &str, client_random: &[u8], secret: &[u8]) {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let line = format!("{label} {} {}\n", hex(client_random), hex(secret));
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A full disk is no reason to end a connection.
+        let _ = file.write_all(line.as_bytes());
+    }
+}
+
+impl fmt::Debug for SecretsToFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretsToFile")
+    }
 }
 // ANCHOR_END: key_log

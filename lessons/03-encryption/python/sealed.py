@@ -85,8 +85,16 @@ def signed(parts, text):
     return context([context(parts), text], kind=4)
 
 
+USES = ["seal", "open", "password", "hpke-seal", "hpke-open", "sign", "verify"]
+
+
 def main():
-    given = json.load(sys.stdin)
+    if len(sys.argv) != 2 or sys.argv[1] not in USES:
+        sys.exit(f"usage: python sealed.py {'|'.join(USES)}, with hexadecimal values in a JSON object on standard input")
+    try:
+        given = json.load(sys.stdin)
+    except ValueError as error:
+        sys.exit(f"expected a JSON object on standard input: {error}")
     parts = [bytes.fromhex(part) for part in given.get("context", [])]
     value = {name: bytes.fromhex(text) for name, text in given.items() if name != "context"}
     try:
@@ -108,11 +116,11 @@ def main():
                 key = Ed25519PublicKey.from_public_bytes(value["public"])
                 key.verify(value["signature"], signed(parts, value["text"]))
                 result = b""
-            case other:
-                sys.exit(f"expected seal, open, password, hpke-seal, hpke-open, sign or verify, got {other}")
     except (InvalidTag, InvalidSignature) as error:
         print(type(error).__name__, file=sys.stderr)
         return 1
+    except KeyError as missing:
+        sys.exit(f"expected a member {missing} for {sys.argv[1]}")
     print(result.hex())
     return 0
 

@@ -32,4 +32,6 @@ def main(chain, key):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python threaded_server.py CHAIN.PEM KEY.PEM")
     main(*sys.argv[1:])

@@ -177,6 +177,60 @@ impl Peer {
     }
 }
 
+/// A lesson's own server, started with `--serve`: its process, and the lines that it prints for other tools.
+pub struct Served {
+    child: std::process::Child,
+    lines: Vec<String>,
+}
+
+impl Served {
+    /// Starts this program with `--serve` and these arguments.
+    ///
+    /// # Panics
+    /// It does not start, or prints no lines.
+    pub fn start(program: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program);
+        command.arg("--serve").args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the lesson starts");
+        let output = BufReader::new(child.stdout.take().expect("standard output is piped"));
+        let mut printed = output.lines().map_while(Result::ok);
+        printed.find(|line| line == "Look at it with:").expect("lines for other tools");
+        let mut lines = Vec::new();
+        // They come at once; the last one is for Python.
+        for line in printed {
+            lines.push(line.trim().to_owned());
+            if line.contains("python") {
+                break;
+            }
+        }
+        Self { child, lines }
+    }
+
+    /// The line that begins with this program.
+    pub fn line_of(&self, program: &str) -> &str {
+        let line = self.lines.iter().find(|line| line.starts_with(program));
+        line.unwrap_or_else(|| panic!("expected a line for {program}, got {:?}", self.lines))
+    }
+
+    /// Runs a printed line in a shell, as a reader does, with this input. `python3` is the given peer.
+    #[cfg(unix)]
+    pub fn run(&self, line: &str, python: &Peer, input: &str) -> Finished {
+        let line = match line.strip_prefix("python3 ") {
+            Some(rest) => format!("\"{}\" {rest}", python.program),
+            None => line.to_owned(),
+        };
+        Peer { program: "sh".to_owned() }.run_with_input(["-c", &line], input)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// What a peer begins the line with in which it tells its own path.
 const ITSELF: &str = "this peer is ";
 

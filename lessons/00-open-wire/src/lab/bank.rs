@@ -19,6 +19,15 @@ pub struct Bank {
 impl Bank {
     /// Opens the bank: over TLS, if a configuration is given.
     pub async fn open(ledger: Ledger, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
+        Self::open_on(0, ledger, tls).await
+    }
+
+    /// The same on a port of your choice.
+    pub async fn open_on(
+        port: u16,
+        ledger: Ledger,
+        tls: Option<Arc<ServerConfig>>,
+    ) -> io::Result<Self> {
         let ledger = Arc::new(Mutex::new(ledger));
         let book = ledger.clone();
         let clerk: Clerk =
@@ -26,7 +35,7 @@ impl Bank {
                 Ok(text) => format!("OK {text}"),
                 Err(error) => format!("NO {error}"),
             });
-        Ok(Self { service: Service::start(clerk, tls).await?, ledger })
+        Ok(Self { service: Service::start_on(port, clerk, tls).await?, ledger })
     }
 
     /// Where clients connect.

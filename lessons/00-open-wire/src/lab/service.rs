@@ -54,9 +54,18 @@ pub enum ServeError {
 impl Service {
     /// Opens a port on loopback and serves: over TLS, if a configuration is given.
     pub async fn start(clerk: Clerk, tls: Option<Arc<rustls::ServerConfig>>) -> io::Result<Self> {
+        Self::start_on(0, clerk, tls).await
+    }
+
+    /// The same on a port of your choice.
+    pub async fn start_on(
+        port: u16,
+        clerk: Clerk,
+        tls: Option<Arc<rustls::ServerConfig>>,
+    ) -> io::Result<Self> {
         let (report, outcomes) = mpsc::channel(MAX_REPORTS);
         let tls = tls.map(TlsAcceptor::from);
-        let server = LoopbackServer::start(move |tcp| {
+        let server = LoopbackServer::start_on(port, move |tcp| {
             let (tls, clerk, report) = (tls.clone(), clerk.clone(), report.clone());
             async move {
                 // Nobody listens once the lesson has seen enough.

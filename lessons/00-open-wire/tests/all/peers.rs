@@ -22,3 +22,12 @@ async fn a_tap_reads_the_password_of_a_python_client_too() -> Result<(), Box<dyn
     assert_eq!(bank.balance("bob"), 25);
     Ok(())
 }
+
+#[cfg(unix)]
+#[test]
+fn the_line_that_serve_prints_works_in_a_shell() {
+    let Some(python) = Peer::python("socket") else { return };
+    let served = peers::Served::start(env!("CARGO_BIN_EXE_lesson-0"), &[]);
+    let paid = served.run(served.line_of("python3"), &python, "");
+    assert_eq!(paid.said, "OK hello alice\nOK paid 25 to bob\n");
+}

@@ -98,9 +98,14 @@ pub fn server_tls(
 impl HttpsServer {
     /// Serves `handler` on a port that the system chooses.
     pub async fn start(tls: Arc<ServerConfig>, handler: Handler) -> io::Result<Self> {
+        Self::start_on(0, tls, handler).await
+    }
+
+    /// Serves it on a port of your choice.
+    pub async fn start_on(port: u16, tls: Arc<ServerConfig>, handler: Handler) -> io::Result<Self> {
         let acceptor = TlsAcceptor::from(tls);
         let (report, handshakes) = mpsc::channel(MAX_REPORTS);
-        let server = LoopbackServer::start(move |tcp| {
+        let server = LoopbackServer::start_on(port, move |tcp| {
             let (acceptor, handler, report) = (acceptor.clone(), handler.clone(), report.clone());
             async move {
                 let outcome = shake_hands(acceptor, tcp).await;

@@ -262,3 +262,19 @@ async fn our_client_is_served_by_openssl_and_refuses_it_for_each_reason() -> Tes
     assert!(ErrorChain(error.as_ref()).to_string().contains("UnknownIssuer"), "{error}");
     Ok(())
 }
+
+#[cfg(unix)]
+#[test]
+fn the_lines_that_serve_prints_work_in_a_shell() {
+    let peers = (Peer::python("requests"), Peer::curl(), Peer::openssl());
+    let (Some(python), Some(_curl), Some(_openssl)) = peers else { return };
+    let served = peers::Served::start(env!("CARGO_BIN_EXE_lesson-1"), &[]);
+    for (program, says) in [
+        ("curl", r#"{"owner":"alice","coins":100}"#),
+        ("openssl", "Verify return code: 0 (ok)"),
+        ("python3", r#"{"owner":"alice","coins":100}"#),
+    ] {
+        let ran = served.run(served.line_of(program), &python, "");
+        assert!(ran.code == Some(0) && ran.said.contains(says), "{program}: {}", ran.said);
+    }
+}

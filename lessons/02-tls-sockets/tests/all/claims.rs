@@ -712,7 +712,7 @@ fn the_key_log_is_a_new_file_that_only_its_owner_reads() -> TestResult {
     let serve = || -> Result<String, Box<dyn Error>> {
         let mut server = std::process::Command::new(env!("CARGO_BIN_EXE_lesson-2"))
             .args(["--serve", "--key-log"])
-            .env("SSLKEYLOGFILE", &file)
+            .arg(&file)
             .envs(["TMPDIR", "TMP"].map(temporary))
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::piped())

@@ -344,3 +344,14 @@ async fn our_client_is_served_by_python_and_refuses_it_for_each_reason() -> Test
     assert!(refused(&ca, SERVER, old.port).await.contains("ProtocolVersion"));
     Ok(())
 }
+
+#[cfg(unix)]
+#[test]
+fn the_lines_that_serve_prints_work_in_a_shell() {
+    let (Some(python), Some(_openssl)) = (Peer::python("ssl"), Peer::openssl()) else { return };
+    let served = peers::Served::start(env!("CARGO_BIN_EXE_lesson-2"), &[]);
+    for (program, says) in [("openssl", "Verify return code: 0 (ok)"), ("python3", "TLSv1.3")] {
+        let ran = served.run(served.line_of(program), &python, "");
+        assert!(ran.code == Some(0) && ran.said.contains(says), "{program}: {}", ran.said);
+    }
+}

@@ -37,7 +37,8 @@ fn say(text: &str) -> std::io::Result<()> {
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
 }
 
-fn command() -> Command {
+/// Its command line.
+pub fn command() -> Command {
     let name = || {
         Arg::new("who").value_name("NAME").required(true).value_parser(|name: &str| Name::new(name))
     };

@@ -51,7 +51,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     super::run(command(), arguments, serve)
 }
 
-fn command() -> Command {
+/// Its command line.
+pub fn command() -> Command {
     let number = value_parser!(u32).range(1..=1_000_000);
     Command::new("mailbox-server")
         .version(env!("CARGO_PKG_VERSION"))
