@@ -21,6 +21,27 @@ type Run = Box<
     dyn for<'a> Fn(&'a mut Transcript) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>,
 >;
 
+/// October 2026, in seconds since 1970: no clock that is right says less.
+const EARLIEST: u64 = 1_792_800_000;
+
+/// Whether this machine's clock can be right: certificates and tokens have dates, and what goes wrong with others is
+/// hard to read.
+///
+/// # Errors
+/// It says that the course has not been written yet.
+pub fn check_clock() -> anyhow::Result<()> {
+    let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
+    let now = since.map_or(0, |since| since.as_secs());
+    if now < EARLIEST {
+        let days = now / 86_400;
+        anyhow::bail!(
+            "this machine's clock is wrong: it says that it is {days} days after 1 January 1970. Set your clock, \
+             because certificates and tokens have dates"
+        );
+    }
+    Ok(())
+}
+
 /// The smallest thing that a learner can run: one section of the chapter, one snapshot.
 struct Part {
     name: &'static str,
@@ -87,6 +108,9 @@ impl Lesson {
         let arguments = self.command().get_matches();
         if arguments.get_flag("list") {
             return self.list();
+        }
+        if let Err(error) = check_clock() {
+            return exit_code(self.number, Err(error));
         }
         if let Some(server) = self.server.as_ref().filter(|_| arguments.get_flag("serve")) {
             let port = arguments.get_one::<u16>("port").copied().unwrap_or(0);

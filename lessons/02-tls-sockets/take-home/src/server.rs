@@ -42,7 +42,8 @@ pub struct Limits {
     /// Of `connections`, those kept for clients that your handler has admitted ([`Connection::admit`]),
     /// because they have logged in, for example. All others are strangers. When strangers have all
     /// places that are not kept, the next one takes the place of another: of the address with the most
-    /// strangers, the one that came first. With 0, nobody is put out, and more wait.
+    /// strangers, the one that came first. That one is cut without a goodbye, which it could make you wait
+    /// for. With 0, nobody is put out, and more wait.
     pub reserved: usize,
 }
 

@@ -51,7 +51,7 @@ pub fn all(now: u64, secret: &[u8; 32], public_pem: &str) -> Vec<Case> {
     let header = json!({ "typ": "at+jwt", "alg": "HS256", "kid": KEY });
     let claims = json!({
         "iss": ISSUER, "sub": "alice", "aud": AUDIENCE, "scope": "read",
-        "exp": now + 200, "iat": now - 100, "jti": "case-of-the-table",
+        "exp": now + 200, "iat": now.saturating_sub(100), "jti": "case-of-the-table",
     });
     let signed = |header: &Value, claims: &Value, secret: &[u8]| {
         forge::hs256(secret, &forge::unsigned(header, claims))
@@ -75,8 +75,8 @@ pub fn all(now: u64, secret: &[u8; 32], public_pem: &str) -> Vec<Case> {
     add("a good one", good.clone(), secret);
     for (name, claim, value) in [
         ("no exp", "exp", Value::Null),
-        ("exp 30 s ago", "exp", json!(now - 30)),
-        ("exp 5 minutes ago", "exp", json!(now - 300)),
+        ("exp 30 s ago", "exp", json!(now.saturating_sub(30))),
+        ("exp 5 minutes ago", "exp", json!(now.saturating_sub(300))),
         ("exp in milliseconds", "exp", json!((now + 200) * 1000)),
         ("exp a year ahead", "exp", json!(now + 365 * 24 * 3600)),
         ("exp with a fraction", "exp", json!(now as f64 + 200.5)),

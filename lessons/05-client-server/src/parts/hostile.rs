@@ -136,12 +136,12 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         let name = Name::new("alice")?;
         let password = Secret::new(format!("a guess, number {number}"));
         let answer = guesser.call(&Request::LogIn { name, password }).await;
-        let reason = if number < 4 { "log in again" } else { "too many logins" };
+        let reason = if number < 4 { "not authenticated" } else { "too many logins" };
         t.refused_in_short(&format!("guess {number}"), answer, reason)?;
     }
     let name = Name::new("nobody")?;
     let answer = guesser.call(&Request::LogIn { name, password: Secret::new("x") }).await;
-    t.refused_in_short("an account that there is not", answer, "log in again")?;
+    t.refused_in_short("an account that there is not", answer, "not authenticated")?;
     // ANCHOR_END: guess
 
     t.step("A flood of logins: 12 at once, of which one is computed and two may wait.");

@@ -102,7 +102,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("After the next rotation the first key is gone.");
     stage.clock.advance(Duration::from_secs(60));
     rotate()?;
-    t.refused("Alice's old token", other.call(&fetch(&token)).await, "log in again")?;
+    t.refused("Alice's old token", other.call(&fetch(&token)).await, "not authenticated")?;
     t.works("her client renews its own, and goes on", alice.read().await)?;
     let Person { client, .. } = alice;
     let renewed = client.token().context("a token")?;

@@ -49,7 +49,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("Alice logs out. The token would live for minutes more.");
     let Person { client, folder, .. } = alice;
     client.close().await;
-    t.refused("the stolen token", mallory.call(&fetch(&stolen)).await, "log in again")?;
+    t.refused("the stolen token", mallory.call(&fetch(&stolen)).await, "not authenticated")?;
     // ANCHOR_END: stolen
 
     t.step("A token that nobody revoked, ten minutes later.");
@@ -58,7 +58,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let stolen = alice.client.token().context("a token")?.clone();
     t.works("at once", mallory.call(&fetch(&stolen)).await)?;
     stage.clock.advance(Duration::from_secs(605));
-    t.refused("after 605 s", mallory.call(&fetch(&stolen)).await, "log in again")?;
+    t.refused("after 605 s", mallory.call(&fetch(&stolen)).await, "not authenticated")?;
     t.works("Alice's client renews its own, and goes on", alice.read().await)?;
 
     // ANCHOR: way_back
@@ -70,8 +70,12 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let answer = mallory.call(&renew).await?;
     let Response::Tokens { access: stolen, .. } = answer else { bail!("tokens") };
     t.works("Mallory's next pair", mallory.call(&fetch(&stolen)).await)?;
-    t.refused_in_short("then Alice's own try", own.call(&renew).await, "log in again")?;
-    t.refused_in_short("Mallory's access token", mallory.call(&fetch(&stolen)).await, "log in")?;
+    t.refused_in_short("then Alice's own try", own.call(&renew).await, "not authenticated")?;
+    t.refused_in_short(
+        "Mallory's access token",
+        mallory.call(&fetch(&stolen)).await,
+        "not authenticated",
+    )?;
     let reused = stage.server.service().counters().reused_tokens.load(Ordering::Relaxed);
     t.must_show("operator sees", &format!("{reused} token that was used twice"), "1 token")?;
 
@@ -80,7 +84,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let ended = alice.account.change_password(&mut alice.client, fresh).await;
     t.works("another password", ended)?;
     let old = log_in(&alice_name, Secret::new("the password of alice"));
-    t.refused_in_short("Mallory, with the old one", mallory.call(&old).await, "log in again")?;
+    t.refused_in_short("Mallory, with the old one", mallory.call(&old).await, "not authenticated")?;
     let ended = alice.account.change_key(&mut alice.client).await;
     t.works("another key", ended)?;
     let warned = bob.send("alice", "is that you?").await;
@@ -105,14 +109,14 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let photos = Issuer::new(photos, key, stage.clock.clone());
     let scope = serde_json::json!({ "scope": "mailbox" });
     let token = Secret::new(photos.issue("alice", &scope)?.expose());
-    t.refused("it", mallory.call(&fetch(&token)).await, "log in again")?;
+    t.refused("it", mallory.call(&fetch(&token)).await, "not authenticated")?;
 
     t.step("A token of her own, with Alice's name written into it.");
     let mut own = stage.person("mallory").await?;
     own.read().await?;
     let token = own.client.token().context("a token")?.clone();
     let forged = about_another(&token, "alice")?;
-    t.refused("it", mallory.call(&fetch(&forged)).await, "log in again")?;
+    t.refused("it", mallory.call(&fetch(&forged)).await, "not authenticated")?;
     let answer = mallory.call(&fetch(&token)).await?;
     let Response::Messages { messages, .. } = answer else { bail!("messages") };
     t.must_show("with her own", &format!("{} letters: her mailbox", messages.len()), "0")?;

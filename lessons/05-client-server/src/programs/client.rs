@@ -213,8 +213,9 @@ async fn work(matches: &ArgMatches) -> anyhow::Result<()> {
     match what {
         "ping" => {
             let mut client = Client::new(setting.endpoint);
-            client.call(&Request::Ping {}).await?;
+            let answer = client.call(&Request::Ping {}).await;
             client.close().await;
+            answer?;
             say("The server is there.\n")?;
         }
         "register" => register(&setting, who()?).await?,
@@ -309,18 +310,23 @@ async fn register(setting: &Setting<'_>, name: Name) -> anyhow::Result<()> {
         new => (new?, true),
     };
     let mut client = setting.client(&account);
-    if let Err(error) = account.register(&mut client).await {
+    let mut registered = account.register(&mut client).await;
+    if let Err(AccountError::Client(ClientError::Refused { because: Refusal::Taken, .. })) =
+        registered
+        && !new
+    {
+        // By this very account: then its password fits.
+        let own = |token| Request::Key { token, name: name.clone() };
+        registered = client.call_with_token(own).await.map(drop).map_err(AccountError::from);
+    }
+    // Also after a refusal: a goodbye tells it from an attack.
+    client.close().await;
+    if let Err(error) = registered {
         let because = match &error {
             AccountError::Client(ClientError::Refused { because, .. }) => Some(*because),
             _ => None,
         };
         match because {
-            // By this very account: then its password fits.
-            Some(Refusal::Taken) if !new => {
-                let name = name.clone();
-                let own = move |token| Request::Key { token, name: name.clone() };
-                client.call_with_token(own).await?;
-            }
             Some(because) if new && because != Refusal::Unavailable => {
                 // It was certainly not registered: nobody knows this key.
                 let _ = std::fs::remove_dir_all(&folder);
@@ -338,7 +344,6 @@ async fn register(setting: &Setting<'_>, name: Name) -> anyhow::Result<()> {
             }
         }
     }
-    client.close().await;
     let before = folders::current(data)?;
     folders::set_current(data, &name)?;
     say(&format!(
@@ -526,9 +531,13 @@ async fn new_key(account: &mut Account, client: &mut Client) -> anyhow::Result<(
 async fn delete(setting: &Setting<'_>, name: &Name) -> anyhow::Result<()> {
     let mut account = folders::load(&setting.data, name)?;
     let mut client = setting.client(&account);
-    account.settle(&mut client).await?;
-    account.delete(&mut client).await?;
+    let deleted = async {
+        account.settle(&mut client).await?;
+        account.delete(&mut client).await
+    };
+    let deleted = deleted.await;
     client.close().await;
+    deleted?;
     let folder = folders::folder(&setting.data, name);
     std::fs::remove_dir_all(&folder).with_context(|| {
         format!("{name} is deleted on the server; delete {} yourself", folder.display())

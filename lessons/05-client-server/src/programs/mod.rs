@@ -76,7 +76,7 @@ fn run(
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(work(matches)) {
+    match shared::lesson::check_clock().and_then(|()| runtime.block_on(work(matches))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let layers = ErrorChain(error.as_ref()).layers();

@@ -308,7 +308,7 @@ pub struct Status {
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// A wrong password, or a token that is not accepted: log in again.
-    #[error("not authenticated: log in again")]
+    #[error("not authenticated: a wrong name or password, or a token that is not accepted")]
     Unauthorized,
     /// Authenticated, and not allowed.
     #[error("not allowed")]

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use careful_files::{FileError, ReplaceError, if_there};
 use careful_tokens::keys::{Algorithm, KeyError, KeyId, SigningKey};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::protocol::Bytes;
+use crate::protocol::Secret;
 
 /// Keys that are kept: the newest, and the one before it, whose tokens have not expired.
 const KEPT: usize = 2;
@@ -39,7 +41,8 @@ pub enum SigningKeysError {
 #[derive(Serialize, Deserialize)]
 struct Stored {
     id: String,
-    pkcs8: Bytes,
+    /// The private key in base64. Wiped when it is dropped.
+    pkcs8: Secret,
 }
 
 /// Reads the keys, the newest last. For a server that runs: keys that are gone by accident must not
@@ -87,7 +90,7 @@ pub fn rotate(path: &Path) -> Result<Rotated, SigningKeysError> {
     aws_lc_rs::rand::fill(&mut random).map_err(|_| KeyError::NoRandom)?;
     let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let new = SigningKey::ed25519(KeyId::new(&id)?)?;
-    stored.push(Stored { id, pkcs8: Bytes(new.expose().to_vec()) });
+    stored.push(Stored { id, pkcs8: Secret::new(BASE64_STANDARD.encode(new.expose())) });
     let old = stored.len().saturating_sub(KEPT);
     stored.drain(..old);
     let json = serde_json::to_vec(&stored).map_err(|_| SigningKeysError::Broken)?;
@@ -110,5 +113,7 @@ fn parse(json: &[u8]) -> Result<Vec<Stored>, SigningKeysError> {
 
 fn key(stored: &Stored) -> Result<SigningKey, SigningKeysError> {
     let id = KeyId::new(&stored.id)?;
-    Ok(SigningKey::from_pkcs8(id, Algorithm::EdDsa, &stored.pkcs8.0)?)
+    let pkcs8 = BASE64_STANDARD.decode(stored.pkcs8.expose());
+    let pkcs8 = Zeroizing::new(pkcs8.map_err(|_| SigningKeysError::Broken)?);
+    Ok(SigningKey::from_pkcs8(id, Algorithm::EdDsa, &pkcs8)?)
 }

@@ -609,8 +609,8 @@ fn the_check_of_a_database_ends_with_what_it_found() -> TestResult {
     Ok(())
 }
 
-/// Refuses what some network drives, FUSE and Windows drives under WSL refuse, in a library that is loaded before
-/// the system's own.
+/// Refuses what some network drives, FUSE and Windows drives under WSL refuse, or says a wrong time, in a library
+/// that is loaded before the system's own.
 #[cfg(target_os = "linux")]
 fn drive_without(folder: &Path, what: &str) -> Result<std::path::PathBuf, Box<dyn Error>> {
     let source = match what {
@@ -618,6 +618,12 @@ fn drive_without(folder: &Path, what: &str) -> Result<std::path::PathBuf, Box<dy
             "#define _GNU_SOURCE\n#include <dlfcn.h>\n#include <errno.h>\n#include <sys/stat.h>\n\
              int fsync(int file) { struct stat is; if (!fstat(file, &is) && S_ISDIR(is.st_mode)) \
              { errno = EINVAL; return -1; } return ((int (*)(int))dlsym(RTLD_NEXT, \"fsync\"))(file); }"
+        }
+        "the right time" => {
+            "#define _GNU_SOURCE\n#include <dlfcn.h>\n#include <time.h>\n\
+             int clock_gettime(clockid_t clock, struct timespec *now) { int done = \
+             ((int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, \"clock_gettime\"))(clock, now); \
+             if (clock == CLOCK_REALTIME) now->tv_sec = 100; return done; }"
         }
         _ => {
             "#include <errno.h>\nint flock(int file, int how) { (void)file; (void)how; errno = ENOTSUP; \
@@ -690,5 +696,41 @@ fn a_second_program_of_a_folder_waits_and_says_so() -> TestResult {
     assert_eq!(&said, b"Waiting for");
     lock.unlock()?;
     assert!(child.wait()?.success());
+    Ok(())
+}
+
+/// As on a small computer without a battery, before it has asked a time server.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_clock_at_1970_is_named_before_anything_else_goes_wrong() -> TestResult {
+    let tools = tempfile::tempdir()?;
+    let library = drive_without(tools.path(), "the right time")?;
+    let data = tools.path().join("data");
+    for (program, arguments) in [
+        (env!("CARGO_BIN_EXE_lesson-5"), vec!["deliver"]),
+        (SERVER, vec!["--listen", "127.0.0.1:0"]),
+        (CLIENT, vec!["ping"]),
+    ] {
+        let mut command = Command::new(program);
+        command.env("LD_PRELOAD", &library).env("MAILBOX_DATA", &data).args(&arguments);
+        let output = run_reading(command, "");
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{program}: {text}");
+        assert!(text.contains("0 days after 1 January 1970. Set your clock"), "{program}: {text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_file_that_became_a_pipe_keeps_no_signal_waiting() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path())?;
+    let keys = folder.path().join("signing-keys.json");
+    std::fs::remove_file(&keys)?;
+    assert!(Command::new("mkfifo").arg(&keys).status()?.success());
+    signal(&server, "-HUP")?;
+    assert!(client(folder.path(), &server, &["ping"]).status.success());
+    signal(&server, "-TERM")?;
+    assert_eq!(server.wait()?.code(), Some(0));
     Ok(())
 }
