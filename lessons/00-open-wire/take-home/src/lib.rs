@@ -119,4 +119,23 @@ mod tests {
         let read = read_line(&mut tokio::io::BufReader::new(stream), LONGEST_LINE, deadline).await;
         assert!(matches!(read, Err(LineError::TooSlow(_))));
     }
+
+    /// Each byte comes in time, and the line doesn't.
+    #[tokio::test]
+    async fn a_peer_that_drips_does_not_stretch_the_deadline() {
+        use tokio::io::AsyncWriteExt;
+        let (mut peer, stream) = tokio::io::duplex(16);
+        let deadline = Duration::from_millis(100);
+        let drip = async {
+            while peer.write_all(b"a").await.is_ok() {
+                tokio::time::sleep(deadline / 10).await;
+            }
+        };
+        let mut stream = tokio::io::BufReader::new(stream);
+        let read = tokio::select! {
+            read = read_line(&mut stream, LONGEST_LINE, deadline) => read,
+            () = drip => Ok(None),
+        };
+        assert!(matches!(read, Err(LineError::TooSlow(_))), "{read:?}");
+    }
 }

@@ -273,7 +273,11 @@ where
             continue;
         };
         let place = strangers.enter(peer.ip());
-        let permit = permits.of(permit).await;
+        // The one of the stranger who was put out, or of the next who leaves.
+        let permit = tokio::select! {
+            permit = permits.of(permit) => permit,
+            () = stop.cancelled() => break,
+        };
         let connection =
             serve((tcp, peer), config.get(), deadlines.handshake, stop.clone(), place.clone());
         let (observe, handler) = (observe.clone(), handler.clone());

@@ -428,7 +428,7 @@ async fn housekeeping(store: Store, service: Arc<Service>, dropped: impl Fn() ->
             tracing::error!(lines = lines - said_dropped, "could not be logged");
             said_dropped = lines;
         }
-        let lines = service.strangers_log().left_out() + service.accounts_log().left_out();
+        let lines = service.lines_left_out();
         if lines > said_left_out {
             tracing::info!(lines = lines - said_left_out, "left out of the log: too many at once");
             said_left_out = lines;

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use careful_encryption::public_key::{Classical, PublicKey};
@@ -228,6 +228,11 @@ impl Service {
     /// The log lines that those with an account can cause.
     pub fn accounts_log(&self) -> &LogBudget {
         &self.accounts
+    }
+
+    /// Log lines that were left out, because there were too many at once.
+    pub fn lines_left_out(&self) -> u64 {
+        self.strangers.left_out() + self.accounts.left_out() + store_log().left_out()
     }
 
     /// What is counted.
@@ -570,7 +575,7 @@ impl Service {
             reused_tokens: get(reused_tokens),
             dropped: get(dropped),
             lines_lost: (self.lines_lost)(),
-            lines_left_out: self.strangers.left_out() + self.accounts.left_out(),
+            lines_left_out: self.lines_left_out(),
         })
     }
 }
@@ -599,6 +604,12 @@ fn tokens(
     Ok(Arc::new(Tokens { ids, issuer, verifier }))
 }
 
+/// The log lines that a broken disk can cause: every request meets it.
+fn store_log() -> &'static LogBudget {
+    static LINES: OnceLock<LogBudget> = OnceLock::new();
+    LINES.get_or_init(|| LogBudget::new(STRANGERS_LINES))
+}
+
 impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
         match error {
@@ -609,7 +620,9 @@ impl From<StoreError> for Refused {
             StoreError::Full(what) => Self(Refusal::Full, what),
             StoreError::Busy => Self(Refusal::Busy, "too many jobs wait for the disk"),
             error @ (StoreError::Database(_) | StoreError::Closed | StoreError::Broken) => {
-                tracing::error!(error = %careful_errors::ErrorChain(&error), "store");
+                if store_log().allows() {
+                    tracing::error!(error = %careful_errors::ErrorChain(&error), "store");
+                }
                 Self(Refusal::Unavailable, "the store")
             }
         }

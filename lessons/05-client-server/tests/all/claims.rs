@@ -139,12 +139,17 @@ async fn silent_clients_are_closed_and_honest_ones_served() -> TestResult {
         silent.push(tokio::net::TcpStream::connect(stage.address()).await?);
     }
     let mut quiet = stranger::connect(stage.address(), stage.ca.roots()).await?;
+    let began = std::time::Instant::now();
     let mut honest = Client::new(stage.endpoint()?);
     assert_eq!(honest.call(&Request::Ping {}).await?, Response::Pong {});
     for mut stream in silent {
         assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0);
     }
     assert_eq!(quiet.read(&mut [0]).await?, 0, "and with a goodbye");
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "by the first frame's deadline, not by that of the login"
+    );
     assert_eq!(honest.call(&Request::Ping {}).await?, Response::Pong {});
     Ok(())
 }

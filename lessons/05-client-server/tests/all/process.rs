@@ -204,6 +204,10 @@ fn a_full_disk_is_told_and_loses_nothing_that_was_acknowledged() -> TestResult {
     // What it could not send is kept, and is still refused.
     let refused = said(&send(folder.path(), &tight, "bob", "after"));
     assert!(refused.contains("the server has a problem"), "{refused}");
+    // Whether it is registered, nobody knows: the only copy of its key stays.
+    let registered = client(folder.path(), &tight, &["register", "dora"]);
+    assert!(said(&registered).contains("may be registered or not"), "{}", said(&registered));
+    assert!(clients_file(folder.path(), "dora", "account.json").exists());
     drop(tight);
     let free = start(folder.path())?;
     let read = said(&client(folder.path(), &free, &["--as", "bob", "read"]));
@@ -732,5 +736,21 @@ fn a_file_that_became_a_pipe_keeps_no_signal_waiting() -> TestResult {
     assert!(client(folder.path(), &server, &["ping"]).status.success());
     signal(&server, "-TERM")?;
     assert_eq!(server.wait()?.code(), Some(0));
+    Ok(())
+}
+
+#[test]
+fn a_key_that_is_not_the_labs_is_not_overwritten() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    careful_files::replace(&folder.path().join("key.pem"), b"the only copy of somebody's key")?;
+    for arguments in
+        [["--listen", "127.0.0.1:0", "--log=off"], ["--new-certificate", "--log", "off"]]
+    {
+        let refused =
+            Command::new(SERVER).args(arguments).arg("--data").arg(folder.path()).output()?;
+        assert!(said(&refused).contains("is not of a lab"), "{}", said(&refused));
+        let key = std::fs::read(folder.path().join("key.pem"))?;
+        assert_eq!(key, b"the only copy of somebody's key");
+    }
     Ok(())
 }

@@ -150,3 +150,42 @@ fn acknowledge(answers: Vec<Answer>, outcomes: Result<Vec<Result<Done, StoreErro
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Bytes, MessageId};
+    use crate::store::open::open;
+    use crate::store::tables::COUNTS;
+
+    /// Three letters in one batch, and the second mailbox is damaged: none of the three is stored, and each sender
+    /// is told so.
+    #[test]
+    fn after_a_fault_nothing_of_the_batch_is_stored() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let limits = StoreLimits::default();
+        let (database, _) = open(&folder.path().join("db"), limits)?;
+        let name = |name: &str| Name::new(name).expect("a name");
+        let people = ["alice", "bob", "carol"];
+        let register = people.map(|who| {
+            let (key, generation) = (Bytes(Vec::new()), Generation([1; 8]));
+            Change::Register(name(who), Account { password: String::new(), key, generation })
+        });
+        assert!(commit(&database, limits, 0, &register)?.iter().all(Result::is_ok));
+        let put = |to: &str, id: u8| {
+            let (from, to) = (name("alice"), name(to));
+            Change::Put(NewMessage { from, to, id: MessageId([id; 16]), sealed: vec![id] })
+        };
+        let transaction = begin(&database)?;
+        transaction.open_table(COUNTS)?.insert("bob", &b"damaged"[..])?;
+        transaction.commit()?;
+        let batch = [put("alice", 1), put("bob", 2), put("carol", 3)];
+        assert!(matches!(commit(&database, limits, 0, &batch), Err(StoreError::Broken)));
+        // Stored now for the first time.
+        for change in [put("alice", 1), put("carol", 3)] {
+            let done = commit(&database, limits, 0, &[change])?;
+            assert!(matches!(done[..], [Ok(Done::Stored { again: false })]));
+        }
+        Ok(())
+    }
+}
