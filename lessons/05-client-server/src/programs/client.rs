@@ -266,7 +266,11 @@ async fn with_account(
             trust(account, client, &who()?, &compared).await
         }
         "new-password" => {
-            let logins = account.change_password(client, new_password()?).await?;
+            let logins = account.change_password(client, new_password()?).await;
+            let logins = logins.context(
+                "if the connection was lost, nobody knows whether the password has changed: both are kept, and the next \
+                 command finds out",
+            )?;
             Ok(say(&format!("Another password. Logins that were ended: {logins}.\n"))?)
         }
         "new-key" => new_key(account, client).await,
@@ -296,6 +300,9 @@ fn letter_text(to: &Name, all: bool) -> anyhow::Result<String> {
         text.strip_suffix('\n').map_or(&*text, |text| text.strip_suffix('\r').unwrap_or(text));
     if text.is_empty() {
         bail!("expected a text, got nothing: nothing was sent");
+    }
+    if text.len() > MAX_TEXT {
+        bail!("expected a text of at most {MAX_TEXT} bytes, got more: nothing was sent or kept");
     }
     Ok(text.to_owned())
 }
@@ -329,7 +336,7 @@ async fn register(setting: &Setting<'_>, name: Name) -> anyhow::Result<()> {
         match because {
             Some(because) if new && because != Refusal::Unavailable => {
                 // It was certainly not registered: nobody knows this key.
-                let _ = std::fs::remove_dir_all(&folder);
+                account.discard();
                 return Err(
                     anyhow::Error::from(error).context(format!("{name} was not registered"))
                 );
@@ -385,6 +392,12 @@ async fn send(
                 Fate::Sent => {
                     format!("The letter was stored for {to}, but not everything after it went well")
                 }
+                Fate::Kept if matches!(error, AccountError::KeyChanged { .. }) => format!(
+                    "The letter to {to} was not sent. It is sealed for the pinned key, and kept until you know which \
+                     key is right. The pinned one: mailbox --as {} send-waiting. The other one: trust it, which removes \
+                     the letter, and write it again",
+                    account.name()
+                ),
                 Fate::Kept => format!(
                     "The letter to {to} was not sent. It is kept, so don't write it again: it goes with the next \
                      letter, or by mailbox --as {} send-waiting",

@@ -458,9 +458,20 @@ async fn register_bob(
     let endpoint = Endpoint::new(address, super::server_name(name)?, roots)?;
     let account = Account::create(&folder, bob, super::client::random_password()?)?;
     let mut client = Client::new(endpoint);
-    account.register(&mut client).await?;
+    let registered = account.register(&mut client).await;
     client.close().await;
-    say("bob has an account here, to have somebody to write to.\n");
+    match registered {
+        Ok(()) => say("bob has an account here, to have somebody to write to.\n"),
+        // The server is of use without him.
+        Err(error) => {
+            account.discard();
+            say(&format!(
+                "bob could not be registered, so nobody is here to write to: {}. Perhaps he is in the database, and his \
+                 folder is elsewhere.\n",
+                ErrorChain(&error)
+            ));
+        }
+    }
     Ok(())
 }
 

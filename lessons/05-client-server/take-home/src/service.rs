@@ -287,6 +287,10 @@ impl Service {
             Request::DeleteAccount { token, password } => {
                 let caller = self.caller_with_password(peer, &token, password, who).await?;
                 let Caller { name, account, .. } = caller;
+                // Anybody could register the name, and would be an operator.
+                if self.operators.contains(&name) {
+                    return Err(Refused(Refusal::Forbidden, "an operator's account"));
+                }
                 self.store.remove_account(name.clone(), account.generation).await?;
                 Ok(Response::Ended { logins: self.refresh.log_out_everywhere(name.as_str()) })
             }

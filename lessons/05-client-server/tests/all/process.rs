@@ -754,3 +754,26 @@ fn a_key_that_is_not_the_labs_is_not_overwritten() -> TestResult {
     }
     Ok(())
 }
+
+#[test]
+fn a_refused_registration_takes_away_nothing_that_was_there() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path())?;
+    client(folder.path(), &server, &["register", "fred"]);
+    let state = clients_file(folder.path(), "fred", "state.json");
+    std::fs::remove_file(clients_file(folder.path(), "fred", "account.json"))?;
+    let before = std::fs::read(&state)?;
+    let refused = said(&client(folder.path(), &server, &["register", "fred"]));
+    assert!(refused.contains("restore account.json from the copy"), "{refused}");
+    assert_eq!(std::fs::read(&state)?, before);
+    // A name that is somebody else's leaves other files of the folder alone.
+    let note = clients_file(folder.path(), "bob", "note.txt");
+    for file in ["account.json", "state.json"] {
+        std::fs::remove_file(clients_file(folder.path(), "bob", file))?;
+    }
+    std::fs::write(&note, "mine")?;
+    let refused = said(&client(folder.path(), &server, &["register", "bob"]));
+    assert!(refused.contains("the name is in use"), "{refused}");
+    assert!(note.exists() && !clients_file(folder.path(), "bob", "account.json").exists());
+    Ok(())
+}

@@ -39,6 +39,13 @@ pub enum AccountError {
         /// Whose it is.
         name: Name,
     },
+    /// The other half: the state of an account without its key.
+    #[error(
+        "{} is missing, and its state is there: restore account.json from the copy that the rest came from. Only if \
+         there is none, move the folder away",
+        .0.display()
+    )]
+    NoIdentity(PathBuf),
     /// Of two copies.
     #[error(
         "the state in {} belongs to another key of {name}: restore both files of the account from one copy. If \
@@ -67,9 +74,11 @@ pub enum AccountError {
     #[error(
         "THE KEY OF {name} HAS CHANGED, so nothing is sent to or read from {name}. Pinned: {pinned}. \
          Offered: {offered}. Ask {name}, but not by this mailbox, which is right. If it is the \
-         offered one: mailbox trust {name}, and that fingerprint"
+         offered one: mailbox --as {own} trust {name}, and that fingerprint"
     )]
     KeyChanged {
+        /// Who has pinned it.
+        own: Name,
         /// Whose.
         name: Name,
         /// The fingerprint of the pinned key.

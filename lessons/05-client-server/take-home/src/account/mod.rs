@@ -47,6 +47,9 @@ impl Account {
         if folder.join(IDENTITY).exists() {
             return Err(AccountError::Exists(folder.to_owned()));
         }
+        if folder.join(STATE).exists() {
+            return Err(AccountError::NoIdentity(folder.join(IDENTITY)));
+        }
         careful_files::create_folder(folder)
             .map_err(|error| AccountError::Folder(folder.to_owned(), error))?;
         let pair = KeyPair::random();
@@ -117,6 +120,16 @@ impl Account {
         Ok(Self { folder, storage, identity, pair, state, not_synced: false })
     }
 
+    /// Takes away the two files of an account that the server certainly doesn't know, and the folder, if nothing else
+    /// is in it.
+    pub fn discard(self) {
+        // What stays is harmless: nobody knows this key.
+        for file in [IDENTITY, STATE] {
+            let _ = std::fs::remove_file(self.folder.join(file));
+        }
+        let _ = std::fs::remove_dir(&self.folder);
+    }
+
     /// Replaces the state by a new one.
     ///
     /// # Errors
@@ -176,6 +189,7 @@ impl Account {
         match self.pinned(name)? {
             Some(pinned) if pinned.to_bytes() == offered.to_bytes() => Ok(offered),
             Some(pinned) => Err(AccountError::KeyChanged {
+                own: self.name().clone(),
                 name: name.clone(),
                 pinned: fingerprint(name, &pinned),
                 offered: fingerprint(name, &offered),
