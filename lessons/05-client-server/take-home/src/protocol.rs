@@ -187,7 +187,7 @@ pub enum Request {
     ChangeKey { token: Secret, password: Secret, key: Bytes },
     /// Ends all logins of the account, and their access tokens, this one among them.
     EndLogins { token: Secret },
-    /// Deletes the account and what lies in its mailbox. Whoever registers the name next is somebody else.
+    /// Deletes the account and what lies in its mailbox. The next one who registers the name is somebody else.
     DeleteAccount { token: Secret, password: Secret },
     /// The public key of an account.
     Key { token: Secret, name: Name },

@@ -39,7 +39,7 @@ pub struct ServerDeadlines {
     pub frames: FrameDeadlines,
     /// From the handshake until it has logged in, registered, or shown a token: whatever else it does.
     pub login: Duration,
-    /// From the handshake to the end, whoever it is. A client connects again.
+    /// From the handshake to the end, for every client. A client connects again.
     pub age: Duration,
     /// For a request to be carried out.
     pub request: Duration,

@@ -8,7 +8,7 @@ mod careful_mailbox_program;
 /// The first words after `mailbox`, where the book leaves just out.
 const BARE: [&str; 5] = ["--as", "new-password", "new-key", "end-logins", "delete"];
 
-/// Every command of the two programs that a page shows, with or without just; what stands in capitals is somebody's
+/// Every command of the two programs that a page shows, with or without just; a word in capitals is somebody's
 /// own.
 #[test]
 fn every_command_of_the_book_is_one_that_the_programs_take()

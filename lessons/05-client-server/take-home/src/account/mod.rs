@@ -302,7 +302,7 @@ impl Account {
     }
     // ANCHOR_END: change_password
 
-    /// Another key, after a theft for example: whoever has the old one can read what was sealed for it, and
+    /// Another key, after a theft for example: a thief with the old one can read what was sealed for it, and
     /// write to this account in anybody's name. Read everything first. Everybody else is warned, and has to
     /// compare the new fingerprint. Ends all logins; returns how many.
     ///
