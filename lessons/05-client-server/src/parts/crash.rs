@@ -203,5 +203,8 @@ fn endpoint(data: &Path, address: std::net::SocketAddr) -> anyhow::Result<Endpoi
     let name = ServerName::try_from(LAB_NAME)?;
     let mut endpoint = Endpoint::new(address, name, roots.to_store())?;
     endpoint.pause = Duration::from_millis(20);
+    // Not every system tells the peers of a killed process at once. Forty seconds of patience, once
+    // after each kill, are more than a part has.
+    endpoint.frames.idle = Duration::from_secs(10);
     Ok(endpoint)
 }
