@@ -284,7 +284,7 @@ def key_of(ask, state, who):
     kept = bytes.fromhex(state["keys"].get(who, ""))
     if kept and kept != public:
         before, now = fingerprint_of(who, kept), fingerprint_of(who, public)
-        raise ValueError(f"the key of {who} changed from {before} to {now}: ask {who} which one is right")
+        raise ValueError(f"the key of {who} changed from {before} to {now}: ask {who} which one is right, and trust that one")
     return public
 
 
@@ -367,6 +367,10 @@ def register(args):
     print(f"{args.account}: {fingerprint_of(args.account, public)}")
 
 
+NOT_SENT = "the letter was not sent, and this client keeps none"
+UNKNOWN = "nobody knows whether the letter was stored, and this client keeps none: ask before you write it again"
+
+
 def send(args):
     """After a lost connection it sends the very same message once more: the server stores it once."""
     state, to = load(args), checked_name(args.to)
@@ -384,14 +388,17 @@ def send(args):
                 try:
                     ask("stored", do="send", to=to, **message)
                 except Refused as refused:
-                    if not last and refused.because != "unavailable":  # it is certainly not stored
-                        state["sent"][to] -= 1
-                        save(args, state)
-                    raise
+                    if last or refused.because == "unavailable":
+                        raise ValueError(f"{refused}: {UNKNOWN}") from refused
+                    state["sent"][to] -= 1  # it is certainly not stored
+                    save(args, state)
+                    raise ValueError(f"{refused}: {NOT_SENT}") from refused
             break
-        except OSError:
+        except Refused as refused:  # the login, or the key
+            raise ValueError(f"{refused}: {UNKNOWN if message else NOT_SENT}") from refused
+        except OSError as error:
             if last or not message:
-                raise
+                raise ValueError(f"{error}: {UNKNOWN if message else NOT_SENT}") from error
     print("stored")
 
 
@@ -477,6 +484,20 @@ def fingerprint(args):
         print(f"{who}: {fingerprint_of(who, key_of(ask, state, who))}")
 
 
+def trust(args):
+    """Keeps another key, once its owner has said the same fingerprint."""
+    state, who = load(args), checked_name(args.who)
+    compared = " ".join(args.fingerprint).lower()
+    with session(args, state) as ask:
+        public = key_of(ask, state | {"keys": {}}, who)
+    offered = fingerprint_of(who, public)
+    if offered != compared:
+        raise ValueError(f"the server gives another key for {who} than the one you compared: {offered}")
+    state["keys"][who] = public.hex()
+    save(args, state)
+    print(f"kept for {who}: {offered}")
+
+
 def arguments():
     parser = argparse.ArgumentParser(description="Sends and reads sealed letters.")
     parser.add_argument("--ca", default="mailbox-data/ca.pem", help="the CAs to trust, in PEM")
@@ -489,11 +510,14 @@ def arguments():
         ("send", ["account", "to"]),
         ("read", ["account"]),
         ("fingerprint", ["account", "who"]),
+        ("trust", ["account", "who"]),
         ("self-test", []),
     ):
         sub = commands.add_parser(command)
         for member in members:
             sub.add_argument(member, metavar="NAME" if member == "account" else member.upper())
+        if command == "trust":
+            sub.add_argument("fingerprint", metavar="FINGERPRINT", nargs="+", help="as its owner says it")
     return parser.parse_args()
 
 
@@ -510,7 +534,8 @@ def main():
             os.makedirs(args.home, mode=0o700, exist_ok=True)
         args.folder = os.open(args.home, os.O_RDONLY)
         fcntl.flock(args.folder, fcntl.LOCK_EX)  # one at a time: two that send at once would use one number
-        {"register": register, "send": send, "read": read, "fingerprint": fingerprint}[args.command](args)
+        commands = {"register": register, "send": send, "read": read, "fingerprint": fingerprint, "trust": trust}
+        commands[args.command](args)
         sys.stdout.flush()
     except (OSError, ValueError, RecursionError) as error:
         print(plain(str(error)) or type(error).__name__, file=sys.stderr)

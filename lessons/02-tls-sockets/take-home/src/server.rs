@@ -281,12 +281,13 @@ where
         let connection =
             serve((tcp, peer), config.get(), deadlines.handshake, stop.clone(), place.clone());
         let (observe, handler) = (observe.clone(), handler.clone());
-        let served = async move {
+        // In a box: the task would hold it twice, as what it is given and as what it waits for.
+        let served = Box::pin(async move {
             if let Some(connection) = connection.await? {
                 handler(connection).await;
             }
             Ok(())
-        };
+        });
         tasks.spawn(async move {
             let refused = tokio::select! {
                 served = served => served.err(),

@@ -26,6 +26,8 @@ use super::folders;
 /// Letters that one `read` shows of an account: a server that always has more must not keep it busy.
 const MAX_READ: usize = 2000;
 
+const UNSETTLED: &str = "nothing was done, because an earlier change of the password or the key has to be settled first";
+
 /// Runs the program.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     super::run(command(), arguments, async |matches| work(&matches).await)
@@ -106,6 +108,9 @@ pub fn command() -> Command {
             Command::new("accounts").about("Show the accounts of this machine, and who sends"),
         )
         .subcommand(
+            Command::new("sender").about("Choose the account that sends without --as").arg(name()),
+        )
+        .subcommand(
             Command::new("fingerprint")
                 .about("Show the fingerprint of a key, to be compared with its owner")
                 .arg(name()),
@@ -132,8 +137,14 @@ pub fn command() -> Command {
         .subcommand(Command::new("end-logins").about("End all logins, on whatever machine"))
         .subcommand(
             Command::new("delete")
-                .about("Delete an account, with the letters that lie on the server")
-                .arg(name()),
+                .about("Delete an account: its letters on the server, its key and its folder here")
+                .arg(name())
+                .arg(
+                    Arg::new("yes")
+                        .long("yes")
+                        .action(ArgAction::SetTrue)
+                        .help("Don't ask whether I mean it"),
+                ),
         )
         .subcommand(
             Command::new("start-over")
@@ -172,10 +183,14 @@ fn host_and_port(text: &str) -> Result<String, String> {
 /// What a command needs.
 struct Setting<'m> {
     data: PathBuf,
-    endpoint: Endpoint,
+    /// None for a command that asks no server.
+    endpoint: Option<Endpoint>,
     /// `--as`
     named: Option<&'m Name>,
 }
+
+/// These ask no server, and work without its CA.
+const LOCAL: [&str; 3] = ["accounts", "sender", "start-over"];
 
 impl Setting<'_> {
     /// The account of `--as`, or the current one.
@@ -187,32 +202,54 @@ impl Setting<'_> {
     }
 
     fn chosen(&self) -> anyhow::Result<Account> {
-        folders::load(&self.data, &self.chosen_name()?)
+        let name = self.chosen_name()?;
+        let loaded = folders::load(&self.data, &name);
+        loaded.with_context(|| match self.named {
+            Some(_) => format!("cannot use {name}"),
+            None => format!(
+                "cannot use {name}, who sends without --as. To choose another one: mailbox sender NAME"
+            ),
+        })
     }
 
-    fn client(&self, account: &Account) -> Client {
+    fn endpoint(&self) -> anyhow::Result<Endpoint> {
+        self.endpoint.clone().context("a command without a server")
+    }
+
+    fn client(&self, account: &Account) -> anyhow::Result<Client> {
         let (name, password) = (account.name().clone(), account.password());
-        Client::with_login(self.endpoint.clone(), name, password)
+        Ok(Client::with_login(self.endpoint()?, name, password))
     }
 }
 
 async fn work(matches: &ArgMatches) -> anyhow::Result<()> {
     let data = super::path(matches, "data").unwrap_or_default();
-    let ca = super::path(matches, "ca").unwrap_or_else(|| data.join("ca.pem"));
-    let name = super::server_name(super::text(matches, "name"))?;
-    let endpoint = Endpoint::new(super::text(matches, "server"), name, roots(&ca)?)?;
     let (what, arguments) = matches.subcommand().context("a command")?;
     let who = || arguments.get_one::<Name>("who").cloned().context("a name");
-    // Before the lock: nobody has to wait for somebody who types.
-    let text = match what {
-        "send" => Some(letter_text(&who()?, arguments.contains_id("text"))?),
-        _ => None,
+    let endpoint = match LOCAL.contains(&what) {
+        true => None,
+        false => {
+            let ca = super::path(matches, "ca").unwrap_or_else(|| data.join("ca.pem"));
+            let name = super::server_name(super::text(matches, "name"))?;
+            Some(Endpoint::new(super::text(matches, "server"), name, roots(&ca)?)?)
+        }
     };
-    let _one_at_a_time = folders::lock(&data, super::complain)?;
     let setting = Setting { data, endpoint, named: matches.get_one::<Name>("as") };
+    // Before the lock: nobody has to wait for somebody who types. And nobody types for an account that
+    // can't be used.
+    let mut text = None;
+    match what {
+        "send" => {
+            setting.chosen()?;
+            text = Some(letter_text(&who()?, arguments.contains_id("text"))?);
+        }
+        "delete" => sure_to_delete(&setting, &who()?, arguments.get_flag("yes"))?,
+        _ => {}
+    }
+    let _one_at_a_time = folders::lock(&setting.data, super::complain)?;
     match what {
         "ping" => {
-            let mut client = Client::new(setting.endpoint);
+            let mut client = Client::new(setting.endpoint()?);
             let answer = client.call(&Request::Ping {}).await;
             client.close().await;
             answer?;
@@ -221,18 +258,47 @@ async fn work(matches: &ArgMatches) -> anyhow::Result<()> {
         "register" => register(&setting, who()?).await?,
         "read" => read_all(&setting).await?,
         "accounts" => accounts(&setting)?,
+        "sender" => {
+            let name = who()?;
+            folders::load(&setting.data, &name)?;
+            folders::set_current(&setting.data, &name)?;
+            say(&format!("{name} sends from now on.\n"))?;
+        }
         "start-over" => start_over(&setting)?,
         "delete" => delete(&setting, &who()?).await?,
         _ => {
             let mut account = setting.chosen()?;
-            let mut client = setting.client(&account);
+            let mut client = setting.client(&account)?;
             let done = with_account(what, arguments, (&mut account, &mut client), text).await;
             client.close().await;
             warn_if_not_synced(&account);
-            done?;
+            done.map_err(|error| about_login(account.name(), error))?;
         }
     }
     Ok(())
+}
+
+/// What the server tells nobody: whether the account is missing or its password is another one.
+fn about_login(name: &Name, error: anyhow::Error) -> anyhow::Error {
+    let client = match error.downcast_ref::<AccountError>() {
+        Some(AccountError::Client(error)) => Some(error),
+        _ => error.downcast_ref::<ClientError>(),
+    };
+    match client.is_some_and(|error| error.is(Refusal::Unauthorized)) {
+        true => error.context(format!(
+            "the server doesn't accept {name} with this password. If the registration was not finished: \
+             mailbox register {name}"
+        )),
+        false => error,
+    }
+}
+
+/// What a request that must not come twice may have done, after an error.
+fn perhaps(error: &AccountError, none: &str, unknown: String) -> String {
+    match error {
+        AccountError::Client(ClientError::Lost(_) | ClientError::Closed) => unknown,
+        _ => none.to_owned(),
+    }
 }
 
 async fn with_account(
@@ -243,13 +309,13 @@ async fn with_account(
 ) -> anyhow::Result<()> {
     let who = || arguments.get_one::<Name>("who").cloned().context("a name");
     if what != "send" {
-        account.settle(client).await?;
+        account.settle(client).await.context(UNSETTLED)?;
     }
     match what {
         "send" => send(account, client, &who()?, &text.unwrap_or_default()).await,
         "send-waiting" => {
             let sent = account.send_waiting(client).await;
-            let sent = sent.with_context(|| format!("{} letters wait", account.waiting()))?;
+            let sent = sent.with_context(|| format!("letters that wait: {}", account.waiting()))?;
             Ok(say(&format!("Sent: {}. Nothing waits.\n", sent.letters))?)
         }
         "fingerprint" => {
@@ -267,20 +333,33 @@ async fn with_account(
         }
         "new-password" => {
             let logins = account.change_password(client, new_password()?).await;
-            let logins = logins.context(
-                "if the connection was lost, nobody knows whether the password has changed: both are kept, and the next \
-                 command finds out",
-            )?;
-            Ok(say(&format!("Another password. Logins that were ended: {logins}.\n"))?)
+            let logins = logins.map_err(|error| {
+                let unknown = "nobody knows whether the password has changed: both are kept, and the next command \
+                     finds out";
+                let what = perhaps(&error, "the password has not changed", unknown.to_owned());
+                anyhow::Error::from(error).context(what)
+            })?;
+            Ok(say(&format!("Another password. {}\n", ended(logins)))?)
         }
         "new-key" => new_key(account, client).await,
         "end-logins" => {
-            let logins = account.end_logins(client).await?;
-            Ok(say(&format!("Logins that were ended: {logins}.\n"))?)
+            let logins = account.end_logins(client).await.map_err(|error| {
+                let unknown = format!(
+                    "nobody knows whether the logins were ended: mailbox --as {} end-logins",
+                    account.name()
+                );
+                let what = perhaps(&error, "no login was ended", unknown);
+                anyhow::Error::from(error).context(what)
+            })?;
+            Ok(say(&format!("{}\n", ended(logins)))?)
         }
         "status" => status(client, arguments.get_flag("json")).await,
         other => bail!("expected a command, got {other}"),
     }
+}
+
+fn ended(logins: usize) -> String {
+    format!("Logins that were ended, this command's own among them: {logins}.")
 }
 
 /// The text of a letter: typed, or from a pipe. Never from the command line, which everybody on this machine can
@@ -316,7 +395,7 @@ async fn register(setting: &Setting<'_>, name: Name) -> anyhow::Result<()> {
         Err(AccountError::Exists(_)) => (folders::load(data, &name)?, false),
         new => (new?, true),
     };
-    let mut client = setting.client(&account);
+    let mut client = setting.client(&account)?;
     let mut registered = account.register(&mut client).await;
     if let Err(AccountError::Client(ClientError::Refused { because: Refusal::Taken, .. })) =
         registered
@@ -359,7 +438,9 @@ async fn register(setting: &Setting<'_>, name: Name) -> anyhow::Result<()> {
         account.own_fingerprint()
     ))?;
     if let Some(before) = before.filter(|before| *before != name) {
-        say(&format!("{name} sends from now on; {before} does with --as {before}.\n"))?;
+        say(&format!(
+            "{name} sends from now on; {before} does with --as {before}, or after: mailbox sender {before}\n"
+        ))?;
     }
     Ok(())
 }
@@ -419,11 +500,11 @@ async fn read_all(setting: &Setting<'_>) -> anyhow::Result<()> {
     for (name, account) in accounts {
         let read = async {
             let mut account = account?;
-            let mut client = setting.client(&account);
+            let mut client = setting.client(&account)?;
             let read = read_one(&mut account, &mut client).await;
             client.close().await;
             warn_if_not_synced(&account);
-            read
+            read.map_err(|error| about_login(&name, error))
         };
         if let Err(error) = read.await {
             // The others are read all the same.
@@ -431,20 +512,27 @@ async fn read_all(setting: &Setting<'_>) -> anyhow::Result<()> {
             super::complain(&format!("{name}: {}", ErrorChain(error.as_ref())));
         }
     }
-    match failed {
-        0 => Ok(()),
-        _ => bail!("{failed} of {all} accounts could not be read"),
+    match (failed, all) {
+        (0, _) => Ok(()),
+        (1, 1) => bail!("the account could not be read"),
+        _ => bail!("accounts that could not be read: {failed} of {all}"),
     }
 }
 
 async fn read_one(account: &mut Account, client: &mut Client) -> anyhow::Result<()> {
-    account.settle(client).await?;
+    account.settle(client).await.context(UNSETTLED)?;
     let name = account.name().clone();
     let mut shown = 0;
     loop {
         let mut reading = account.read(client).await?;
-        let lines = reading.found.iter().map(|found| format!("{name}: {found}\n"));
-        let lines = lines.collect::<String>();
+        let pinned = reading.pinned.iter().map(|from| {
+            let print = account.pinned_fingerprint(from).unwrap_or_default();
+            format!(
+                "{name}: first letter from {from}. Its key is pinned now; compare it: {print}\n"
+            )
+        });
+        let found = reading.found.iter().map(|found| format!("{name}: {found}\n"));
+        let lines = pinned.chain(found).collect::<String>();
         shown += reading.found.len();
         let (stopped, more) = (reading.stopped.take(), reading.more);
         // Shown first: if that fails, it is still there.
@@ -488,7 +576,7 @@ fn accounts(setting: &Setting<'_>) -> anyhow::Result<()> {
     }
     match broken {
         0 => Ok(()),
-        _ => bail!("{broken} accounts cannot be used"),
+        _ => bail!("accounts that cannot be used: {broken}"),
     }
 }
 
@@ -532,31 +620,78 @@ async fn trust(
 
 async fn new_key(account: &mut Account, client: &mut Client) -> anyhow::Result<()> {
     // What was sealed for the old key can't be opened afterwards.
-    read_one(account, client).await?;
-    let logins = account.change_key(client).await?;
+    read_one(account, client).await.context("the key has not changed")?;
+    let logins = account.change_key(client).await.map_err(|error| {
+        let unknown = "nobody knows whether the key has changed: both are kept, and the next command finds out";
+        let what = perhaps(&error, "the key has not changed", unknown.to_owned());
+        anyhow::Error::from(error).context(what)
+    })?;
     Ok(say(&format!(
         "Another key. Tell those who write to you: their programs warn them, and they must compare this.\n\
-         Fingerprint: {}\nLogins that were ended: {logins}.\n",
-        account.own_fingerprint()
+         Fingerprint: {}\n{}\n",
+        account.own_fingerprint(),
+        ended(logins)
     ))?)
+}
+
+/// Asks, because nothing brings a key back. Where nobody can answer, `--yes` has to be there.
+fn sure_to_delete(setting: &Setting<'_>, name: &Name, yes: bool) -> anyhow::Result<()> {
+    if let Some(other) = setting.named.filter(|other| *other != name) {
+        bail!(
+            "delete {name}, or delete --as {other}? The name after delete is the one: leave out --as"
+        );
+    }
+    let waiting = folders::load(&setting.data, name)?.waiting();
+    if yes {
+        return Ok(());
+    }
+    let what = format!(
+        "This deletes {name}: the letters that lie on the server, the key, which no copy here is left of, and {waiting} \
+         that wait to be sent."
+    );
+    if !std::io::stdin().is_terminal() {
+        bail!("{what} Nobody can be asked here, so nothing was deleted: add --yes");
+    }
+    super::ask(&format!("{what}\nType the name to go on: "));
+    let mut typed = String::new();
+    std::io::stdin().read_line(&mut typed).context("cannot read the answer")?;
+    match typed.trim() == name.as_str() {
+        true => Ok(()),
+        false => bail!("nothing was deleted"),
+    }
 }
 
 async fn delete(setting: &Setting<'_>, name: &Name) -> anyhow::Result<()> {
     let mut account = folders::load(&setting.data, name)?;
-    let mut client = setting.client(&account);
-    let deleted = async {
-        account.settle(&mut client).await?;
-        account.delete(&mut client).await
+    let waiting = account.waiting();
+    let mut client = setting.client(&account)?;
+    let settled = account.settle(&mut client).await.context(UNSETTLED);
+    let deleted = match settled {
+        Ok(()) => Ok(account.delete(&mut client).await),
+        Err(error) => Err(error),
     };
-    let deleted = deleted.await;
     client.close().await;
-    deleted?;
+    let deleted = deleted?;
     let folder = folders::folder(&setting.data, name);
+    if let Err(error) = deleted {
+        let unknown = format!(
+            "nobody knows whether {name} was deleted on the server; its key is kept in {}. Try it again. \
+             If the server doesn't know {name} then, delete that folder yourself",
+            folder.display()
+        );
+        let none = format!("{name} was not deleted, neither on the server nor here");
+        let what = perhaps(&error, &none, unknown);
+        return Err(anyhow::Error::from(error).context(what));
+    }
     std::fs::remove_dir_all(&folder).with_context(|| {
         format!("{name} is deleted on the server; delete {} yourself", folder.display())
     })?;
     folders::unset_current(&setting.data, name)?;
-    Ok(say(&format!("{name} is deleted, on the server and here.\n"))?)
+    let waited = match waiting {
+        0 => String::new(),
+        letters => format!(" Letters that waited, and were never sent: {letters}."),
+    };
+    Ok(say(&format!("{name} is deleted, on the server and here.{waited}\n"))?)
 }
 
 async fn status(client: &mut Client, json: bool) -> anyhow::Result<()> {
@@ -591,8 +726,8 @@ fn for_people(status: &Status) -> String {
         "Running for            {days} days, {hours} h, {minutes} min\n\
          Certificate expires    {}\n\
          Connections now        {connections}\n\
-         Requests               {requests}, of which {refused} were refused\n\
-         Letters stored         {stored}; {waiting} lie in mailboxes now\n\
+         Requests               {requests}; refused: {refused}\n\
+         Letters stored         {stored}; in mailboxes now: {waiting}\n\
          Logins that failed     {failed_logins}\n\
          Refresh tokens reused  {reused_tokens}\n\
          Connections ended      {dropped}\n\

@@ -21,7 +21,8 @@ pub fn new_certificate(data: &Path, name: &str) -> anyhow::Result<Leaf> {
     // A key that is not the lab's own is somebody's only copy.
     if at("key.pem").exists() && !at("ca.pem").exists() {
         bail!(
-            "{} is not of a lab: give --chain and --key to use it, or another --data",
+            "{} is there, and no ca.pem: it is not of a lab, or the lab's ca.pem is lost. If it is somebody's, use it with \
+             --chain and --key, or take another --data; if it is the lab's, delete it",
             at("key.pem").display()
         );
     }

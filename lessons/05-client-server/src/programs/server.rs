@@ -191,9 +191,16 @@ async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
         return new_signing_key(&signing);
     }
     if matches.get_flag("new-certificate") {
+        if !data.join("ca.pem").exists() {
+            bail!(
+                "there is no lab in {}: mailbox-server makes it at its first start",
+                data.display()
+            );
+        }
         let leaf = lab::new_certificate(&data, &name)?;
         say(&format!(
-            "The certificate {}, valid until {}, is used from the next reload on.\n",
+            "The certificate {}, for {name}, is valid until {}. A server of that name uses it from its next \
+             reload on.\n",
             leaf.serial,
             leaf.not_after_text()
         ));
@@ -271,7 +278,7 @@ async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
         ));
         register_bob(&data, &name, address).await?;
     }
-    say(&format!("{name} listens on {address}\n"));
+    say(&format!("Its process id is {}.\n{name} listens on {address}\n", std::process::id()));
     let every = matches.get_one::<u64>("reload-every").copied().unwrap_or(0);
     let watched = lost.clone();
     let housekeeping =

@@ -2,6 +2,7 @@
 //! secrets.
 
 use std::io;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -201,16 +202,14 @@ async fn serve(connection: Connection, service: Arc<Service>, deadlines: ServerD
     let service = &counted.0;
     let first = FrameDeadlines { idle: deadlines.first, ..deadlines.frames };
     let mut frames = Frames::new(stream, first);
+    let mut ids = RequestIds::new();
     let began = tokio::time::Instant::now();
     let mut proved = false;
+    let mut life = pin!(sleep_until(began + deadlines.login));
     loop {
-        let (life, over) = match proved {
-            true => (deadlines.age, Ended::Old),
-            false => (deadlines.login, Ended::NoLogin),
-        };
         let frame = tokio::select! {
             frame = next_unless_stopped(&mut frames, &stopping) => frame.map_err(Ended::Frame),
-            () = sleep_until(began + life) => Err(over),
+            () = &mut life => Err(if proved { Ended::Old } else { Ended::NoLogin }),
         };
         frames.set_deadlines(deadlines.frames);
         let frame = match frame {
@@ -219,16 +218,17 @@ async fn serve(connection: Connection, service: Arc<Service>, deadlines: ServerD
             Err(why) => {
                 if matches!(why, Ended::Frame(FrameError::TooLong)) {
                     // It sent no whole request: it is told so, once, and the connection ends.
-                    let answer = refused(Refusal::BadRequest, &request_id());
+                    let answer = refused(Refusal::BadRequest, &ids.next());
                     let _told = frames.send(&answer).await;
                 }
                 drop_client(service, peer, &why);
                 break;
             }
         };
-        let answer = answer_frame(service, peer.ip(), &frame, deadlines.request).await;
+        let answer = answer_frame(service, peer.ip(), &frame, ids.next(), deadlines.request).await;
         if answer.proved && !proved {
             proved = true;
+            life.as_mut().reset(began + deadlines.age);
             admission.admit();
         }
         if let Err(error) = frames.send(&answer.response).await {
@@ -287,9 +287,9 @@ async fn answer_frame(
     service: &Service,
     peer: std::net::IpAddr,
     frame: &[u8],
+    id: String,
     deadline: Duration,
 ) -> Answer {
-    let id = request_id();
     let span = tracing::info_span!("request", id, %peer);
     let no_answer = |because, why| {
         let response = refused(because, &id);
@@ -328,13 +328,22 @@ async fn answer_frame(
     .await
 }
 
-/// By it a client's error is found in the log. Random: from numbers in order, strangers could read how much the
-/// server has to do.
-fn request_id() -> String {
-    let mut bytes = [0; 8];
-    // Without random bytes no token is issued either. The line has no id of its own then.
-    let _ = aws_lc_rs::rand::fill(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// By its id a client's error is found in the log. The ids of a connection begin with a random one: from numbers
+/// that count for all, strangers could read how much the server has to do.
+struct RequestIds(u64);
+
+impl RequestIds {
+    fn new() -> Self {
+        let mut bytes = [0; 8];
+        // Without random bytes no token is issued either. The ids of all connections are alike then.
+        let _ = aws_lc_rs::rand::fill(&mut bytes);
+        Self(u64::from_be_bytes(bytes))
+    }
+
+    fn next(&mut self) -> String {
+        self.0 = self.0.wrapping_add(1);
+        format!("{:016x}", self.0)
+    }
 }
 
 #[cfg(test)]
@@ -361,9 +370,12 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_requests_are_random() {
-        let ids: std::collections::BTreeSet<String> = (0..100).map(|_| request_id()).collect();
-        assert_eq!(ids.len(), 100);
-        assert!(ids.iter().all(|id| id.len() == 16 && !id.starts_with("000000")));
+    fn the_ids_of_a_connection_are_counted_from_a_random_one() {
+        let firsts = (0..100).map(|_| RequestIds::new().next());
+        let firsts = firsts.collect::<std::collections::BTreeSet<String>>();
+        assert_eq!(firsts.len(), 100);
+        assert!(firsts.iter().all(|id| id.len() == 16));
+        let mut ids = RequestIds(u64::MAX - 1);
+        assert_eq!([ids.next(), ids.next()], ["ffffffffffffffff", "0000000000000000"]);
     }
 }

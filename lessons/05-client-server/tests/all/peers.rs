@@ -117,6 +117,24 @@ fn letters_go_between_rust_and_python() -> TestResult {
         "rosa: letter 1 of paula: one\nrosa: letter 2 of paula: two, with ä and \"quotes\"\n"
     );
     assert_eq!(mailbox.python(&python, &["read", "paula"]).said, "nothing new\n");
+
+    // Another key is refused, and trusted when it was compared.
+    mailbox.rust(&["--as", "rosa", "new-key"])?;
+    let refused = mailbox.python_reading(&python, &["send", "paula", "rosa"], "three");
+    assert_eq!(refused.code, Some(1), "{}", refused.said);
+    assert!(refused.said.contains("the key of rosa changed from "), "{}", refused.said);
+    let words = "0000 0000 0000 0000 0000 0000 0000 0000".split(' ');
+    let guessed: Vec<&str> = ["trust", "paula", "rosa"].into_iter().chain(words).collect();
+    let guessed = mailbox.python(&python, &guessed);
+    assert!(guessed.said.contains("another key for rosa"), "{}", guessed.said);
+    let rosas = mailbox.rust(&["--as", "rosa", "fingerprint", "rosa"])?;
+    let print = rosas.trim().strip_prefix("rosa: ").ok_or("a fingerprint")?;
+    let trust: Vec<&str> = ["trust", "paula", "rosa"].into_iter().chain(print.split(' ')).collect();
+    assert_eq!(mailbox.python(&python, &trust).code, Some(0));
+    let sent = mailbox.python_reading(&python, &["send", "paula", "rosa"], "three");
+    assert_eq!((sent.code, sent.said.trim()), (Some(0), "stored"), "{}", sent.said);
+    let nobody = mailbox.python_reading(&python, &["send", "paula", "nobody"], "four");
+    assert!(nobody.said.contains("was not sent, and this client keeps none"), "{}", nobody.said);
     Ok(())
 }
 

@@ -109,7 +109,16 @@ fn the_first_words_of_the_readme_work() -> TestResult {
     assert!(run(&["register", "alice"]).starts_with("alice has an account"));
     let sent = said(&send(folder.path(), &server, "bob", "lunch at one?\n"));
     assert!(sent.ends_with("Stored for bob.\n"), "{sent}");
-    assert_eq!(run(&["read"]), "alice: nothing new\nbob: letter 1 of alice: lunch at one?\n");
+    let print = run(&["fingerprint", "alice"]);
+    let print = print.trim().strip_prefix("alice: ").ok_or("a fingerprint")?;
+    assert_eq!(
+        run(&["read"]),
+        format!(
+            "alice: nothing new\nbob: first letter from alice. Its key is pinned now; compare it: {print}\n\
+             bob: letter 1 of alice: lunch at one?\n"
+        )
+    );
+    assert_eq!(run(&["--as", "bob", "fingerprint", "alice"]).trim(), format!("alice: {print}"));
     Ok(())
 }
 
@@ -212,7 +221,8 @@ fn a_full_disk_is_told_and_loses_nothing_that_was_acknowledged() -> TestResult {
     let free = start(folder.path())?;
     let read = said(&client(folder.path(), &free, &["--as", "bob", "read"]));
     assert!(read.contains("letter 1 of alice: before"), "{read}");
-    assert_eq!(read.lines().count(), 1 + stored, "each that was acknowledged, once");
+    let letters = read.lines().filter(|line| line.starts_with("bob: letter ")).count();
+    assert_eq!(letters, 1 + stored, "each that was acknowledged, once");
     assert!(!read.contains("WARNING"), "{read}");
     Ok(())
 }
@@ -462,7 +472,7 @@ fn the_accounts_of_a_machine_are_listed_changed_and_deleted() -> TestResult {
     let (before, print) = (std::fs::read_to_string(&account)?, run(&["fingerprint", "alice"]));
     assert!(run(&["--as", "alice", "new-password"]).contains("Another password."));
     assert!(run(&["--as", "alice", "new-key"]).contains("Another key."));
-    assert!(run(&["--as", "alice", "end-logins"]).contains("Logins that were ended: 1."));
+    assert!(run(&["--as", "alice", "end-logins"]).contains("own among them: 1."));
     assert_ne!(std::fs::read_to_string(&account)?, before);
     assert_ne!(run(&["--as", "alice", "fingerprint", "alice"]), print);
     assert!(run(&["--as", "alice", "read"]).contains("alice: nothing new"));
@@ -471,11 +481,99 @@ fn the_accounts_of_a_machine_are_listed_changed_and_deleted() -> TestResult {
     assert!(run(&["--as", "alice", "start-over"]).contains("alice starts over"));
     assert!(run(&["--as", "alice", "start-over"]).contains("nothing was changed"));
     assert!(run(&["--as", "alice", "read"]).contains("alice: nothing new"));
-    assert!(run(&["delete", "carol"]).contains("carol is deleted"));
+    // Where nobody can be asked, it has to be said. Another name in --as is no answer.
+    assert!(run(&["delete", "carol"]).contains("nothing was deleted: add --yes"));
+    let two = run(&["--as", "alice", "delete", "carol", "--yes"]);
+    assert!(two.contains("delete carol, or delete --as alice?"), "{two}");
+    assert!(run(&["read"]).contains("carol: nothing new"));
+    assert!(run(&["delete", "carol", "--yes"]).contains("carol is deleted"));
     assert!(!run(&["accounts"]).contains("carol"));
     assert!(run(&["fingerprint", "bob"]).contains("no account yet"));
+    assert!(run(&["sender", "carol"]).contains("carol has no account in"));
+    assert!(run(&["sender", "alice"]).contains("alice sends from now on"));
+    assert!(run(&["fingerprint", "alice"]).starts_with("alice: "));
     let again = run(&["register", "carol"]);
     assert!(again.contains("carol has an account"), "{again}");
+    Ok(())
+}
+
+#[test]
+fn without_a_server_each_change_says_what_was_kept() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path())?;
+    let run = |arguments: &[&str]| said(&client(folder.path(), &server, arguments));
+    run(&["register", "alice"]);
+    send(folder.path(), &server, "bob", "hello");
+    let at = server.address();
+    signal(&server, "-TERM")?;
+    server.wait()?;
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(CLIENT);
+        command.arg("--data").arg(folder.path()).args(["--server", &at.to_string()]);
+        command.args(arguments);
+        said(&run_reading(command, ""))
+    };
+    for (arguments, kept) in [
+        (&["end-logins"][..], "no login was ended"),
+        (&["delete", "alice", "--yes"], "alice was not deleted, neither on the server nor here"),
+        (&["new-key"], "the key has not changed"),
+        (&["new-password"], "the password has not changed"),
+        // Written down before it was asked for, so it has to be found out first.
+        (&["delete", "alice", "--yes"], "an earlier change of the password or the key"),
+    ] {
+        let text = run(arguments);
+        assert!(text.contains(kept) && text.contains("no connection"), "{text}");
+    }
+    // What asks no server needs no CA.
+    std::fs::remove_file(folder.path().join("ca.pem"))?;
+    assert!(run(&["accounts"]).contains("alice, sends: "));
+    assert!(run(&["sender", "bob"]).contains("bob sends from now on"));
+    assert!(run(&["read"]).contains("no CA to trust"));
+    Ok(())
+}
+
+#[test]
+fn a_registration_that_was_not_finished_is_named_with_the_way_out() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path())?;
+    let run = |arguments: &[&str]| said(&client(folder.path(), &server, arguments));
+    // As it is after a kill between the first file and the request.
+    let account = folder.path().join("clients/account-dora");
+    Account::create(&account, Name::new("dora")?, Secret::new("a password of some length"))?;
+    let read = run(&["read"]);
+    assert!(read.contains("was not finished: mailbox register dora"), "{read}");
+    assert!(run(&["register", "dora"]).contains("dora has an account"));
+    assert!(run(&["--as", "dora", "read"]).contains("dora: nothing new"));
+    Ok(())
+}
+
+#[test]
+fn a_sender_that_is_lost_is_named_with_the_way_out_and_before_anybody_types() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path())?;
+    let run = |arguments: &[&str]| said(&client(folder.path(), &server, arguments));
+    run(&["register", "alice"]);
+    std::fs::remove_dir_all(folder.path().join("clients/account-alice"))?;
+    let text = run(&["send", "bob"]);
+    assert!(text.contains("alice, who sends without --as") && text.contains("mailbox sender NAME"));
+    assert!(!text.contains("expected a text"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn a_first_letter_is_shown_with_the_key_that_it_pins() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path())?;
+    let run = |arguments: &[&str]| said(&client(folder.path(), &server, arguments));
+    let alice = run(&["register", "alice"]);
+    let print = alice.lines().find_map(|line| line.strip_prefix("Fingerprint: ")).ok_or("none")?;
+    send(folder.path(), &server, "bob", "hello");
+    let read = run(&["--as", "bob", "read"]);
+    let pinned =
+        format!("bob: first letter from alice. Its key is pinned now; compare it: {print}");
+    assert!(read.contains(&pinned), "{read}");
+    send(folder.path(), &server, "bob", "hello again");
+    assert!(!run(&["--as", "bob", "read"]).contains("pinned"));
     Ok(())
 }
 
@@ -522,8 +620,7 @@ fn the_status_is_for_people_and_as_json() -> TestResult {
     let command = Command::new(SERVER);
     let server = ServerProcess::start_command(command, folder.path(), &["--operator", "olga"])?;
     let people = said(&client(folder.path(), &server, &["status"]));
-    for says in ["Running for            0 days, 0 h, 0 min", "0; 1 lie in mailboxes now", " UTC\n"]
-    {
+    for says in ["Running for            0 days, 0 h, 0 min", "0; in mailboxes now: 1", " UTC\n"] {
         assert!(people.contains(says), "{says}: {people}");
     }
     let json = said(&client(folder.path(), &server, &["status", "--json"]));
@@ -743,12 +840,13 @@ fn a_file_that_became_a_pipe_keeps_no_signal_waiting() -> TestResult {
 fn a_key_that_is_not_the_labs_is_not_overwritten() -> TestResult {
     let folder = tempfile::tempdir()?;
     careful_files::replace(&folder.path().join("key.pem"), b"the only copy of somebody's key")?;
-    for arguments in
-        [["--listen", "127.0.0.1:0", "--log=off"], ["--new-certificate", "--log", "off"]]
-    {
+    for (arguments, says) in [
+        (["--listen", "127.0.0.1:0", "--log=off"], "it is not of a lab"),
+        (["--new-certificate", "--log", "off"], "there is no lab in"),
+    ] {
         let refused =
             Command::new(SERVER).args(arguments).arg("--data").arg(folder.path()).output()?;
-        assert!(said(&refused).contains("is not of a lab"), "{}", said(&refused));
+        assert!(said(&refused).contains(says), "{}", said(&refused));
         let key = std::fs::read(folder.path().join("key.pem"))?;
         assert_eq!(key, b"the only copy of somebody's key");
     }

@@ -129,6 +129,9 @@ pub struct Reading {
     pub stopped: Option<AccountError>,
     /// Whether there is another page.
     pub more: bool,
+    /// Whose key this reading has pinned, because it is the first letter from them: their fingerprints are to
+    /// be compared.
+    pub pinned: Vec<Name>,
     /// To be deleted from the server.
     numbers: Vec<u64>,
     /// The last of them.
@@ -155,6 +158,7 @@ impl Account {
             found: Vec::new(),
             stopped: None,
             more,
+            pinned: Vec::new(),
             numbers: Vec::new(),
             read: after,
             received: BTreeMap::new(),
@@ -220,6 +224,9 @@ impl Account {
             }
             Err(error) => return Err(error),
         };
+        if new {
+            reading.pinned.push(from.clone());
+        }
         let own = (&self.identity.name, &self.pair);
         let opened = sealed::open(own, (&from, &key), delivery.id, &delivery.sealed.0);
         let Ok(Letter { number, text }) = opened else {

@@ -67,7 +67,7 @@ pub enum OpenStoreError {
     )]
     Empty,
     /// Another program's file.
-    #[error("the file is no database of a mailbox: expected a file of its own")]
+    #[error("the file is no database of a mailbox: another program wrote it")]
     Alien,
     /// Damaged, or cut off.
     #[error("the database is damaged: restore it from a copy")]
@@ -77,7 +77,7 @@ pub enum OpenStoreError {
     Newer,
     /// Another program wrote it.
     #[error(
-        "the database has a table {0:?} that this version does not know: expected a file of its own, or a later version"
+        "the database has a table {0:?} that this version does not know: it is of another program, or a later version wrote it"
     )]
     OtherTable(String),
     /// It cannot be read or written now, because the disk is full or broken.
