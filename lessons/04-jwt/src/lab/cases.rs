@@ -9,7 +9,7 @@ use crate::lab::stage::{AUDIENCE, ISSUER, Scope, key_id, profile};
 use crate::lab::{careless, forge};
 use careful_tokens::clock::Clock;
 use careful_tokens::jwks::KeySet;
-use careful_tokens::keys::SigningKey;
+use careful_tokens::keys::{SECRET, SigningKey};
 use careful_tokens::verifier::Verifier;
 
 /// The id of the one key.
@@ -35,7 +35,14 @@ impl Case {
 
     /// Whether the profile does; the reason if it does not.
     pub fn profile(&self) -> anyhow::Result<Result<(), String>> {
-        let key = match SigningKey::hs256(key_id(KEY)?, &self.secret) {
+        let key = match <&[u8; SECRET]>::try_from(&*self.secret) {
+            Ok(secret) => SigningKey::hs256(key_id(KEY)?, secret),
+            // As it stands in a configuration.
+            Err(_) => {
+                SigningKey::hs256_from_base64(key_id(KEY)?, &String::from_utf8_lossy(&self.secret))
+            }
+        };
+        let key = match key {
             Ok(key) => key,
             Err(weak) => return Ok(Err(weak.to_string())),
         };

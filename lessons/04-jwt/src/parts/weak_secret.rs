@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use careful_tokens::clock::Clock;
 use careful_tokens::keys::SigningKey;
 use jwt::lab::dictionary::{Search, WORDS, search};
@@ -41,19 +43,23 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let accepted = careless::by_defaults(&forged, &key, hs256)?;
     t.attack_works("the service takes her for admin", accepted["sub"] == "admin")?;
 
-    t.step("jsonwebtoken takes any secret, even none. The take-home key does not.");
+    t.step(
+        "jsonwebtoken takes any secret, even none. The take-home key takes 32 bytes, or base64 of them.",
+    );
     let nothing = forge::hs256(b"", &forge::unsigned(&header, &admin));
     let empty = jsonwebtoken::DecodingKey::from_secret(b"");
     t.attack_works(
         "an empty secret signs and verifies",
         careless::by_defaults(&nothing, &empty, hs256).is_ok(),
     )?;
-    for secret in ["", "secret", "your-256-bit-secret"] {
-        t.refused_in_short(
-            &format!("a key of {} bytes", secret.len()),
-            SigningKey::hs256(key_id("2026-11")?, secret.as_bytes()),
-            "at least 32 random bytes",
-        )?;
+    let typed = BASE64_STANDARD.encode("thirty-two letters of a password");
+    for (what, secret, because) in [
+        ("nothing", "", "32, 48 or 64 random bytes"),
+        ("a secret from an example", "your-256-bit-secret", "in base64"),
+        ("32 letters in base64", &typed, "a text"),
+    ] {
+        let made = SigningKey::hs256_from_base64(key_id("2026-11")?, secret);
+        t.refused_in_short(what, made, because)?;
     }
 
     t.step("The same search against a secret of 32 random bytes.");
@@ -63,6 +69,6 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let Search { tries, found } = search(token.expose());
     t.shows("tries", tries);
     t.must_show("found", found.unwrap_or("nothing"), "nothing")?;
-    t.note("32 bytes that somebody typed are no key either: length is checked, chance is not.");
+    t.note("Whether bytes are random, nobody can check: what is refused is what cannot be.");
     Ok(())
 }

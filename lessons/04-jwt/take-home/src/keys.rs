@@ -12,13 +12,19 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
     KeyPair, ParsedPublicKey,
 };
+use base64::Engine;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// The shortest HMAC secret, in bytes: as long as SHA-256's output (RFC 7518 section 3.2, MUST).
-pub const SHORTEST_SECRET: usize = 32;
+/// The length of an HMAC secret, in bytes: that of SHA-256's output, which is the least that RFC 7518 section 3.2
+/// allows (MUST).
+pub const SECRET: usize = 32;
+/// The lengths of a secret in base64: those of the outputs of SHA-256, SHA-384 and SHA-512, in bytes. Every other
+/// length is that of another thing: 33 and 65 bytes of a point, 44 and 91 of a public key in DER, 51 of OpenSSH's.
+const SECRETS: [usize; 3] = [32, 48, 64];
 /// The longest key id, in bytes.
 const LONGEST_ID: usize = 64;
 /// An uncompressed point of P-256: 4, x, y.
@@ -64,12 +70,15 @@ pub enum KeyError {
     /// Not a [`KeyId`].
     #[error("expected a key id of 1 to 64 letters, digits, '-', '_' and '.'")]
     Id,
-    /// An HMAC secret that is too short to be random enough.
-    #[error("expected a secret of at least 32 random bytes, got {0}: use hs256_random")]
-    WeakSecret(usize),
-    /// A public key, most likely, where a secret is expected: the mistake of key confusion.
-    #[error("expected 32 random bytes as a secret, got another kind of key: {0}")]
-    KeyAsSecret(&'static str),
+    /// An HMAC secret of another length: too short to be random enough, or another thing.
+    #[error("expected a secret of 32, 48 or 64 random bytes in base64, got {0}: use hs256_random")]
+    SecretLength(usize),
+    /// Not base64, so it's no secret, but a password or a key in a text: PEM, OpenSSH's form, a JWK.
+    #[error("expected a secret in base64, got another text: use hs256_random")]
+    NotBase64,
+    /// A key or a text where random bytes are expected: the mistake of key confusion.
+    #[error("expected random bytes as a secret, got {0}")]
+    NotASecret(&'static str),
     /// Not a private key of that algorithm in PKCS#8.
     #[error("expected a private key for {0} in PKCS#8")]
     Private(&'static str),
@@ -176,17 +185,44 @@ impl SigningKey {
     }
 
     // ANCHOR: hs256
-    /// A secret that both sides share. From your key store; to make one, [`Self::hs256_random`].
+    /// A secret that both sides share: bytes from your key store. To make one, [`Self::hs256_random`].
     ///
     /// # Errors
-    /// [`KeyError::WeakSecret`], [`KeyError::KeyAsSecret`]: jsonwebtoken itself takes any text, even
-    /// an empty one (observed with 11.1.0). That the bytes are random is not checked.
-    pub fn hs256(id: KeyId, secret: &[u8]) -> Result<Self, KeyError> {
-        if secret.len() < SHORTEST_SECRET {
-            return Err(KeyError::WeakSecret(secret.len()));
+    /// [`KeyError::NotASecret`] if all 32 bytes are printable: random ones never are (a chance of 1 in 10^13), and a
+    /// password or a part of a PEM is. Whether other bytes are random can't be checked: a raw public key of Ed25519 has 32 bytes, too.
+    pub fn hs256(id: KeyId, secret: &[u8; SECRET]) -> Result<Self, KeyError> {
+        Self::of_secret(id, secret)
+    }
+
+    /// The same from a text: base64 or base64url of 32, 48 or 64 random bytes, as `openssl rand -base64 32` prints it.
+    /// White space around it is left out.
+    ///
+    /// # Errors
+    /// [`KeyError::NotBase64`], [`KeyError::SecretLength`], and [`KeyError::NotASecret`] for a text in base64, a text in
+    /// hexadecimal digits, a key in DER and a point of P-256. jsonwebtoken itself takes any text, even an empty one
+    /// (observed with 11.1.0).
+    pub fn hs256_from_base64(id: KeyId, secret: &str) -> Result<Self, KeyError> {
+        let text = secret.trim_ascii();
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(KeyError::NotASecret("hexadecimal digits"));
         }
-        if let Some(kind) = another_kind_of_key(secret) {
-            return Err(KeyError::KeyAsSecret(kind));
+        let alphabet = match text.contains(['-', '_']) {
+            true => &base64::alphabet::URL_SAFE,
+            false => &base64::alphabet::STANDARD,
+        };
+        let padding =
+            GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+        let secret = GeneralPurpose::new(alphabet, padding).decode(text);
+        let secret = Zeroizing::new(secret.map_err(|_| KeyError::NotBase64)?);
+        match SECRETS.contains(&secret.len()) {
+            true => Self::of_secret(id, &secret),
+            false => Err(KeyError::SecretLength(secret.len())),
+        }
+    }
+
+    fn of_secret(id: KeyId, secret: &[u8]) -> Result<Self, KeyError> {
+        if let Some(kind) = no_random_bytes(secret) {
+            return Err(KeyError::NotASecret(kind));
         }
         let verifying = VerifyingKey {
             id,
@@ -202,9 +238,9 @@ impl SigningKey {
     /// # Errors
     /// [`KeyError::NoRandom`]
     pub fn hs256_random(id: KeyId) -> Result<Self, KeyError> {
-        let mut secret = Zeroizing::new([0; SHORTEST_SECRET]);
+        let mut secret = Zeroizing::new([0; SECRET]);
         rand::fill(&mut secret[..]).map_err(|_| KeyError::NoRandom)?;
-        Self::hs256(id, &secret[..])
+        Self::hs256(id, &secret)
     }
     // ANCHOR_END: hs256
 
@@ -256,14 +292,19 @@ impl VerifyingKey {
     }
 }
 
-/// Texts in which keys with a public half come: as a secret, each is one that others have. Random
-/// bytes are no text.
-fn another_kind_of_key(secret: &[u8]) -> Option<&'static str> {
-    let text = secret.trim_ascii_start();
-    let is_text = text.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
-    let kinds = [("-----BEGIN ", "a PEM"), ("ssh-", "one of OpenSSH"), ("{", "a JWK")];
-    let fits = |(start, _): &(&str, _)| is_text && text.starts_with(start.as_bytes());
-    kinds.into_iter().find(fits).map(|(_, kind)| kind)
+/// What these bytes of 32, 48 or 64 are, if they can't be random.
+fn no_random_bytes(secret: &[u8]) -> Option<&'static str> {
+    let is_printable = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+    // DER says its own length: here one byte, as of all that is shorter than 128.
+    let der = matches!(secret, [0x30, length, rest @ ..] if usize::from(*length) == rest.len());
+    // The two numbers of a JWK, without the 4 before them.
+    let point = || secret.len() + 1 == P256_POINT && is_p256(&[&[4], secret].concat());
+    match () {
+        () if secret.iter().all(is_printable) => Some("a text"),
+        () if der => Some("a key in DER"),
+        () if point() => Some("a point of P-256"),
+        () => None,
+    }
 }
 
 /// An uncompressed point of the curve.

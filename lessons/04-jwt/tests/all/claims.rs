@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use base64::prelude::{
+    BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD,
+};
 use careful_tokens::bearer::{Challenge, NoToken, bearer_token, unauthorized};
 use careful_tokens::binding::Confirmation;
 use careful_tokens::claims::{Claims, NoMore};
@@ -28,6 +30,7 @@ use jwt::lab::dictionary::search;
 use jwt::lab::forge;
 use jwt::lab::stage::{AUDIENCE, ISSUER, NOW, Scope, pair, profile};
 use proptest::prelude::*;
+use rcgen::PublicKeyData;
 use serde_json::{Value, json};
 
 type TestResult = Result<(), Box<dyn Error>>;
@@ -416,21 +419,121 @@ fn a_weak_secret_is_found_and_a_strong_one_is_not_made_of_it() -> TestResult {
     let (header, claims) = of_the_issuer();
     let token = forge::hs256(b"changeme", &forge::unsigned(&header, &claims));
     assert_eq!(search(&token).found, Some("changeme"));
-    for weak in [&b""[..], b"changeme", &[7; 31]] {
-        assert_eq!(SigningKey::hs256(id(), weak).err(), Some(KeyError::WeakSecret(weak.len())));
+    let from = |text: &str| SigningKey::hs256_from_base64(id(), text);
+    for (weak, length) in [("", 0), ("changeme", 6), (&BASE64_STANDARD.encode([7; 31]), 31)] {
+        assert_eq!(from(weak).err(), Some(KeyError::SecretLength(length)));
     }
+    assert_eq!(from("your-256-bit-secret").err(), Some(KeyError::NotBase64));
     let pem = rcgen::KeyPair::generate()?.public_key_pem();
-    let ssh = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA== alice".to_owned();
+    assert_eq!(
+        from(&BASE64_STANDARD.encode(&pem.as_bytes()[..48])).err(),
+        Some(KeyError::NotASecret("a text"))
+    );
+    assert_eq!(
+        from(&"0123456789abcdef".repeat(4)).err(),
+        Some(KeyError::NotASecret("hexadecimal digits"))
+    );
+    assert_eq!(
+        SigningKey::hs256(id(), b"thirty-two letters of a password").err(),
+        Some(KeyError::NotASecret("a text"))
+    );
+    Ok(())
+}
+
+/// Each is a key that others may have: as a secret, whoever has it can make tokens.
+#[test]
+fn no_key_in_a_text_is_a_secret() -> TestResult {
+    let pair = rcgen::KeyPair::generate()?;
+    let ed25519 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519)?;
+    let certificate =
+        rcgen::CertificateParams::new(vec!["bank.test".to_owned()])?.self_signed(&pair)?;
     let jwk = KeySet::new([SigningKey::ed25519(id())?.verifying()])?.to_jwks()?;
-    for text in [pem.clone(), format!("\n {pem}"), ssh, jwk] {
-        let refused = SigningKey::hs256(id(), text.as_bytes()).err();
-        assert!(matches!(refused, Some(KeyError::KeyAsSecret(_))), "{text}");
+    let point = pair.public_key_raw();
+    let (spki, der) = (pair.subject_public_key_info(), ed25519.subject_public_key_info());
+    let blob = |kind: &str, key: &[u8]| {
+        let field = |bytes: &[u8]| [&(bytes.len() as u32).to_be_bytes(), bytes].concat();
+        [field(kind.as_bytes()), field(key)].concat()
+    };
+    let ssh = blob("ssh-ed25519", ed25519.public_key_raw());
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let base64 = |bytes: &[u8]| BASE64_STANDARD.encode(bytes);
+    let texts = [
+        pair.public_key_pem(),
+        pair.serialize_pem(),
+        certificate.pem(),
+        format!("\n {}", pair.public_key_pem()),
+        format!("# the bank's key\n{}", pair.public_key_pem()),
+        format!("\u{feff}{}", pair.public_key_pem()),
+        pair.public_key_pem().replace('\n', "\r\n"),
+        // The lines between the two of a PEM, with and without their ends.
+        pair.public_key_pem().lines().filter(|line| !line.starts_with('-')).collect(),
+        ed25519.public_key_pem().lines().filter(|line| !line.starts_with('-')).collect(),
+        format!("ssh-ed25519 {} alice", base64(&ssh)),
+        format!("ecdsa-sha2-nistp256 {} alice", base64(&blob("ecdsa-sha2-nistp256", point))),
+        format!("sk-ssh-ed25519@openssh.com {}", base64(&ssh)),
+        format!("no-pty ssh-ed25519 {}", base64(&ssh)),
+        base64(&ssh),
+        jwk.clone(),
+        format!("\u{feff} {jwk}"),
+        format!("[{jwk}]"),
+        base64(jwk.as_bytes()),
+        base64(&spki),
+        base64(&der),
+        base64(certificate.der()),
+        base64(&pair.serialize_der()),
+        // 48 bytes: PKCS#8 of Ed25519 without the public half.
+        base64(&[&ED25519_PKCS8[..], ed25519.public_key_raw()].concat()),
+        base64(point),
+        // 64 bytes: x and y.
+        base64(&point[1..]),
+        BASE64_URL_SAFE_NO_PAD.encode(&point[1..]),
+        hex(point),
+        hex(ed25519.public_key_raw()).to_uppercase(),
+        hex(&der),
+        format!("SHA256:{}", base64(&[7; 32])),
+        "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3".to_owned(),
+        "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p".to_owned(),
+        "---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----".to_owned(),
+        "<RSAKeyValue><Modulus>AQAB</Modulus></RSAKeyValue>".to_owned(),
+    ];
+    for text in texts {
+        let made = SigningKey::hs256_from_base64(id(), &text);
+        assert!(made.is_err(), "{text}");
+        // As bytes it has another length, or is a text.
+        if let Ok(bytes) = <&[u8; careful_tokens::keys::SECRET]>::try_from(text.as_bytes()) {
+            assert!(SigningKey::hs256(id(), bytes).is_err(), "{text}");
+        }
     }
-    // Random bytes may begin as a JWK does.
+    Ok(())
+}
+
+/// What stands before the 32 bytes of a private key (RFC 8410 section 7).
+const ED25519_PKCS8: [u8; 16] =
+    [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+
+#[test]
+fn random_bytes_are_a_secret_in_each_of_their_texts() -> TestResult {
+    for length in [32, 48, 64] {
+        for _ in 0..1000 {
+            let mut bytes = vec![0; length];
+            aws_lc_rs::rand::fill(&mut bytes).map_err(|_| "random bytes")?;
+            for text in [
+                BASE64_STANDARD.encode(&bytes),
+                BASE64_STANDARD_NO_PAD.encode(&bytes),
+                BASE64_URL_SAFE.encode(&bytes),
+                format!(" {}\n", BASE64_URL_SAFE_NO_PAD.encode(&bytes)),
+            ] {
+                let key = SigningKey::hs256_from_base64(id(), &text)?;
+                assert_eq!(*key.expose(), bytes);
+            }
+        }
+    }
+    // Random bytes may begin as a JWK or as DER does.
     let mut random = [7; 32];
-    random[0] = b'{';
-    assert!(SigningKey::hs256(id(), &random).is_ok());
-    assert!(SigningKey::hs256(id(), &[7; 32]).is_ok());
+    for first in [b'{', 0x30] {
+        random[0] = first;
+        assert!(SigningKey::hs256(id(), &random).is_ok());
+    }
     Ok(())
 }
 
