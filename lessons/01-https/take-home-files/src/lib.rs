@@ -149,6 +149,11 @@ pub enum ReplaceError {
     /// The new file could not be written. The old one is as it was.
     #[error("it cannot be written, and was left as it was")]
     Write(#[source] io::Error),
+    /// Something is there that isn't a regular file: a pipe, a device, a folder, a symbolic link. It is left as it is.
+    #[error(
+        "expected a regular file or none at that path, found something else, which was left as it was"
+    )]
+    NotAFile,
     /// The new file is in its place, but its folder could not be synced (Unix only). After a power
     /// loss the old file may be there. Some network and FUSE file systems can't sync a folder at all.
     #[error("it was written, but after a power loss the old one may be there instead")]
@@ -181,8 +186,9 @@ impl ReplaceError {
 /// Replaces a file, or makes it: `write` fills a temporary file next to it, which is synced to the
 /// disk and then takes its place. Readers see the old file or the new one, never a part.
 ///
-/// On Unix the new file has mode 600 from the start. A symbolic link at `path` is replaced and not
-/// followed.
+/// On Unix the new file has mode 600 from the start. What isn't a regular file is neither replaced nor followed. (That
+/// is looked at before and after `write`. Somebody else who can write to the folder could still change it in between, so
+/// keep such files in a folder of their owner's.)
 ///
 /// # Errors
 /// Those of `write`, and [`ReplaceError`]. After any error but [`ReplaceError::NotSynced`] the old
@@ -191,14 +197,25 @@ pub fn replace_with<E: From<ReplaceError>>(
     path: &Path,
     write: impl FnOnce(&mut File) -> Result<(), E>,
 ) -> Result<(), E> {
+    may_be_replaced(path)?;
     let mut temporary = NamedTempFile::new_in(folder_of(path)).map_err(ReplaceError::Write)?;
     write(temporary.as_file_mut())?;
     temporary.as_file().sync_all().map_err(ReplaceError::Write)?;
+    may_be_replaced(path)?;
     temporary.persist(path).map_err(|error| ReplaceError::Write(error.error))?;
     // The bytes are on the disk. That they have this name is when the folder is, too.
     Ok(sync_folder_of(path).map_err(ReplaceError::NotSynced)?)
 }
 // ANCHOR_END: replace
+
+fn may_be_replaced(path: &Path) -> Result<(), ReplaceError> {
+    match std::fs::symlink_metadata(path) {
+        Ok(there) if there.is_file() => Ok(()),
+        Ok(_something_else) => Err(ReplaceError::NotAFile),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(ReplaceError::Write(error)),
+    }
+}
 
 /// [`replace_with`] these bytes.
 ///
@@ -452,14 +469,36 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_link_is_replaced_and_not_followed() -> TestResult {
+    fn what_is_no_regular_file_is_neither_replaced_nor_followed() -> TestResult {
+        use std::os::unix::fs::{FileTypeExt, symlink};
         let folder = tempfile::tempdir()?;
-        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
-        std::fs::write(&target, b"somebody's file")?;
-        std::os::unix::fs::symlink(&target, &link)?;
-        replace(&link, b"ours")?;
-        assert_eq!(std::fs::read(&target)?, b"somebody's file");
-        assert!(!std::fs::symlink_metadata(&link)?.is_symlink());
+        let at = |name: &str| folder.path().join(name);
+        let make_pipe = |path: &Path| std::process::Command::new("mkfifo").arg(path).status();
+        std::fs::write(at("target"), b"somebody's file")?;
+        symlink(at("target"), at("link"))?;
+        symlink(at("nowhere"), at("dangling"))?;
+        assert!(make_pipe(&at("pipe"))?.success());
+        std::fs::create_dir(at("folder"))?;
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket"))?;
+        for name in ["link", "dangling", "pipe", "folder", "socket"] {
+            let refused = replace(&at(name), b"ours");
+            assert!(matches!(refused, Err(ReplaceError::NotAFile)), "{name}: {refused:?}");
+        }
+        // Nor one that comes while the new file is written.
+        let refused = replace_with(&at("late"), |file| {
+            file.write_all(b"ours").map_err(ReplaceError::Write)?;
+            make_pipe(&at("late")).map(drop).map_err(ReplaceError::Write)
+        });
+        assert!(matches!(refused, Err(ReplaceError::NotAFile)), "{refused:?}");
+        assert_eq!(std::fs::read(at("target"))?, b"somebody's file");
+        assert!(!at("nowhere").exists());
+        for name in ["link", "dangling"] {
+            assert!(std::fs::symlink_metadata(at(name))?.is_symlink());
+        }
+        for name in ["pipe", "late"] {
+            assert!(std::fs::symlink_metadata(at(name))?.file_type().is_fifo());
+        }
+        assert_eq!(std::fs::read_dir(folder.path())?.count(), 7, "no temporary file is left");
         Ok(())
     }
 }

@@ -48,6 +48,9 @@ pub enum StreamError {
     /// The target could not be written.
     #[error("the target cannot be written")]
     Write(#[source] io::Error),
+    /// At the target's path is something else than a regular file. It is left as it is.
+    #[error("the target is no regular file, and was left as it was")]
+    NotAFile,
     /// The target has taken its place, but its folder could not be opened or synced (on Unix, where
     /// that is tried): after a power loss the old target may stand there.
     #[error("the target is the new one, whole, but it may not survive a power loss")]
@@ -71,6 +74,9 @@ pub enum StreamError {
 
 // ANCHOR: seal
 /// Seals everything that can be read from `source`. Uses two chunks of memory.
+///
+/// After `Ok` the target was flushed. Whether it is on the disk is its own affair: for a file, use [`seal_file`], which
+/// syncs it.
 ///
 /// # Errors
 /// See [`StreamError`]. What was written until then is no stream: it has no end.
@@ -98,7 +104,7 @@ pub fn seal(
         if next.is_empty() {
             let sealed = sealing.encrypt_last_in_place(&bound, &mut *chunk);
             sealed.map_err(|_| StreamError::TooLong)?;
-            return target.write_all(&chunk).map_err(StreamError::Write);
+            return finish(target, &chunk);
         }
         let sealed = sealing.encrypt_next_in_place(&bound, &mut *chunk);
         sealed.map_err(|_| StreamError::TooLong)?;
@@ -110,7 +116,7 @@ pub fn seal(
 
 // ANCHOR: open
 /// Opens a stream. Each chunk is written after it was verified, and **the text is whole
-/// only when this returns `Ok`**: for a file, use [`open_file`], which shows nothing before.
+/// only when this returns `Ok`**, and was flushed then: for a file, use [`open_file`], which shows nothing before.
 ///
 /// # Errors
 /// See [`StreamError`].
@@ -131,7 +137,7 @@ pub fn open(
         let refused = |_| StreamError::NotAuthentic { chunk: number };
         if next.is_empty() {
             opening.decrypt_last_in_place(&bound, &mut *chunk).map_err(refused)?;
-            return target.write_all(&chunk).map_err(StreamError::Write);
+            return finish(target, &chunk);
         }
         opening.decrypt_next_in_place(&bound, &mut *chunk).map_err(refused)?;
         target.write_all(&chunk).map_err(StreamError::Write)?;
@@ -162,7 +168,7 @@ pub fn rewrap(
     loop {
         fill(source, &mut chunk, CHUNK + TAG)?;
         if chunk.is_empty() {
-            return Ok(());
+            return finish(target, &[]);
         }
         target.write_all(&chunk).map_err(StreamError::Write)?;
     }
@@ -228,6 +234,7 @@ impl From<ReplaceError> for StreamError {
     fn from(error: ReplaceError) -> Self {
         match error {
             ReplaceError::Write(error) => Self::Write(error),
+            ReplaceError::NotAFile => Self::NotAFile,
             ReplaceError::NotSynced(error) => Self::NotSynced(error),
         }
     }
@@ -273,6 +280,11 @@ fn read_header(
     let nonce = reader.array("a nonce of 7 bytes").map_err(at)?;
     let key = ring.unwrap(Kind::StreamKey, context, wrapped).map_err(|error| error.after(3))?;
     Ok((key, nonce))
+}
+
+/// The last bytes. A target with a buffer, as a `BufWriter` is, says only when it is flushed that the disk is full.
+fn finish(target: &mut dyn Write, last: &[u8]) -> Result<(), StreamError> {
+    target.write_all(last).and_then(|()| target.flush()).map_err(StreamError::Write)
 }
 
 fn chunk() -> Zeroizing<Vec<u8>> {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::error::Error;
 use std::io::{self, Read, Write};
+use std::path::Path;
 
 use careful_encryption::context::Context;
 use careful_encryption::keyring::{KeyRing, KeyRingError};
@@ -359,6 +360,54 @@ fn a_full_disk_is_reported() -> TestResult {
     let sealed = sealed(&ring, 200_000)?;
     let refused = stream::open(&ring, &context(), &mut sealed.as_slice(), &mut Full(70_000));
     assert!(matches!(refused, Err(StreamError::Write(_))), "{refused:?}");
+    Ok(())
+}
+
+/// A buffer takes everything, and says at the flush what the disk said.
+#[test]
+fn a_full_disk_behind_a_buffer_is_reported_too() -> TestResult {
+    type Work = fn(&KeyRing, &Context, &mut dyn Read, &mut dyn Write) -> Result<(), StreamError>;
+    let ring = ring();
+    let sealed = sealed(&ring, 1000)?;
+    let works: [(Work, &[u8]); 3] =
+        [(stream::seal, &[1; 1000]), (stream::open, &sealed), (stream::rewrap, &sealed)];
+    for (number, (work, source)) in works.into_iter().enumerate() {
+        for room in [0, 500] {
+            let mut target = io::BufWriter::with_capacity(1 << 20, Full(room));
+            let refused = work(&ring, &context(), &mut &*source, &mut target);
+            assert!(matches!(refused, Err(StreamError::Write(_))), "{number}: {refused:?}");
+            // Dropped, it would try again.
+            let _ = target.into_parts();
+        }
+        let mut target = io::BufWriter::with_capacity(1 << 20, Full(2000));
+        work(&ring, &context(), &mut &*source, &mut target)?;
+        assert!(target.buffer().is_empty(), "{number}");
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn a_target_that_is_no_regular_file_is_left_as_it_was() -> TestResult {
+    use std::os::unix::fs::FileTypeExt;
+    let (ring, folder) = (ring(), tempfile::tempdir()?);
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("plain"), vec![5; 2 * CHUNK])?;
+    stream::seal_file(&ring, &context(), &path("plain"), &path("sealed"))?;
+    assert!(std::process::Command::new("mkfifo").arg(path("pipe")).status()?.success());
+    std::fs::create_dir(path("folder"))?;
+    for target in [path("pipe"), path("folder")] {
+        for (work, source) in [
+            (stream::seal_file as fn(&KeyRing, &Context, &Path, &Path) -> _, path("plain")),
+            (stream::open_file, path("sealed")),
+            (stream::rewrap_file, path("sealed")),
+        ] {
+            let refused = work(&ring, &context(), &source, &target);
+            assert!(matches!(refused, Err(StreamError::NotAFile)), "{refused:?}");
+        }
+    }
+    assert!(std::fs::symlink_metadata(path("pipe"))?.file_type().is_fifo());
+    assert_eq!(std::fs::read_dir(folder.path())?.count(), 4, "no temporary file is left");
     Ok(())
 }
 
