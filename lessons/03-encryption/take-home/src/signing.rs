@@ -92,10 +92,12 @@ impl VerifyingKey {
     ///
     /// # Errors
     /// [`NoKey`]: they are no point of the curve, not in the one encoding of RFC 8032 section
-    /// 5.1.2, or a key of small order.
+    /// 5.1.2, or of small or mixed order.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, NoKey> {
         let point = CompressedEdwardsY(bytes).decompress().ok_or(NoKey)?;
-        match point.compress().0 == bytes && !point.is_small_order() {
+        // Of small order: one signature fits many texts. Of mixed order: verifiers disagree.
+        let order = !point.is_small_order() && point.is_torsion_free();
+        match point.compress().0 == bytes && order {
             true => Ok(Self(bytes)),
             false => Err(NoKey),
         }

@@ -8,7 +8,7 @@ use hyper::{Request, Response};
 
 use crate::lab::stage::Scope;
 use crate::lab::web::Handler;
-use careful_tokens::bearer::{Challenge, bearer_token, unauthorized};
+use careful_tokens::bearer::{Challenge, bearer_token, refuse};
 use careful_tokens::verifier::Verifier;
 
 /// A service, its log, and the reasons for which it refused.
@@ -65,7 +65,7 @@ impl Service {
     /// The reason to its own log, the challenge to the sender.
     fn refuse(&self, reason: String, challenge: impl Into<Challenge>) -> Response<Full<Bytes>> {
         lock(&self.reasons).push(reason);
-        unauthorized(challenge)
+        refuse(challenge)
     }
     // ANCHOR_END: answer
 }

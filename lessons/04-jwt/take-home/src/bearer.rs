@@ -2,13 +2,14 @@
 //! token is refused.
 //!
 //! The mistakes this prevents: a token in the URL, where every log has it; two headers of which two
-//! programs read different ones; an answer that tells an attacker how far he came.
+//! programs read different ones; an answer that tells an attacker how far he came; a client that throws a good token
+//! away, and storms its issuer for another one, because the issuer is down.
 
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use thiserror::Error;
 
-use crate::verifier::{LONGEST_TOKEN, Refused};
+use crate::verifier::{LONGEST_TOKEN, Reason, Refused};
 
 /// Why there is no token. For your log.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -53,24 +54,39 @@ pub fn bearer_token(headers: &HeaderMap) -> Result<&str, NoToken> {
 // ANCHOR_END: bearer
 
 // ANCHOR: unauthorized
-/// What a 401 says: whether a token came, which its receiver knows. Nothing else.
+/// What the answer to a refused request says. Nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Challenge {
     /// No token came: bring one.
     NoToken,
     /// One came, and was refused, whatever the reason.
     InvalidToken,
+    /// A good one, whose scope doesn't allow this. Another one of the same kind won't help.
+    InsufficientScope,
+    /// Nobody can say: the issuer's keys can't be had. The token may be a good one, so its owner keeps it, and tries
+    /// again.
+    Unavailable,
 }
 
-/// 401 with an empty body, of whatever type your server has. After the scheme there MUST be a parameter (RFC 6750 section 3).
-pub fn unauthorized<B: Default>(challenge: impl Into<Challenge>) -> Response<B> {
-    let says = match challenge.into() {
-        Challenge::NoToken => "Bearer realm=\"api\"",
-        Challenge::InvalidToken => "Bearer error=\"invalid_token\"",
+/// In seconds: when a client may try again whose token nobody could check.
+const TRY_AGAIN: &str = "30";
+
+/// 401, 403 (RFC 6750 section 3.1) or 503 (RFC 9110 section 15.6.4) with an empty body, of whatever type your server
+/// has. After the scheme there MUST be a parameter (RFC 6750 section 3).
+pub fn refuse<B: Default>(challenge: impl Into<Challenge>) -> Response<B> {
+    let (status, name, says) = match challenge.into() {
+        Challenge::NoToken => (StatusCode::UNAUTHORIZED, WWW_AUTHENTICATE, "Bearer realm=\"api\""),
+        Challenge::InvalidToken => {
+            (StatusCode::UNAUTHORIZED, WWW_AUTHENTICATE, "Bearer error=\"invalid_token\"")
+        }
+        Challenge::InsufficientScope => {
+            (StatusCode::FORBIDDEN, WWW_AUTHENTICATE, "Bearer error=\"insufficient_scope\"")
+        }
+        Challenge::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, RETRY_AFTER, TRY_AGAIN),
     };
     let mut response = Response::new(B::default());
-    *response.status_mut() = StatusCode::UNAUTHORIZED;
-    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(says));
+    *response.status_mut() = status;
+    response.headers_mut().insert(name, HeaderValue::from_static(says));
     response
 }
 // ANCHOR_END: unauthorized
@@ -86,7 +102,10 @@ impl From<NoToken> for Challenge {
 }
 
 impl From<&Refused> for Challenge {
-    fn from(_whatever_the_reason: &Refused) -> Self {
-        Self::InvalidToken
+    fn from(refused: &Refused) -> Self {
+        match refused.reason() {
+            Reason::NoKeys => Self::Unavailable,
+            _whatever => Self::InvalidToken,
+        }
     }
 }

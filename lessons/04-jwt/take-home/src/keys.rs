@@ -25,8 +25,10 @@ pub const SECRET: usize = 32;
 /// The lengths of a secret in base64: those of the outputs of SHA-256, SHA-384 and SHA-512, in bytes. Every other
 /// length is that of another thing: 33 and 65 bytes of a point, 44 and 91 of a public key in DER, 51 of OpenSSH's.
 const SECRETS: [usize; 3] = [32, 48, 64];
-/// The longest key id, in bytes.
+/// The longest key id of your own, in bytes.
 const LONGEST_ID: usize = 64;
+/// The longest key id of another issuer, in bytes.
+const LONGEST_FOREIGN_ID: usize = 256;
 /// An uncompressed point of P-256: 4, x, y.
 const P256_POINT: usize = 65;
 
@@ -60,7 +62,8 @@ impl Algorithm {
     }
 }
 
-/// The name of a key (`kid`): 1 to 64 letters, digits, `-`, `_` and `.`.
+/// The name of a key (`kid`). It is compared with others, and nothing else: it is no path, no part of an address, and no
+/// query.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(String);
 
@@ -91,7 +94,7 @@ pub enum KeyError {
 }
 
 impl KeyId {
-    /// Checks the form.
+    /// One of your own: 1 to 64 letters, digits, `-`, `_` and `.`.
     ///
     /// # Errors
     /// [`KeyError::Id`]
@@ -101,6 +104,13 @@ impl KeyId {
             true => Ok(Self(id.to_owned())),
             false => Err(KeyError::Id),
         }
+    }
+
+    /// One that another issuer chose, as `did:web:example.test#key-1` or base64. RFC 7517 section 4.5 allows every
+    /// text; here it is 1 to 256 printable characters of ASCII, so that a log can show it.
+    pub(crate) fn of_another_issuer(id: &str) -> Option<Self> {
+        let fits = id.bytes().all(|byte| byte.is_ascii_graphic());
+        (fits && (1..=LONGEST_FOREIGN_ID).contains(&id.len())).then(|| Self(id.to_owned()))
     }
 
     /// As it stands in a header.
@@ -266,12 +276,19 @@ impl SigningKey {
 }
 
 impl VerifyingKey {
+    /// Whether both are the same public key under the same name. Secrets are never compared.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let same = self.id == other.id && self.algorithm == other.algorithm;
+        same && self.public.is_some() && self.public == other.public
+    }
+
     /// A public key: 32 bytes for Ed25519, an uncompressed point of 65 for P-256.
     ///
     /// # Errors
     /// [`KeyError::Public`]: another length, no point of the curve, or HMAC, which has no public key.
     /// Of Ed25519 also bytes that are not the one encoding of a point (RFC 8032 section 5.1.2), and
-    /// the points of small order, under which signatures can be made without a private key.
+    /// the points of small order, under which signatures can be made without a private key, and of mixed order, about
+    /// whose signatures verifiers disagree.
     pub fn from_public(id: KeyId, algorithm: Algorithm, public: &[u8]) -> Result<Self, KeyError> {
         let decoding = match algorithm {
             Algorithm::EdDsa if is_ed25519(public) => DecodingKey::from_ed_der(public),
@@ -312,10 +329,12 @@ fn is_p256(public: &[u8]) -> bool {
     public.len() == P256_POINT && ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public).is_ok()
 }
 
-/// The one encoding of a point that is not of small order.
+/// The one encoding of a point of the large subgroup. Verifiers disagree about points of mixed order, so none is taken.
 fn is_ed25519(public: &[u8]) -> bool {
     let Ok(encoded) = CompressedEdwardsY::from_slice(public) else { return false };
-    encoded.decompress().is_some_and(|point| point.compress() == encoded && !point.is_small_order())
+    encoded.decompress().is_some_and(|point| {
+        point.compress() == encoded && !point.is_small_order() && point.is_torsion_free()
+    })
 }
 
 impl fmt::Debug for SigningKey {

@@ -41,8 +41,8 @@ pub enum FreshnessError {
 impl Freshness {
     /// The least time between two tries, whatever tokens come; the age from which on keys are
     /// fetched again; the age from which on they are not used any more, if they could not be
-    /// fetched again. A key that was taken out is believed for `renew_after` more, and for
-    /// `forget_after` if no fetch succeeds.
+    /// fetched again. A key that was taken out is believed for `renew_after` more and until the fetch
+    /// that the next token begins has succeeded, and for `forget_after` if none does.
     ///
     /// # Errors
     /// See [`FreshnessError`].
@@ -164,7 +164,8 @@ where
     /// Newer keys than `old`, if they may be asked for and come; else those that are there.
     async fn renewed(&self, old: Option<Arc<Verifier>>) -> Result<Arc<Verifier>, Refused> {
         let Freshness { between_tries, renew_after, forget_after } = self.0.freshness;
-        let mut last_try = match self.turn(old.is_none()).await {
+        let old_keys_do = old.is_none();
+        let mut last_try = match self.turn(old_keys_do).await {
             Ok(mine) => mine,
             Err(there) => return Ok(there),
         };
@@ -185,6 +186,10 @@ where
                 inner.fetch_keys(now).await;
                 drop(last_try);
             });
+            // Nobody waits for better keys than those that will do.
+            if old_keys_do && let Some(there) = self.0.usable(forget_after) {
+                return Ok(there);
+            }
             let _ended = fetching.await;
         }
         self.0.usable(forget_after).ok_or_else(|| Refused::because(Reason::NoKeys))

@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::prelude::{
     BASE64_STANDARD, BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD,
 };
-use careful_tokens::bearer::{Challenge, NoToken, bearer_token, unauthorized};
+use careful_tokens::bearer::{Challenge, NoToken, bearer_token, refuse};
 use careful_tokens::binding::Confirmation;
 use careful_tokens::claims::{Claims, NoMore};
 use careful_tokens::clock::Clock;
@@ -656,12 +656,54 @@ fn a_key_set_from_elsewhere_is_read_strictly() -> TestResult {
     let ed25519 = jwk(SigningKey::ed25519(id())?)?;
     let p256 = jwk(SigningKey::p256(KeyId::new("p256")?)?)?;
     let read = |keys: &[Value]| KeySet::from_jwks(json!({ "keys": keys }).to_string().as_bytes());
-    assert!(matches!(read(&[ed25519.clone(), ed25519.clone()]), Err(KeySetError::Twice(_))));
-    assert!(matches!(read(&vec![ed25519.clone(); MOST_KEYS + 1]), Err(KeySetError::TooMany)));
+    // The same key again is one key; another one of the same id refuses the set.
+    assert_eq!(read(&std::array::from_fn::<_, 100, _>(|_| ed25519.clone()))?.ids().count(), 1);
+    let mut another = jwk(SigningKey::ed25519(id())?)?;
+    another["kid"] = ed25519["kid"].clone();
+    let twice = read(&[ed25519.clone(), another.clone()]);
+    assert!(matches!(twice, Err(KeySetError::Twice(_))));
+    let mut p256_of_the_id = p256.clone();
+    p256_of_the_id["kid"] = ed25519["kid"].clone();
+    let twice = read(&[ed25519.clone(), p256_of_the_id]);
+    assert!(matches!(twice, Err(KeySetError::Twice(_))));
+    // What can't be used is not counted: large issuers publish RSA keys by the dozen.
+    let rsa =
+        |n: usize| json!({ "kty": "RSA", "kid": format!("rsa-{n}"), "n": "AQAB", "e": "AQAB" });
+    let many: Vec<Value> = (0..100).map(rsa).chain([ed25519.clone()]).collect();
+    let read_many = read(&many)?;
+    assert_eq!((read_many.ids().count(), read_many.left_out().len()), (1, 100));
+    assert_eq!(
+        read_many.left_out()[7].to_string(),
+        "rsa-7: of another kind than Ed25519 and P-256"
+    );
+    let numbered = (0..=MOST_KEYS).map(|n| {
+        let mut key = jwk(SigningKey::ed25519(id())?)?;
+        key["kid"] = json!(n.to_string());
+        Ok(key)
+    });
+    let numbered = numbered.collect::<Result<Vec<Value>, Box<dyn Error>>>()?;
+    assert!(matches!(read(&numbered), Err(KeySetError::TooMany)));
+    assert_eq!(read(&numbered[1..])?.ids().count(), MOST_KEYS);
+    // An issuer's ids are its own affair, as long as they can be shown.
+    let with_id = |kid: &str| {
+        let mut key = ed25519.clone();
+        key["kid"] = json!(kid);
+        read(&[key, p256.clone()])
+    };
+    let longest = "a".repeat(256);
+    for kid in ["did:web:example.test#key-1", "q7x/A+8=", "https://login.test/keys/1", &longest] {
+        assert!(with_id(kid)?.ids().any(|id| id.as_str() == kid), "{kid}");
+    }
+    for kid in ["", "a b", "a\nb", "\u{1b}[2J", "clé", &"a".repeat(257)] {
+        let set = with_id(kid)?;
+        assert_eq!((set.ids().count(), set.left_out().len()), (1, 1), "{kid:?}");
+        let said = set.left_out()[0].to_string();
+        assert!(said.is_ascii() && !said.contains(char::is_control) && said.len() < 200, "{said}");
+    }
     // Left out, beside a good one; alone, nothing is left.
     let short = BASE64_URL_SAFE_NO_PAD.encode([4; 31]);
     for (of, other, name, value) in [
-        (&ed25519, &p256, "kid", json!("../x")),
+        (&ed25519, &p256, "kid", json!("a b")),
         (&ed25519, &p256, "kid", json!(null)),
         (&ed25519, &p256, "kid", json!(5)),
         (&ed25519, &p256, "x", json!(null)),
@@ -687,7 +729,7 @@ fn a_key_set_from_elsewhere_is_read_strictly() -> TestResult {
         let left = read(&[changed.clone(), other.clone()])?;
         let left: Vec<_> = left.ids().map(|id| id.as_str().to_owned()).collect();
         assert_eq!(left, [other["kid"].as_str().ok_or("kid")?], "{name}: {value}");
-        assert!(matches!(read(&[changed]), Err(KeySetError::NoKey)), "{name}: {value}");
+        assert!(matches!(read(&[changed]), Err(KeySetError::NoKey(_))), "{name}: {value}");
     }
     // The same point, cut one byte too early.
     let coordinate =
@@ -696,7 +738,7 @@ fn a_key_set_from_elsewhere_is_read_strictly() -> TestResult {
     let mut cut = p256.clone();
     cut["x"] = BASE64_URL_SAFE_NO_PAD.encode(&point[..31]).into();
     cut["y"] = BASE64_URL_SAFE_NO_PAD.encode(&point[31..]).into();
-    assert!(matches!(read(&[cut]), Err(KeySetError::NoKey)));
+    assert!(matches!(read(&[cut]), Err(KeySetError::NoKey(_))));
     // As good as before.
     for (name, value) in [
         ("use", json!(null)),
@@ -713,7 +755,7 @@ fn a_key_set_from_elsewhere_is_read_strictly() -> TestResult {
         let refused = KeySet::from_jwks(json.as_bytes());
         assert!(matches!(refused, Err(KeySetError::Json { .. })), "{json}");
     }
-    assert!(matches!(read(&[]), Err(KeySetError::NoKey)));
+    assert!(matches!(read(&[]), Err(KeySetError::NoKey(_))));
     Ok(())
 }
 
@@ -746,6 +788,24 @@ fn either_sign_of_a_secret_refuses_the_set() {
     }
 }
 
+/// A public key of Ed25519 plus the point of order 2: (-x, -y). It is on the curve, of mixed order, and verifiers
+/// disagree about its signatures.
+fn of_mixed_order(public: &[u8]) -> Vec<u8> {
+    let mut p = [0xff_u8; 32];
+    (p[0], p[31]) = (0xed, 0x7f);
+    let sign = public[31] & 0x80;
+    let mut borrow = 0;
+    let mut mixed: Vec<u8> = Vec::with_capacity(32);
+    for (at, byte) in public.iter().enumerate() {
+        let byte = if at == 31 { byte & 0x7f } else { *byte };
+        let difference = i16::from(p[at]) - i16::from(byte) - borrow;
+        borrow = i16::from(difference < 0);
+        mixed.push(difference.rem_euclid(256) as u8);
+    }
+    mixed[31] |= sign ^ 0x80;
+    mixed
+}
+
 #[test]
 fn a_public_key_has_one_form_and_is_of_no_small_order() -> TestResult {
     let public =
@@ -759,6 +819,12 @@ fn a_public_key_has_one_form_and_is_of_no_small_order() -> TestResult {
     let hex = |hex: &str| -> Result<Vec<u8>, std::num::ParseIntError> {
         (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16)).collect()
     };
+    let mixed = of_mixed_order(&good);
+    assert!(!public(Algorithm::EdDsa, &mixed));
+    assert!(
+        public(Algorithm::EdDsa, &of_mixed_order(&mixed)),
+        "twice the point of order 2 is none"
+    );
     let zeros = "00".repeat(31);
     let ones = "ff".repeat(30);
     for bad in [
@@ -903,9 +969,17 @@ async fn keys_are_fetched_anew_after_five_minutes() -> TestResult {
     for (advance, expected) in [(0, 1), (299, 1), (1, 2)] {
         clock.advance(Duration::from_secs(advance));
         let _ = verify("a.b.c").await;
+        fetched().await;
         assert_eq!(fetches.load(Ordering::SeqCst), expected);
     }
     Ok(())
+}
+
+/// A fetch that nobody waits for has had its turns.
+async fn fetched() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
@@ -933,6 +1007,7 @@ async fn a_second_client_finds_the_keys_of_a_slow_fetch_and_they_are_as_old_as_t
     assert_eq!(fetches.load(Ordering::SeqCst), 2, "with a key that is unknown, too");
     clock.advance(Duration::from_secs(300 - 31));
     let _ = verifier.verify::<NoMore>("a").await;
+    fetched().await;
     assert_eq!(fetches.load(Ordering::SeqCst), 3, "keys are as old as the question");
     Ok(())
 }
@@ -992,10 +1067,13 @@ async fn while_an_issuer_is_slow_the_keys_that_are_there_serve() -> TestResult {
     let token = || issuer.issue("alice", &NoMore {});
     verifier.verify::<NoMore>(token()?.expose()).await?;
     clock.advance(Duration::from_secs(300));
-    assert!(waits(verifier.verify::<NoMore>(token()?.expose())).await, "it fetches");
-    let another = token()?;
-    let at_once = verifier.verify::<NoMore>(another.expose());
-    assert!(tokio::time::timeout(Duration::from_millis(10), at_once).await?.is_ok());
+    // The one that begins the fetch, and those that come while it runs.
+    for _ in 0..3 {
+        let another = token()?;
+        let at_once = verifier.verify::<NoMore>(another.expose());
+        assert!(tokio::time::timeout(Duration::from_millis(10), at_once).await?.is_ok());
+        fetched().await;
+    }
     // Too old, they serve no more.
     clock.advance(Duration::from_secs(3300));
     assert!(waits(verifier.verify::<NoMore>(token()?.expose())).await);
@@ -1011,6 +1089,7 @@ async fn a_fetch_that_panics_leaves_the_keys_that_are_there() -> TestResult {
     for _ in 0..3 {
         let token = issuer.issue("alice", &NoMore {})?;
         assert!(verifier.verify::<NoMore>(token.expose()).await.is_ok());
+        fetched().await;
         clock.advance(Duration::from_secs(300));
     }
     Ok(())
@@ -1095,6 +1174,7 @@ async fn old_keys_stay_until_they_are_too_old() -> TestResult {
     assert_eq!(verify(issuer.issue("alice", &NoMore {})?.expose()).await, Ok(()));
     clock.advance(Duration::from_secs(3599));
     assert_eq!(verify(issuer.issue("alice", &NoMore {})?.expose()).await, Ok(()));
+    fetched().await;
     assert_eq!(fetches.load(Ordering::SeqCst), 2, "it tried");
     clock.advance(Duration::from_secs(1));
     let refused = verify(issuer.issue("alice", &NoMore {})?.expose()).await;
@@ -1468,7 +1548,7 @@ fn the_longest_token_is_looked_at() -> TestResult {
 #[test]
 fn an_answer_says_whether_a_token_came_and_nothing_else() -> TestResult {
     let says = |challenge: Challenge| {
-        let answer: hyper::Response<String> = unauthorized(challenge);
+        let answer: hyper::Response<String> = refuse(challenge);
         assert_eq!(answer.status(), 401);
         answer.headers()["www-authenticate"].to_str().map(str::to_owned)
     };
@@ -1483,6 +1563,24 @@ fn an_answer_says_whether_a_token_came_and_nothing_else() -> TestResult {
         assert_eq!(says((&refused).into())?, "Bearer error=\"invalid_token\"");
     }
     assert_eq!(says(NoToken::Form.into())?, "Bearer error=\"invalid_token\"");
+    Ok(())
+}
+
+/// A client that is told "invalid" throws a good token away, and asks an issuer that is down for another one.
+#[tokio::test]
+async fn an_issuer_that_is_down_makes_no_token_a_bad_one() -> TestResult {
+    let clock = Clock::settable(NOW);
+    let (verify, _fetches) = remote(&clock, vec![]);
+    let (issuer, _) = pair(secret_key(), &clock)?;
+    assert_eq!(verify(issuer.issue("alice", &NoMore {})?.expose()).await, Err(Reason::NoKeys));
+    let verifier = remote_of(&clock, Arc::new(DenyList::new(1)), || std::future::ready(Err(())));
+    let refused = verifier.verify::<NoMore>("a.b.c").await.err().ok_or("refused")?;
+    let answer: hyper::Response<String> = refuse(&refused);
+    assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (503, &"30".parse()?));
+    assert!(!answer.headers().contains_key("www-authenticate"));
+    let answer: hyper::Response<String> = refuse(Challenge::InsufficientScope);
+    assert_eq!(answer.status(), 403);
+    assert_eq!(answer.headers()["www-authenticate"], "Bearer error=\"insufficient_scope\"");
     Ok(())
 }
 

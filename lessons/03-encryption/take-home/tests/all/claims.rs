@@ -598,6 +598,24 @@ fn a_signature_fits_its_key_context_and_text_only() -> TestResult {
     Ok(())
 }
 
+/// A public key of Ed25519 plus the point of order 2: (-x, -y). It is on the curve, of mixed order, and verifiers
+/// disagree about its signatures.
+fn of_mixed_order(public: &[u8]) -> Vec<u8> {
+    let mut p = [0xff_u8; 32];
+    (p[0], p[31]) = (0xed, 0x7f);
+    let sign = public[31] & 0x80;
+    let mut borrow = 0;
+    let mut mixed: Vec<u8> = Vec::with_capacity(32);
+    for (at, byte) in public.iter().enumerate() {
+        let byte = if at == 31 { byte & 0x7f } else { *byte };
+        let difference = i16::from(p[at]) - i16::from(byte) - borrow;
+        borrow = i16::from(difference < 0);
+        mixed.push(difference.rem_euclid(256) as u8);
+    }
+    mixed[31] |= sign ^ 0x80;
+    mixed
+}
+
 /// Under a key of small order, one signature fits every text, or one text in two, four or eight:
 /// such keys are refused. Under the identity it is every text.
 #[test]
@@ -616,6 +634,11 @@ fn keys_of_small_order_are_refused() -> TestResult {
     let mut other = [0xff; 32];
     (other[0], other[31]) = (0xee, 0x7f);
     assert!(VerifyingKey::from_bytes(other).is_err());
+    let good = SigningKey::random()?.public().to_bytes();
+    let mixed: [u8; 32] = of_mixed_order(&good).try_into().map_err(|_| "32 bytes")?;
+    assert!(VerifyingKey::from_bytes(mixed).is_err(), "mixed order");
+    let back: [u8; 32] = of_mixed_order(&mixed).try_into().map_err(|_| "32 bytes")?;
+    assert_eq!(VerifyingKey::from_bytes(back)?.to_bytes(), good);
     assert!(VerifyingKey::from_bytes([0; 32]).is_err(), "order 4");
     let good = SigningKey::random()?.public();
     assert_eq!(VerifyingKey::from_bytes(good.to_bytes()), Ok(good));
