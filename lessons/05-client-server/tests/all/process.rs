@@ -413,6 +413,46 @@ fn strangers_do_not_choose_how_much_is_logged() -> TestResult {
     Ok(())
 }
 
+/// Pings cost no line; what accounts ask for has a budget of its own.
+#[test]
+fn neither_do_clients_who_are_carried_out() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let log = folder.path().join("log");
+    let server = start_logging_to(folder.path(), std::fs::File::create(&log)?)?;
+    client(folder.path(), &server, &["register", "alice"]);
+    let account = Account::load(&folder.path().join("clients/account-alice"))?;
+    let roots = Roots::from_pem_file(folder.path().join("ca.pem"))?;
+    let name = ServerName::try_from(LAB_NAME)?;
+    let endpoint = Endpoint::new(server.address(), name, roots.to_store())?;
+    let lines = |request: &str| -> Result<u64, Box<dyn Error>> {
+        let text = std::fs::read_to_string(&log)?;
+        let of = |line: &&str| line.contains(&format!("\"request\":\"{request}\""));
+        Ok(text.lines().filter(of).count() as u64)
+    };
+    let started = Instant::now();
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let (name, password) = (account.name().clone(), account.password());
+        let mut client = Client::with_login(endpoint, name.clone(), password);
+        for _ in 0..500 {
+            client.call(&Request::Ping {}).await?;
+            client.call_with_token(|token| Request::Key { token, name: name.clone() }).await?;
+        }
+        client.close().await;
+        Ok::<_, Box<dyn Error>>(())
+    })?;
+    let seconds = started.elapsed().as_secs() + 2;
+    signal(&server, "-TERM")?;
+    assert_eq!(server.wait()?.code(), Some(0));
+    assert_eq!(lines("ping")?, 0);
+    let keys = lines("key")?;
+    assert!(keys > 0 && keys <= 100 * seconds, "{keys} lines in {seconds} seconds");
+    // On a machine that is fast enough to tell.
+    if seconds < 5 {
+        assert!(keys < 500, "{keys} lines in {seconds} seconds");
+    }
+    Ok(())
+}
+
 #[test]
 fn it_hears_ctrl_c_in_a_storm_of_hangups() -> TestResult {
     let folder = tempfile::tempdir()?;
@@ -634,6 +674,8 @@ fn the_status_is_for_people_and_as_json() -> TestResult {
         assert!(page.contains(&format!("`{counter}`")), "{counter} is not on the protocol page");
     }
     assert_eq!((&json["waiting"], &json["lines_lost"]), (&1.into(), &0.into()));
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed()?.as_secs();
+    assert!(json["certificate_expires"].as_u64().is_some_and(|at| at > now), "{json}");
     let refused = Command::new(SERVER)
         .args(["--listen", "127.0.0.1:0", "--log", "off", "--operator", "nobody", "--data"])
         .arg(folder.path().join("elsewhere"))
