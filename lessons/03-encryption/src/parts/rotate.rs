@@ -55,6 +55,44 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     ring.retire(old)?;
     t.refused("the old envelope", ring.open_envelope(&context, &envelope), "which is retired")?;
     let opened = t.works("the new one opens", ring.open_envelope(&context, &rewrapped))?;
-    t.must_show("note", &format!("{} bytes", opened.len()), "1000000")
+    t.must_show("note", &format!("{} bytes", opened.len()), "1000000")?;
     // ANCHOR_END: envelope
+
+    leaked(t, &context)
+}
+
+/// A key that leaked is another matter than one that is old.
+fn leaked(t: &mut Transcript, context: &Context) -> anyhow::Result<()> {
+    let (old, new, key) = (KeyId(*b"key-2025"), KeyId(*b"key-2026"), SecretKey::random());
+    let backup = KeyRing::new(old, &key).seal_envelope(context, b"pay Bob 90")?;
+
+    // ANCHOR: leaked
+    t.step("The key leaks. Mallory seals a note of her own and puts it in the place of Alice's.");
+    let hers = KeyRing::new(old, &key).seal_envelope(context, b"pay Mallory 900")?;
+
+    t.step("The wrong order: a new key, everything is rewrapped, and then the old key is retired.");
+    let mut ring = KeyRing::new(old, &key);
+    ring.rotate(new, &SecretKey::random())?;
+    let laundered = ring.rewrap(context, &hers)?;
+    ring.retire(old)?;
+    let opened = ring.open_envelope(context, &laundered);
+    t.attack_works(
+        "Mallory's note is a good one now, under the key that never leaked",
+        opened.is_ok_and(|note| *note == *b"pay Mallory 900"),
+    )?;
+
+    t.step("The right order: a new key, and the leaked one is retired before anything else.");
+    let mut ring = KeyRing::new(old, &key);
+    ring.rotate(new, &SecretKey::random())?;
+    ring.retire(old)?;
+    t.refused_in_short("Mallory's note", ring.open_envelope(context, &hers), "which is retired")?;
+    t.refused_in_short("to rewrap it", ring.rewrap(context, &hers), "which is retired")?;
+
+    t.step("A copy from before the leak is opened by a ring of its own, and sealed again.");
+    let recovery = KeyRing::new(old, &key);
+    let note = recovery.open_envelope(context, &backup)?;
+    let again = ring.seal_envelope(context, &note)?;
+    let opened = t.works("Alice's note", ring.open_envelope(context, &again))?;
+    t.must_show("it says", &String::from_utf8_lossy(&opened), "pay Bob 90")
+    // ANCHOR_END: leaked
 }

@@ -63,7 +63,8 @@ impl KeyRing {
     }
 
     // ANCHOR: rotate
-    /// Adds a key and seals with it from now on. Messages of the old one still open.
+    /// Adds a key and seals with it from now on. Messages of the old one still open, also those that somebody else
+    /// seals who has the old key: if it leaked, [`retire`](Self::retire) it at once.
     ///
     /// # Errors
     /// [`KeyRingError::AlreadyThere`]: an id keeps its key.
@@ -87,7 +88,8 @@ impl KeyRing {
     }
 
     /// Forgets a key and remembers its id: messages of it are refused, and the error says
-    /// why. What is still sealed under it is lost: seal it again first.
+    /// why. What is still sealed under it is lost: seal it again first. But not if the key leaked: then whatever is
+    /// sealed under it may be somebody else's, and only a copy from before the leak is worth sealing again.
     ///
     /// # Errors
     /// [`KeyRingError::IsCurrent`]: rotate first. [`KeyRingError::Unknown`]
@@ -174,7 +176,8 @@ impl KeyRing {
         opened.map_err(|error| error.after(LENGTH + wrapped.len()))
     }
 
-    /// The same envelope, its data key sealed with the current key. The message is not touched.
+    /// The same envelope, its data key sealed with the current key. The message is not touched. An envelope under a
+    /// key that leaked becomes a good one by this, whoever sealed it: retire that key first.
     ///
     /// # Errors
     /// See [`RewrapError`].
