@@ -41,14 +41,17 @@ pub struct RefreshLimits {
     pub logins_of_one: usize,
     /// Logins at once, of all subjects.
     pub logins: usize,
-    /// Tokens that are remembered, of all logins.
+    /// Tokens that are remembered, of one subject. One more takes them from its login that was unused the longest.
+    pub hashes_of_one: usize,
+    /// Tokens that are remembered, of all logins. When they are full, or the logins are, the subject that has most loses
+    /// its largest login to one that has less: so nobody fills the store for the others.
     pub hashes: usize,
 }
 
 impl Default for RefreshLimits {
     /// A day, 30 days, 5,000 refreshes (one each ten minutes are 4,320 in 30 days), 100 logins of
-    /// one subject, 100,000 in all, 5 million hashes: 160 MB, and up to 320 with what vectors
-    /// reserve.
+    /// one subject, 100,000 in all, 10,000 hashes of one subject, 5 million in all: 160 MB, and up to 320
+    /// with what vectors reserve.
     fn default() -> Self {
         let day = Duration::from_secs(24 * 60 * 60);
         Self {
@@ -57,6 +60,7 @@ impl Default for RefreshLimits {
             refreshes: 5000,
             logins_of_one: 100,
             logins: 100_000,
+            hashes_of_one: 10_000,
             hashes: 5_000_000,
         }
     }
@@ -126,7 +130,7 @@ pub enum RefreshReason {
     /// [`RefreshLimits::refreshes`]
     #[error("too many refreshes: log in again")]
     TooMany,
-    /// [`RefreshLimits::hashes`]: the next login makes room.
+    /// [`RefreshLimits::hashes`], and nobody has more than this subject.
     #[error("too many tokens are remembered: log in again")]
     Full,
     /// The system has no random bytes.
@@ -137,10 +141,10 @@ pub enum RefreshReason {
 /// Why no login was begun.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum LoginError {
-    /// [`RefreshLimits::logins`]
+    /// [`RefreshLimits::logins`], and nobody has more than this subject would have.
     #[error("expected at most {0} logins at once")]
     Full(usize),
-    /// [`RefreshLimits::hashes`]
+    /// [`RefreshLimits::hashes`], and nobody has more than this subject would have.
     #[error("expected at most {0} refresh tokens that are remembered")]
     FullOfHashes(usize),
     /// The system has no random bytes.
@@ -171,8 +175,65 @@ struct Family {
 #[derive(Default)]
 struct Logins {
     families: HashMap<FamilyId, Family>,
+    /// Those of each subject, so that nobody's login has to look at all.
+    of: HashMap<String, Vec<FamilyId>>,
     /// How many hashes they hold together.
     hashes: usize,
+}
+
+/// What there is too much of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Logins,
+    Hashes,
+}
+
+impl Logins {
+    fn insert(&mut self, id: FamilyId, family: Family) {
+        self.of.entry(family.subject.clone()).or_default().push(id);
+        self.hashes += family.given.len();
+        self.families.insert(id, family);
+    }
+
+    fn forget(&mut self, id: &FamilyId) {
+        let Some(family) = self.families.remove(id) else { return };
+        self.hashes -= family.given.len();
+        if let Some(theirs) = self.of.get_mut(&family.subject) {
+            theirs.retain(|other| other != id);
+            if theirs.is_empty() {
+                self.of.remove(&family.subject);
+            }
+        }
+    }
+
+    fn ids_of(&self, subject: &str) -> Vec<FamilyId> {
+        self.of.get(subject).cloned().unwrap_or_default()
+    }
+
+    /// How much of it the subject has.
+    fn share(&self, ids: &[FamilyId], of: Room) -> usize {
+        match of {
+            Room::Logins => ids.len(),
+            Room::Hashes => {
+                ids.iter().filter_map(|id| self.families.get(id)).map(|of| of.given.len()).sum()
+            }
+        }
+    }
+
+    /// Takes room from the subject that has most, unless that isn't more than `mine`: its largest login, of two the one
+    /// that was unused longer.
+    fn take_from_the_largest(&mut self, of: Room, mine: usize) -> bool {
+        let largest = self.of.values().max_by_key(|ids| self.share(ids, of));
+        let largest = largest.filter(|ids| self.share(ids, of) > mine);
+        let login = largest.and_then(|ids| {
+            let size = |id: &&FamilyId| {
+                let family = &self.families[*id];
+                (family.given.len(), std::cmp::Reverse(family.last_used))
+            };
+            ids.iter().max_by_key(size).copied()
+        });
+        login.map(|id| self.forget(&id)).is_some()
+    }
 }
 
 /// The refresh tokens of a service, in memory: after a restart everybody logs in again.
@@ -198,31 +259,49 @@ impl RefreshStore {
         let now = self.clock.elapsed();
         let RefreshLimits { logins: most, logins_of_one, hashes, .. } = self.limits;
         let mut logins = self.lock();
-        let mut theirs: Vec<&mut Family> = logins
-            .families
-            .values_mut()
-            .filter(|family| family.subject == subject && self.is_alive(family, now))
-            .collect();
-        if theirs.len() >= logins_of_one
-            && let Some(idle) = theirs.iter_mut().min_by_key(|family| family.last_used)
-        {
-            idle.ended = true;
+        // Theirs that are over go at once, so that the list of a subject stays short.
+        for id in logins.ids_of(subject) {
+            if logins.families.get(&id).is_some_and(|family| self.is_over(family, now)) {
+                logins.forget(&id);
+            }
         }
-        if logins.families.len() >= most || logins.hashes >= hashes {
-            self.make_room(&mut logins, now);
+        let alive = |id: &FamilyId| logins.families.get(id).is_some_and(|family| !family.ended);
+        let theirs = logins.ids_of(subject);
+        let (alive, ended): (Vec<_>, Vec<_>) = theirs.into_iter().partition(alive);
+        if ended.len() >= logins_of_one {
+            ended.iter().for_each(|id| logins.forget(id));
         }
-        if logins.families.len() >= most {
+        if alive.len() >= logins_of_one {
+            let families = &mut logins.families;
+            let idle = alive.iter().min_by_key(|id| families[*id].last_used).copied();
+            if let Some(idle) = idle.and_then(|id| families.get_mut(&id)) {
+                idle.ended = true;
+            }
+        }
+        if !self.has_room(&mut logins, Room::Logins, subject, now) {
             return Err(LoginError::Full(most));
         }
-        if logins.hashes >= hashes {
+        if !self.has_room(&mut logins, Room::Hashes, subject, now) {
             return Err(LoginError::FullOfHashes(hashes));
         }
         let subject = subject.to_owned();
         let (began, last_used) = (now, now);
         let family = Family { subject, began, last_used, ended: false, given: vec![hash] };
-        logins.families.insert(id, family);
-        logins.hashes += 1;
+        logins.insert(id, family);
         Ok(token)
+    }
+
+    /// Makes room for one more, if there is none. Whether there is.
+    fn has_room(&self, logins: &mut Logins, of: Room, subject: &str, now: Duration) -> bool {
+        let is_full = |logins: &Logins| match of {
+            Room::Logins => logins.families.len() >= self.limits.logins,
+            Room::Hashes => logins.hashes >= self.limits.hashes,
+        };
+        if is_full(logins) {
+            self.make_room(logins, now);
+        }
+        let mine = logins.share(&logins.ids_of(subject), of) + 1;
+        !is_full(logins) || logins.take_from_the_largest(of, mine)
     }
 
     // ANCHOR: refresh
@@ -236,8 +315,7 @@ impl RefreshStore {
             parse(presented).ok_or(RefreshRefused::of_nobody(RefreshReason::Malformed))?;
         // The whole decision under one lock: of two uses at once, one is the first.
         let mut logins = self.lock();
-        let Logins { families, hashes } = &mut *logins;
-        let known = families.get_mut(&id).filter(|family| family.given.contains(&hash));
+        let known = logins.families.get_mut(&id).filter(|family| family.given.contains(&hash));
         let family = known.ok_or(RefreshRefused::of_nobody(RefreshReason::Unknown))?;
         let now = self.clock.elapsed();
         let refused = if family.ended {
@@ -249,19 +327,23 @@ impl RefreshStore {
             Some(RefreshReason::Reused)
         } else if family.given.len() > self.limits.refreshes {
             Some(RefreshReason::TooMany)
-        } else if *hashes >= self.limits.hashes {
-            Some(RefreshReason::Full)
         } else {
             None
         };
+        let subject = family.subject.clone();
         if let Some(reason) = refused {
-            return Err(RefreshRefused { reason, subject: Some(family.subject.clone()) });
+            return Err(RefreshRefused { reason, subject: Some(subject) });
         }
         let (token, next) = token(id).ok_or(RefreshRefused::of_nobody(RefreshReason::NoRandom))?;
+        self.make_room_for_one(&mut logins, &id, &subject, now);
+        let room = logins.hashes < self.limits.hashes;
+        let Some(family) = logins.families.get_mut(&id).filter(|_| room) else {
+            return Err(RefreshRefused { reason: RefreshReason::Full, subject: Some(subject) });
+        };
         family.given.push(next);
-        *hashes += 1;
         family.last_used = now;
-        Ok(Refreshed { subject: family.subject.clone(), token })
+        logins.hashes += 1;
+        Ok(Refreshed { subject, token })
     }
     // ANCHOR_END: refresh
 
@@ -283,10 +365,22 @@ impl RefreshStore {
         logins.families.values_mut().filter(theirs).map(|family| family.ended = true).count()
     }
 
+    /// For one more hash of this login: first from the subject's other logins, then from whoever has most.
+    fn make_room_for_one(&self, logins: &mut Logins, id: &FamilyId, subject: &str, now: Duration) {
+        let theirs = logins.ids_of(subject);
+        if logins.share(&theirs, Room::Hashes) >= self.limits.hashes_of_one {
+            let others = theirs.iter().filter(|other| *other != id);
+            let idle = others.min_by_key(|other| logins.families[*other].last_used).copied();
+            idle.iter().for_each(|idle| logins.forget(idle));
+        }
+        self.has_room(logins, Room::Hashes, subject, now);
+    }
+
     /// Forgets the logins of which no token is accepted, ever.
     fn make_room(&self, logins: &mut Logins, now: Duration) {
-        logins.families.retain(|_, family| self.is_alive(family, now));
-        logins.hashes = logins.families.values().map(|of| of.given.len()).sum();
+        let over = logins.families.iter().filter(|(_, family)| !self.is_alive(family, now));
+        let over: Vec<FamilyId> = over.map(|(id, _)| *id).collect();
+        over.iter().for_each(|id| logins.forget(id));
     }
 
     fn is_alive(&self, family: &Family, now: Duration) -> bool {

@@ -1365,17 +1365,64 @@ fn one_subject_cannot_have_all_logins_and_its_idlest_one_ends() -> TestResult {
 
 #[test]
 fn the_hashes_of_a_store_are_limited() -> TestResult {
-    let limits = RefreshLimits { hashes: 3, ..RefreshLimits::default() };
+    let limits = RefreshLimits { hashes: 2, ..RefreshLimits::default() };
     let store = RefreshStore::new(limits, Clock::settable(NOW));
     let (alice, bob) = (store.log_in("alice")?, store.log_in("bob")?);
-    let bob = store.refresh(bob.expose())?.token;
-    assert_eq!(store.log_in("carol").err(), Some(LoginError::FullOfHashes(3)));
+    // Nobody has more than the next one would have.
+    assert_eq!(store.log_in("carol").err(), Some(LoginError::FullOfHashes(2)));
     let full = store.refresh(alice.expose()).map_err(|refused| refused.reason());
     assert_eq!(full.err(), Some(RefreshReason::Full));
     store.log_out(bob.expose());
+    let alice = store.refresh(alice.expose())?.token;
     let carol = store.log_in("carol")?;
-    assert!(store.refresh(carol.expose()).is_ok(), "two are left, and one comes");
-    assert!(store.refresh(alice.expose()).is_err(), "again full");
+    assert!(store.refresh(alice.expose()).is_err(), "alice had more, and carol came");
+    assert!(store.refresh(carol.expose()).is_ok());
+    Ok(())
+}
+
+/// Accounts that log in and refresh as often as they can, and others who want to go on.
+#[test]
+fn no_crowd_of_accounts_closes_the_store_for_the_others() -> TestResult {
+    for limits in [
+        RefreshLimits { hashes: 300, hashes_of_one: 100, refreshes: 40, ..Default::default() },
+        RefreshLimits { logins: 30, logins_of_one: 10, ..Default::default() },
+    ] {
+        let store = RefreshStore::new(limits, Clock::settable(NOW));
+        let mut alice = store.log_in("alice")?;
+        for round in 0..2000 {
+            let name = format!("mallory-{}", round % 10);
+            if let Ok(mut token) = store.log_in(&name) {
+                for _ in 0..round % 50 {
+                    let Ok(next) = store.refresh(token.expose()) else { break };
+                    token = next.token;
+                }
+            }
+            if round % 100 == 0 {
+                alice = store.refresh(alice.expose())?.token;
+                let honest = store.log_in(&format!("honest-{round}"))?;
+                store.log_out(store.refresh(honest.expose())?.token.expose());
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_subject_takes_room_for_its_tokens_from_itself() -> TestResult {
+    let limits = RefreshLimits { hashes_of_one: 10, ..RefreshLimits::default() };
+    let clock = Clock::settable(NOW);
+    let store = RefreshStore::new(limits, clock.clone());
+    let (bob, old) = (store.log_in("bob")?, store.log_in("alice")?);
+    clock.advance(Duration::from_secs(1));
+    let mut new = store.log_in("alice")?;
+    for _ in 0..8 {
+        new = store.refresh(new.expose())?.token;
+    }
+    // Ten are there: the next one takes the login that was unused longer.
+    new = store.refresh(new.expose())?.token;
+    let gone = store.refresh(old.expose()).map_err(|refused| refused.reason());
+    assert_eq!(gone.err(), Some(RefreshReason::Unknown));
+    assert!(store.refresh(new.expose()).is_ok() && store.refresh(bob.expose()).is_ok());
     Ok(())
 }
 
