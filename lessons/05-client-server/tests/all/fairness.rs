@@ -197,3 +197,42 @@ async fn a_connection_does_not_get_older_than_its_age() -> TestResult {
     }
     Ok(())
 }
+
+/// What the chapter says of the log: what was left out is counted, of strangers and of accounts together.
+#[tokio::test]
+async fn log_lines_that_were_left_out_are_counted() -> TestResult {
+    let stage = Stage::new(StageOptions::default()).await?;
+    let service = stage.server.service();
+    assert_eq!(service.lines_left_out(), 0);
+    for _ in 0..1000 {
+        service.strangers_log().allows();
+        service.accounts_log().allows();
+    }
+    let (strangers, accounts) =
+        (service.strangers_log().left_out(), service.accounts_log().left_out());
+    assert!(strangers > 900 && accounts > 500, "{strangers}, {accounts}");
+    assert_eq!(service.lines_left_out(), strangers + accounts);
+    Ok(())
+}
+
+/// An access token is one of ten minutes, and signing keys that are read again are not others for that.
+#[tokio::test]
+async fn tokens_live_for_ten_minutes_and_the_same_keys_are_no_others() -> TestResult {
+    let stage = Stage::new(StageOptions::default()).await?;
+    let mut alice = stage.person("alice").await?;
+    alice.read().await?;
+    let token = alice.client.token().ok_or("a token")?.clone();
+    let fetch = || Request::Fetch { token: token.clone(), after: 0 };
+    let mut other = careful_mailbox::client::Client::new(stage.endpoint()?);
+    stage.clock.advance(Duration::from_secs(599));
+    assert!(other.call(&fetch()).await.is_ok());
+    stage.clock.advance(Duration::from_secs(10));
+    assert!(other.call(&fetch()).await.is_err_and(|error| error.is(Refusal::Unauthorized)));
+
+    let keys = || careful_mailbox::signing_keys::load(&stage.signing_keys());
+    assert!(!stage.server.replace_keys(keys()?)?, "read again");
+    let rotated = careful_mailbox::signing_keys::rotate(&stage.signing_keys())?;
+    assert!(stage.server.replace_keys(rotated.keys)?);
+    assert!(!stage.server.replace_keys(keys()?)?, "and again");
+    Ok(())
+}
