@@ -81,6 +81,9 @@ impl Cost {
 /// Why a text was not sealed under a password.
 #[derive(Debug, Error)]
 pub enum PasswordError {
+    /// No password protects nothing. How long one has to be is your service's to decide.
+    #[error("expected a password, got none")]
+    Empty,
     /// Less than [`Cost::LEAST`].
     #[error("expected a cost of at least {least:?}, got {0:?}", least = Cost::LEAST)]
     Cost(Cost),
@@ -104,6 +107,9 @@ pub fn seal(
     context: &Context,
     text: &[u8],
 ) -> Result<Vec<u8>, PasswordError> {
+    if password.is_empty() {
+        return Err(PasswordError::Empty);
+    }
     if !cost.is_enough() {
         return Err(PasswordError::Cost(cost));
     }
@@ -143,6 +149,11 @@ pub fn open(
         passes: number("the passes, 4 bytes")?,
         lanes: number("the lanes, 4 bytes")?,
     };
+    // Nothing was sealed here for less: somebody wants passwords to be guessed cheaply.
+    if !cost.is_enough() {
+        let expected = "a cost of at least Cost::LEAST";
+        return Err(FormatError { offset: 1, expected, got: format!("{cost:?}") }.into());
+    }
     if !cost.is_within(limit) {
         let expected = "a cost within the limit";
         return Err(FormatError { offset: 1, expected, got: format!("{cost:?}") }.into());
@@ -190,4 +201,57 @@ fn derive(
 
 fn bound(header: &[u8], context: &Context) -> Context {
     Context::of_kind(Kind::Password).with(header).with(context.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type TestResult = Result<(), Box<dyn std::error::Error>>;
+
+    const COST: Cost = Cost { memory: 19 * 1024, passes: 2, lanes: 1 };
+    const SALT_OF_TESTS: [u8; SALT] = [7; SALT];
+
+    fn derived(password: &[u8]) -> Option<(SecretKey, [u8; COMMITMENT])> {
+        derive(password, &SALT_OF_TESTS, COST.params()?)
+    }
+
+    /// A message that is right in everything, with this commitment.
+    fn sealed_with(commitment: &[u8; COMMITMENT], key: &SecretKey) -> Result<Vec<u8>, SealError> {
+        let mut message = vec![VERSION];
+        for number in [COST.memory, COST.passes, COST.lanes] {
+            message.extend_from_slice(&number.to_be_bytes());
+        }
+        message.extend_from_slice(&SALT_OF_TESTS);
+        message.extend_from_slice(commitment);
+        let context = bound(&message, &Context::new("note"));
+        let sealed = Sealer::new(PASSWORD_KEY, key).seal(&context, b"text")?;
+        message.extend_from_slice(&sealed);
+        Ok(message)
+    }
+
+    /// AES-GCM alone does not commit to its key: whoever knows two passwords can make one message for both.
+    #[test]
+    fn the_commitment_is_compared() -> TestResult {
+        let (key, commitment) = derived(b"password").ok_or("memory")?;
+        let open = |message: &[u8]| open(b"password", Cost::LIMIT, &Context::new("note"), message);
+        assert_eq!(open(&sealed_with(&commitment, &key)?)?, b"text");
+        let mut changed = commitment;
+        changed[COMMITMENT - 1] ^= 1;
+        for wrong in [changed, [0; COMMITMENT]] {
+            let refused = open(&sealed_with(&wrong, &key)?);
+            assert!(matches!(refused, Err(OpenError::NotAuthentic)), "{refused:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_commitment_says_nothing_of_the_key_and_differs_by_password() -> TestResult {
+        let (key, commitment) = derived(b"password").ok_or("memory")?;
+        let (_, another) = derived(b"passwore").ok_or("memory")?;
+        assert_ne!(commitment, [0; COMMITMENT]);
+        assert_ne!(&commitment, key.expose());
+        assert_ne!(commitment, another);
+        Ok(())
+    }
 }

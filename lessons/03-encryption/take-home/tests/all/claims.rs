@@ -206,6 +206,12 @@ fn a_password_opens_and_another_does_not() -> TestResult {
 }
 
 #[test]
+fn no_password_is_refused() {
+    let refused = password::seal(b"", Cost::LEAST, &context(), b"text");
+    assert!(matches!(refused, Err(PasswordError::Empty)), "{refused:?}");
+}
+
+#[test]
 fn a_cost_below_the_least_is_not_sealed_with() {
     for (memory, passes, lanes) in
         [(19 * 1024 - 1, 2, 1), (45 * 1024, 1, 1), (64 * 1024, 0, 1), (64 * 1024, 3, 0)]
@@ -252,13 +258,24 @@ fn a_message_under_a_password_commits_to_it() -> TestResult {
 #[test]
 fn a_cost_that_is_none_and_another_key_are_told_before_anything_is_computed() -> TestResult {
     let message = password::seal(b"correct", Cost::LEAST, &context(), b"text")?;
-    // No passes; no lanes; less than 8 KiB a lane.
-    for numbers in [[65536, 0, 1], [65536, 2, 0], [7, 2, 1]] {
+    // No passes; no lanes; less than 8 KiB a lane; less than the least; each limit exceeded by one.
+    let Cost { memory, passes, lanes } = Cost::LIMIT;
+    let (least, limit) = ("a cost of at least Cost::LEAST", "a cost within the limit");
+    for (numbers, expected) in [
+        ([65536, 0, 1], least),
+        ([65536, 2, 0], least),
+        ([7, 2, 1], least),
+        ([19 * 1024 - 1, 2, 1], least),
+        ([45 * 1024, 1, 1], least),
+        ([memory + 1, passes, lanes], limit),
+        ([memory, passes + 1, lanes], limit),
+        ([memory, passes, lanes + 1], limit),
+    ] {
         let mut changed = message.clone();
         changed[1..13].copy_from_slice(&numbers.map(u32::to_be_bytes).concat());
         match password::open(b"correct", Cost::LIMIT, &context(), &changed) {
             Err(OpenError::Format(error)) => {
-                assert_eq!(error.expected, "a cost that Argon2 knows", "{numbers:?}");
+                assert_eq!(error.expected, expected, "{numbers:?}");
                 assert_eq!(error.offset, 1);
             }
             other => panic!("expected a format error for {numbers:?}, got {other:?}"),
