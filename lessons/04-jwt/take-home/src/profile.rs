@@ -22,7 +22,7 @@ impl TokenType {
     /// An access token (RFC 9068 section 2.1).
     pub const ACCESS: Self = Self("at+jwt");
 
-    /// A kind of your own, as `receipt+jwt` (RFC 8725 section 3.11).
+    /// A kind of your own, as `receipt+jwt` (RFC 8725 section 3.11). [`Profile::new`] checks it.
     pub const fn new(name: &'static str) -> Self {
         Self(name)
     }
@@ -56,6 +56,9 @@ pub enum ProfileError {
     /// A name is empty.
     #[error("expected the name of the {0}, got an empty one")]
     NoName(&'static str),
+    /// Not a kind that only these tokens have. `JWT` is what ID tokens and many others are.
+    #[error("expected a kind of letters and digits before +jwt, as receipt+jwt, got {0:?}")]
+    Kind(&'static str),
     /// No lifetime at all.
     #[error("expected a lifetime of at least a second")]
     NoLifetime,
@@ -82,13 +85,18 @@ impl Profile {
     /// Tokens that live for ten minutes, and five seconds of leeway between the clocks.
     ///
     /// # Errors
-    /// [`ProfileError::NoName`]
+    /// [`ProfileError::NoName`], [`ProfileError::Kind`]
     pub fn new(issuer: &str, audience: &str, kind: TokenType) -> Result<Self, ProfileError> {
-        for (what, name) in [("issuer", issuer), ("audience", audience), ("kind", kind.0)] {
+        for (what, name) in [("issuer", issuer), ("audience", audience)] {
             if name.is_empty() {
                 return Err(ProfileError::NoName(what));
             }
         }
+        let fits =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-".contains(&byte);
+        let own =
+            kind.0.strip_suffix("+jwt").filter(|own| !own.is_empty() && own.bytes().all(fits));
+        own.ok_or(ProfileError::Kind(kind.0))?;
         let (issuer, audience) = (issuer.to_owned(), audience.to_owned());
         Ok(Self { issuer, audience, kind, lifetime: 600, leeway: 5 })
     }

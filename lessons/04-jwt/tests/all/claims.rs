@@ -570,8 +570,11 @@ fn a_profile_needs_names_a_lifetime_and_good_clocks() -> TestResult {
     let new = |issuer, audience| Profile::new(issuer, audience, TokenType::ACCESS);
     assert_eq!(new("", "a").err(), Some(ProfileError::NoName("issuer")));
     assert_eq!(new("i", "").err(), Some(ProfileError::NoName("audience")));
-    let no_kind = Profile::new("i", "a", TokenType::new("")).err();
-    assert_eq!(no_kind, Some(ProfileError::NoName("kind")));
+    for kind in ["", "JWT", "jwt", "+jwt", "application/at+jwt", "AT+JWT", "a b+jwt", "at+jwt "] {
+        let refused = Profile::new("i", "a", TokenType::new(kind)).err();
+        assert_eq!(refused, Some(ProfileError::Kind(kind)));
+    }
+    assert!(Profile::new("i", "a", TokenType::new("secevent.v2+jwt")).is_ok());
     let half = Duration::from_millis(500);
     assert_eq!(new("i", "a")?.lifetime(half).err(), Some(ProfileError::NoLifetime));
     assert!(new("i", "a")?.lifetime(MOST_LIFETIME).is_ok());
