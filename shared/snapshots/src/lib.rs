@@ -123,7 +123,17 @@ pub fn parts(binary: &str) -> Vec<String> {
 pub fn run(binary: &str, arguments: &[&str]) -> Output {
     let command = &mut Command::new(binary);
     command.args(arguments).stdin(Stdio::null());
-    command.output().unwrap_or_else(|error| panic!("cannot run {binary}: {error}"))
+    for _ in 0..3 {
+        match command.output() {
+            // ERROR_INTERNAL_ERROR: wine 8 gives it now and then when several programs start at once. None has
+            // started then.
+            Err(error) if cfg!(windows) && error.raw_os_error() == Some(1359) => {
+                std::thread::sleep(std::time::Duration::from_millis(200));
+            }
+            ran => return ran.unwrap_or_else(|error| panic!("cannot run {binary}: {error}")),
+        }
+    }
+    panic!("cannot run {binary}: the system has an internal error")
 }
 
 /// The names of the files in a folder, without their ending, as parts are named.
