@@ -33,6 +33,15 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let context = Context::new("payment order");
     let mut message = sealer.seal(&context, ORDER)?;
     message[21 + DIGIT] ^= b'0' ^ b'9';
-    t.refused("by the bank", sealer.open(&context, &message), "not authentic")
+    t.refused("by the bank", sealer.open(&context, &message), "not authentic")?;
     // ANCHOR_END: gcm
+
+    t.step("The header is not secret, and no text. Mallory writes another key id into it.");
+    let key = SecretKey::random();
+    let sealer = Sealer::new(KeyId(*b"key-2026"), &key);
+    let mut message = sealer.seal(&context, ORDER)?;
+    message[1..9].copy_from_slice(b"key-2025");
+    // The bank made a mistake of its own: it has the same key under the old id, too.
+    let old = Sealer::new(KeyId(*b"key-2025"), &key);
+    t.refused("by the bank", old.open(&context, &message), "not authentic")
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::ensure;
 use careful_encryption::public_key::KeyPair;
 use careful_mailbox::account::Found;
-use careful_mailbox::protocol::{Bytes, Delivery, Name, Request, Response};
+use careful_mailbox::protocol::{Bytes, Delivery, MessageId, Name, Request, Response};
 use careful_mailbox::sealed::{fingerprint, open};
 use mailbox::lab::spy::{Spy, Tamper};
 use mailbox::lab::stage::{Person, Stage, StageOptions, endpoint};
@@ -94,14 +94,23 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let expected = ["letter 5 of alice came again", "missing", "7 of alice: saturday"];
     let bob = show(t, &stage, bob, repeat, &expected).await?;
 
-    t.step("She writes sunday. It says that Carol did.");
+    t.step("She writes sunday. It says that Mallory did, and gives Alice's key as Mallory's.");
     alice.send("bob", "sunday").await?;
-    let carol_name = Name::new("carol")?;
+    let mallory = Name::new("mallory")?;
     let rename = move |messages: &mut Vec<Delivery>| {
-        messages.iter_mut().for_each(|message| message.from = carol_name.clone());
+        messages.iter_mut().for_each(|message| message.from = mallory.clone());
     };
-    let expected = ["said to come from carol, and does not"];
-    let bob = show(t, &stage, bob, rename, &expected).await?;
+    let expected = ["said to come from mallory, and does not"];
+    let alices = alices.to_bytes();
+    let bob = show_with_key(t, &stage, bob, Some(alices), rename, &expected).await?;
+
+    t.step("She writes easter. It gives the letter the id of another.");
+    alice.send("bob", "easter").await?;
+    let relabel = |messages: &mut Vec<Delivery>| {
+        messages.iter_mut().for_each(|message| message.id = MessageId([7; 16]));
+    };
+    let expected = ["said to come from alice, and does not"];
+    let bob = show(t, &stage, bob, relabel, &expected).await?;
 
     t.step("She writes january. It says that there is nothing.");
     alice.send("bob", "january").await?;
@@ -110,7 +119,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("She writes february, and it delivers that.");
     alice.send("bob", "february").await?;
     let drop_first = |messages: &mut Vec<Delivery>| drop(messages.drain(..1));
-    let expected = ["2 letters of alice are missing", "letter 10 of alice: february"];
+    let expected = ["3 letters of alice are missing", "letter 11 of alice: february"];
     show(t, &stage, bob, drop_first, &expected).await?;
     t.note("What never comes is not noticed, until a later letter does.");
     Ok(())
@@ -127,7 +136,19 @@ async fn show(
     change: impl Fn(&mut Vec<Delivery>) + Send + Sync + 'static,
     expected: &[&str],
 ) -> anyhow::Result<Person> {
-    let spy = spy(stage, move |_request, answer| match answer {
+    show_with_key(t, stage, bob, None, change, expected).await
+}
+
+/// The same, and it gives `key` as everybody's.
+async fn show_with_key(
+    t: &mut Transcript,
+    stage: &Stage,
+    bob: Person,
+    key: Option<Vec<u8>>,
+    change: impl Fn(&mut Vec<Delivery>) + Send + Sync + 'static,
+    expected: &[&str],
+) -> anyhow::Result<Person> {
+    let spy = spy(stage, move |request, answer| match answer {
         Response::Messages { mut messages, more } if !messages.is_empty() => {
             *lock(&SEEN) = messages.clone();
             let numbers: Vec<u64> = messages.iter().map(|message| message.number).collect();
@@ -138,7 +159,12 @@ async fn show(
             }
             Response::Messages { messages, more }
         }
-        answer => answer,
+        answer => match (request, &key) {
+            (Request::Key { name, .. }, Some(key)) => {
+                Response::Key { name: name.clone(), key: Bytes(key.clone()) }
+            }
+            _ => answer,
+        },
     })
     .await?;
     let mut bob = bob.at(endpoint(&stage.ca, spy.address())?)?;
