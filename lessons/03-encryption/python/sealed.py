@@ -26,9 +26,12 @@ def context(parts, kind=0):
 
 
 def seal(key, key_id, parts, text):
+    return seal_bound(key, key_id, os.urandom(12), context(parts), text)
+
+
+def seal_bound(key, key_id, nonce, bound, text):
     header = b"\x01" + key_id
-    nonce = os.urandom(12)
-    return header + nonce + AESGCM(key).encrypt(nonce, text, header + context(parts))
+    return header + nonce + AESGCM(key).encrypt(nonce, text, header + bound)
 
 
 def open_sealed(key, parts, message):
@@ -67,22 +70,22 @@ def hpke():
     return Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 
-def hpke_seal(public, parts, text):
+def hpke_seal(public, parts, text, kind=0):
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
-    return b"\x01" + hpke().encrypt(text, X25519PublicKey.from_public_bytes(public), context(parts))
+    return b"\x01" + hpke().encrypt(text, X25519PublicKey.from_public_bytes(public), context(parts, kind))
 
 
-def hpke_open(private, parts, message):
+def hpke_open(private, parts, message, kind=0):
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
     if message[:1] != b"\x01":
         raise ValueError("expected the suite 1")
-    return hpke().decrypt(message[1:], X25519PrivateKey.from_private_bytes(private), context(parts))
+    return hpke().decrypt(message[1:], X25519PrivateKey.from_private_bytes(private), context(parts, kind))
 
 
-def signed(parts, text):
-    return context([context(parts), text], kind=4)
+def signed(parts, text, kind=0):
+    return context([context(parts, kind), text], kind=4)
 
 
 USES = ["seal", "open", "password", "hpke-seal", "hpke-open", "sign", "verify"]

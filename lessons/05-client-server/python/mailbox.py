@@ -4,7 +4,7 @@
     python mailbox.py ... send NAME TO TEXT
     python mailbox.py ... read NAME
     python mailbox.py ... fingerprint NAME WHO
-    python mailbox.py self-test
+    python mailbox.py self-test [VECTORS]
 
 An account is the file FOLDER/NAME.json: its password, its private key, the keys of others, and the counts
 of letters. Needs the package cryptography, and a system with flock.
@@ -123,6 +123,27 @@ def self_test():
     if box.hex() != expected or auth_open(recipient, public_bytes(sender), info, box, **how) != text:
         raise ValueError("HPKE is not as in RFC 9180, A.1.3")
     print("HPKE is as in RFC 9180, A.1.3")
+
+
+def check_vectors(path):
+    """The byte vectors that the Rust client is tested with: sealed here once more, and opened."""
+    with open(path, encoding="utf-8") as file:
+        vectors = json.load(file)
+    for given in vectors["letter"]:
+        sender, recipient, ephemeral = (
+            X25519PrivateKey.from_private_bytes(bytes.fromhex(given[name]))
+            for name in ("sender_private", "recipient_private", "ephemeral_private")
+        )
+        names, sealed = (given["from"], given["to"]), bytes.fromhex(given["sealed"])
+        bound = letter_context(*names, given["id"])
+        box = auth_seal(sender, public_bytes(recipient), bound, given["inside"].encode(), ephemeral)
+        opened = open_letter(recipient, *names, public_bytes(sender), given["id"], sealed)
+        if (bound.hex(), b"\x01" + box, opened) != (given["context"], sealed, (given["number"], given["text"])):
+            raise ValueError("a letter is not as its vector says")
+    for given in vectors["fingerprint"]:
+        if fingerprint_of(given["name"], bytes.fromhex(given["public"])) != given["fingerprint"]:
+            raise ValueError("a fingerprint is not as its vector says")
+    print(f"letters and fingerprints are as in {plain(path)}")
 
 
 # ---- Connection, frames, requests ----
@@ -516,6 +537,8 @@ def arguments():
         sub = commands.add_parser(command)
         for member in members:
             sub.add_argument(member, metavar="NAME" if member == "account" else member.upper())
+        if command == "self-test":
+            sub.add_argument("vectors", metavar="VECTORS", nargs="?", help="tests/vectors.json of the take-home crate")
         if command == "trust":
             sub.add_argument("fingerprint", metavar="FINGERPRINT", nargs="+", help="as its owner says it")
     return parser.parse_args()
@@ -528,6 +551,8 @@ def main():
     try:
         if args.command == "self-test":
             self_test()
+            if args.vectors:
+                check_vectors(args.vectors)
             return 0
         checked_name(args.account)
         if args.command == "register":

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use careful_encryption::context::Context;
 use careful_encryption::public_key::{Classical, KeyPair};
 use careful_encryption::sealing::{KeyId, Sealer, SecretKey};
+use careful_encryption::signed_box;
 use careful_encryption::signing::SigningKey;
 use shared::Transcript;
 
@@ -45,22 +46,38 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.note("What both can make proves nothing to a third. A signature only Alice can make.");
     // ANCHOR_END: not_a_signature
 
-    t.step("Sign, then seal: secret, and proved. The recipient's name stands in what is signed.");
-    let context = Context::new("letter").with("to bob");
-    let text = b"I owe Bob 100";
-    let bob = KeyPair::<Classical>::random();
+    // ANCHOR: naive
+    t.step("Alice signs, seals for Bob, and names nobody in what she signs.");
+    let (bob, carol) = (KeyPair::<Classical>::random(), KeyPair::<Classical>::random());
+    let text = b"I owe you 100";
+    let context = Context::new("letter");
     let signed = [alice.sign(&context, text).as_slice(), text].concat();
-    let sealed = bob.public().seal(&context, &signed)?;
-    let opened = bob.open(&context, &sealed)?;
+    let to_bob = bob.public().seal(&context, &signed)?;
+    // Bob opens it, and seals for Carol what was in it.
+    let to_carol = carol.public().seal(&context, &bob.open(&context, &to_bob)?)?;
+    let opened = carol.open(&context, &to_carol)?;
     let (signature, text) = opened.split_at_checked(64).context("too short to be signed")?;
-    t.works(
-        "Bob opens it and checks the signature",
-        alice.public().verify(&context, text, signature),
+    t.attack_works(
+        "Carol has Alice's signature under it, and thinks she is owed 100",
+        alice.public().verify(&context, text, signature).is_ok(),
     )?;
-    let to_carol = Context::new("letter").with("to carol");
+    // ANCHOR_END: naive
+
+    // ANCHOR: signed_box
+    t.step("With the recipient in what is signed: secret, proved, and for Bob alone.");
+    let to_bob = signed_box::seal(&alice, &bob.public(), &context, text)?;
+    let opened = signed_box::open(&bob, &alice.public(), &context, &to_bob);
+    let opened = t.works("Bob opens it, as from Alice", opened)?;
+    let (text, signature) = (&opened.text, &opened.signature);
     t.refused_in_short(
-        "Bob sends it on to Carol as Alice's letter to her",
-        alice.public().verify(&to_carol, text, signature),
+        "the same signature, for Carol",
+        signed_box::verify(&alice.public(), &carol.public(), &context, text, signature),
         "does not fit",
+    )?;
+    t.refused_in_short(
+        "opened as from Mallory",
+        signed_box::open(&bob, &mallory.public(), &context, &to_bob),
+        "not authentic",
     )
+    // ANCHOR_END: signed_box
 }

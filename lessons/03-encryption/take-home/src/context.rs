@@ -20,6 +20,7 @@ pub(crate) enum Kind {
     StreamKey = 2,
     Password = 3,
     SignedText = 4,
+    SignedBox = 5,
 }
 
 impl Context {

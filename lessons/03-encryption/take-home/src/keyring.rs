@@ -244,3 +244,20 @@ fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), OpenError> {
     let wrapped = reader.slice(usize::from(length), "a sealed key")?;
     Ok((wrapped, reader.rest(0, "a sealed message")?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_envelope_has_a_key_of_its_own() -> Result<(), Box<dyn std::error::Error>> {
+        let ring = KeyRing::new(KeyId::random(), &SecretKey::random());
+        let context = Context::new("note");
+        let key = || -> Result<SecretKey, Box<dyn std::error::Error>> {
+            let envelope = ring.seal_envelope(&context, b"text")?;
+            Ok(ring.unwrap(Kind::EnvelopeKey, &context, split(&envelope)?.0)?)
+        };
+        assert_ne!(key()?.expose(), key()?.expose());
+        Ok(())
+    }
+}

@@ -9,6 +9,7 @@
 //! | [`stream`] | files larger than memory, in verified chunks |
 //! | [`public_key`] | to seal for somebody whose public key you have: HPKE |
 //! | [`signing`] | who said it: Ed25519 |
+//! | [`signed_box`] | both: signed by one, sealed for one |
 //! | [`mod@format`] | a strict reader of bytes from strangers |
 #![warn(missing_docs)]
 
@@ -18,5 +19,6 @@ pub mod keyring;
 pub mod password;
 pub mod public_key;
 pub mod sealing;
+pub mod signed_box;
 pub mod signing;
 pub mod stream;

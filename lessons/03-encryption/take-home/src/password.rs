@@ -87,7 +87,8 @@ pub enum PasswordError {
     /// Less than [`Cost::LEAST`].
     #[error("expected a cost of at least {least:?}, got {0:?}", least = Cost::LEAST)]
     Cost(Cost),
-    /// There is not as much memory as the cost says.
+    /// There is not as much memory as the cost says, and the system says so. Linux usually promises more than it has, and
+    /// kills a process when it is used: bound how many run at once.
     #[error("not enough memory for {0:?}")]
     NoMemory(Cost),
     /// The text is too long.

@@ -48,7 +48,8 @@ impl Suite for PostQuantum {
     const ENCAPSULATED: usize = 1120;
 }
 
-/// A private key and its public one. Wiped when it is dropped, and never printed.
+/// A private key and its public one. Never printed. A key of X25519 is wiped when it is dropped. One of X-Wing is expanded
+/// while it is made and used, and copies of that may stay on the stack (hpke 0.15.1, x-wing 0.1.1).
 pub struct KeyPair<S: Suite = Classical> {
     private: S::PrivateKey,
     public: S::PublicKey,

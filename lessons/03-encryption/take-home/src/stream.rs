@@ -297,3 +297,24 @@ fn fill(source: &mut dyn Read, chunk: &mut Vec<u8>, length: usize) -> Result<(),
     source.take(length as u64).read_to_end(chunk).map_err(StreamError::Read)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sealing::KeyId;
+
+    #[test]
+    fn each_stream_has_a_key_and_a_nonce_of_its_own() -> Result<(), StreamError> {
+        let ring = KeyRing::new(KeyId::random(), &SecretKey::random());
+        let context = Context::new("backup");
+        let header = || {
+            let mut sealed = Vec::new();
+            seal(&ring, &context, &mut &b"text"[..], &mut sealed)?;
+            read_header(&ring, &context, &mut sealed.as_slice())
+        };
+        let ((one_key, one_nonce), (other_key, other_nonce)) = (header()?, header()?);
+        assert_ne!(one_key.expose(), other_key.expose());
+        assert_ne!(one_nonce, other_nonce);
+        Ok(())
+    }
+}

@@ -112,6 +112,17 @@ fn signatures_are_the_same_on_both_sides() -> TestResult {
     Ok(())
 }
 
+/// The vectors that the take-home crate is tested with.
+#[test]
+fn python_computes_the_same_vectors() {
+    let Some(python) = Peer::python("cryptography.hazmat.primitives.hpke") else { return };
+    let vectors = concat!(env!("CARGO_MANIFEST_DIR"), "/take-home/tests/vectors.json");
+    let ran = python.run([format!("{PYTHON}vectors.py").as_str(), vectors]);
+    assert_eq!(ran.code, Some(0), "{}", ran.said);
+    assert_eq!(ran.said.lines().count(), 13, "{}", ran.said);
+    assert!(ran.said.lines().all(|line| line.ends_with(": the same")), "{}", ran.said);
+}
+
 #[test]
 fn the_usual_example_runs() -> TestResult {
     let Some(python) = Peer::python("cryptography") else { return Ok(()) };

@@ -1,6 +1,7 @@
 //! Makes tokens.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::rand;
 use base64::Engine;
@@ -12,7 +13,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::binding::Confirmation;
-use crate::claims::{Claims, REGISTERED};
+use crate::claims::REGISTERED;
 use crate::clock::Clock;
 use crate::keys::{SigningKey, VerifyingKey};
 use crate::profile::Profile;
@@ -64,12 +65,13 @@ pub struct Issuer {
     profile: Profile,
     key: SigningKey,
     clock: Clock,
+    ids: Ids,
 }
 
 impl Issuer {
     /// Its profile says for whom, its key how.
     pub fn new(profile: Profile, key: SigningKey, clock: Clock) -> Self {
-        Self { profile, key, clock }
+        Self { profile, key, clock, ids: Ids::default() }
     }
 
     /// Signs with another key from now on. Publish [`Self::verifying_key`] of the new one first,
@@ -115,14 +117,13 @@ impl Issuer {
             return Err(IssueError::NoSubject);
         }
         let now = self.clock.now();
-        let claims = Claims {
-            iss: self.profile.issuer.clone(),
-            sub: subject.to_owned(),
-            aud: self.profile.audience.clone(),
+        let claims = Payload {
+            iss: &self.profile.issuer,
+            sub: subject,
+            aud: &self.profile.audience,
             exp: now.saturating_add(self.profile.lifetime),
             iat: now,
-            nbf: None,
-            jti: random_id()?,
+            jti: BASE64_URL_SAFE_NO_PAD.encode(self.ids.next()?),
             cnf: holder,
             more: own(more)?,
         };
@@ -139,6 +140,21 @@ impl Issuer {
     // ANCHOR_END: sign
 }
 
+/// [`Claims`](crate::claims::Claims), borrowed.
+#[derive(Serialize)]
+struct Payload<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    aud: &'a str,
+    exp: u64,
+    iat: u64,
+    jti: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation>,
+    #[serde(flatten)]
+    more: Map<String, Value>,
+}
+
 /// Claims of the caller's own, none of which may stand in the place of the issuer's.
 fn own(more: &impl Serialize) -> Result<Map<String, Value>, IssueError> {
     let Ok(Value::Object(more)) = serde_json::to_value(more) else {
@@ -150,9 +166,41 @@ fn own(more: &impl Serialize) -> Result<Map<String, Value>, IssueError> {
     }
 }
 
-/// 16 random bytes: no two tokens have the same id.
-fn random_id() -> Result<String, IssueError> {
-    let mut id = [0; 16];
-    rand::fill(&mut id).map_err(|_| IssueError::NoRandom)?;
-    Ok(BASE64_URL_SAFE_NO_PAD.encode(id))
+/// Random ids of 16 bytes: no two tokens have the same. They are unique, and no secrets. One question to the system's
+/// generator costs more than to sign with HMAC (463 of 1,791 ns for a token), so it's asked for many at once. Don't do
+/// that with keys or nonces, which must not lie about.
+#[derive(Debug, Default)]
+struct Ids(Mutex<Vec<[u8; 16]>>);
+
+impl Ids {
+    const AT_ONCE: usize = 64;
+
+    fn next(&self) -> Result<[u8; 16], IssueError> {
+        let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = left.pop() {
+            return Ok(id);
+        }
+        let mut ids = [[0; 16]; Self::AT_ONCE];
+        rand::fill(ids.as_flattened_mut()).map_err(|_| IssueError::NoRandom)?;
+        let [id, rest @ ..] = ids;
+        left.extend(rest);
+        Ok(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_id_comes_twice() -> Result<(), IssueError> {
+        let (one, other, mut seen) = (Ids::default(), Ids::default(), HashSet::new());
+        for _ in 0..3 * Ids::AT_ONCE {
+            assert!(seen.insert(one.next()?) && seen.insert(other.next()?));
+        }
+        assert!(!seen.contains(&[0; 16]));
+        Ok(())
+    }
 }

@@ -19,7 +19,8 @@ pub const MOST_LIFETIME: Duration = Duration::from_secs(60 * 60);
 pub struct TokenType(&'static str);
 
 impl TokenType {
-    /// An access token (RFC 9068 section 2.1).
+    /// An access token. The kind is that of RFC 9068 section 2.1, whose tokens also have a `client_id` (section 2.2): add
+    /// it to your own claims if you follow that RFC.
     pub const ACCESS: Self = Self("at+jwt");
 
     /// A kind of your own, as `receipt+jwt` (RFC 8725 section 3.11). [`Profile::new`] checks it.

@@ -5,7 +5,8 @@
 //! as far ahead as it likes; `typ` and `crit` are not looked at; a list of issuers counts if one of
 //! them is ours.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,11 +15,13 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::{Error as JwtError, ErrorKind};
 use jsonwebtoken::{Header, Validation};
 use rustls_pki_types::CertificateDer;
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::{self, DeserializeOwned, IgnoredAny, Visitor, value};
+use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
+use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::claims::{Claims, there};
+use crate::binding::Confirmation;
+use crate::claims::{Claims, REGISTERED, there};
 use crate::clock::Clock;
 use crate::denylist::{DenyList, DenyListFull};
 use crate::jwks::KeySet;
@@ -102,11 +105,13 @@ pub enum Reason {
     NoKeys,
 }
 
+const PARTS: &str = "expected three parts";
+
 /// Verifies tokens of one profile.
 pub struct Verifier {
     profile: Profile,
     clock: Clock,
-    keys: HashMap<KeyId, (VerifyingKey, Validation)>,
+    keys: BTreeMap<KeyId, (VerifyingKey, Validation)>,
     denied: Option<Arc<DenyList>>,
 }
 
@@ -170,17 +175,21 @@ impl Verifier {
             return Err(Reason::TooLong(token.len()));
         }
         // The header is the sender's word: it finds the key, and decides nothing.
-        let header = jsonwebtoken::decode_header(token).map_err(before_signature)?;
+        let header = decoded_header(token)?;
+        let header = untrusted_header(&header)?;
         let id = header.kid.as_deref().ok_or(Reason::UnknownKey)?;
         let (key, validation) = self.keys.get(id).ok_or(Reason::UnknownKey)?;
         if header.alg != key.algorithm.of_jsonwebtoken() {
             let got = format!("{:?}", header.alg);
             return Err(Reason::Algorithm { expected: key.algorithm.name(), got });
         }
+        if let Some(name) = registered_name_in::<T>() {
+            return Err(Reason::Claims(format!("your own have the registered name {name}")));
+        }
         let decoded = jsonwebtoken::decode::<Claims<T>>(token, &key.decoding, validation)
-            .map_err(after_header)?;
+            .map_err(|error| after_header(error, token))?;
         // From here on it is the issuer's word.
-        self.check_header(&decoded.header, has_crit(token))?;
+        self.check_header(&decoded.header, header.crit.is_some())?;
         self.check_claims(&decoded.claims)?;
         Ok(decoded.claims)
     }
@@ -270,28 +279,29 @@ impl fmt::Debug for Verifier {
     }
 }
 
-/// Whether the header has `crit`, even as `null`: jsonwebtoken takes that for none (observed with
-/// 11.1.0).
-fn has_crit(token: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Crit {
-        #[serde(default, deserialize_with = "there")]
-        crit: Option<IgnoredAny>,
-    }
-    let header = token.split('.').next().unwrap_or_default();
-    let header = BASE64_URL_SAFE_NO_PAD.decode(header).unwrap_or_default();
-    !matches!(serde_json::from_slice(&header), Ok(Crit { crit: None }))
+/// What is needed of a header before the signature is checked. The whole of it is parsed by jsonwebtoken.
+#[derive(Deserialize)]
+struct UntrustedHeader<'a> {
+    alg: jsonwebtoken::Algorithm,
+    #[serde(borrow, default)]
+    kid: Option<Cow<'a, str>>,
+    /// Even as `null`: jsonwebtoken takes that for none (observed with 11.1.0).
+    #[serde(default, deserialize_with = "there")]
+    crit: Option<IgnoredAny>,
 }
 
-fn before_signature(error: JwtError) -> Reason {
-    Reason::Malformed(match error.kind() {
-        ErrorKind::Base64(_) => "a part is not base64url",
-        ErrorKind::Json(_) => "the header is not one of a signed token",
-        _ => "expected three parts",
-    })
+/// The first of the parts; jsonwebtoken counts them.
+fn decoded_header(token: &str) -> Result<Vec<u8>, Reason> {
+    let (header, _) = token.split_once('.').ok_or(Reason::Malformed(PARTS))?;
+    BASE64_URL_SAFE_NO_PAD.decode(header).map_err(|_| Reason::Malformed("a part is not base64url"))
 }
 
-fn after_header(error: JwtError) -> Reason {
+fn untrusted_header(json: &[u8]) -> Result<UntrustedHeader<'_>, Reason> {
+    serde_json::from_slice(json)
+        .map_err(|_| Reason::Malformed("the header is not one of a signed token"))
+}
+
+fn after_header(error: JwtError, token: &str) -> Reason {
     match error.kind() {
         // Also a signature that is no base64url, or the wrong number of bytes.
         ErrorKind::InvalidSignature | ErrorKind::Base64(_) => Reason::Signature,
@@ -300,18 +310,70 @@ fn after_header(error: JwtError) -> Reason {
         ErrorKind::MissingRequiredClaim(name) => {
             Reason::Claims(format!("missing or of another type: {name}"))
         }
-        ErrorKind::Json(error) => Reason::Claims(without_values(error)),
+        ErrorKind::Json(error) => Reason::Claims(without_values(error, token)),
+        ErrorKind::InvalidToken => Reason::Malformed(PARTS),
         _ => Reason::Malformed("not accepted by the library"),
     }
 }
 
 /// What serde says, if it names a field only; its other texts quote the value that it found.
-fn without_values(error: &serde_json::Error) -> String {
+fn without_values(error: &serde_json::Error, token: &str) -> String {
     let text = error.to_string();
     let names = text.starts_with("missing field") || text.starts_with("duplicate field");
     match text.split(" at line").next() {
         Some(named) if names => named.to_owned(),
-        _ => format!("not of the expected type, near column {}", error.column()),
+        _ => match wrong_claim(token) {
+            Some(name) => format!("{name} is not of the expected type"),
+            None => "one of your own is not of the expected type".to_owned(),
+        },
+    }
+}
+
+/// The registered claim that has another type than [`Claims`] has. The signature was checked before.
+fn wrong_claim(token: &str) -> Option<&'static str> {
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims: Map<String, Value> = serde_json::from_slice(&claims).ok()?;
+    REGISTERED.into_iter().find(|&name| {
+        let fits = |value: &Value| match name {
+            "exp" | "iat" | "nbf" => value.is_u64(),
+            "cnf" => Confirmation::deserialize(value).is_ok(),
+            _ => value.is_string(),
+        };
+        claims.get(name).is_some_and(|value| !fits(value))
+    })
+}
+
+/// The first of the registered names that is a field of `T`, if `T` is a struct. [`Claims`] would take the claim, and an
+/// optional field of `T` would be `None`, whatever the token says.
+fn registered_name_in<'de, T: Deserialize<'de>>() -> Option<&'static str> {
+    let mut fields: &'static [&'static str] = &[];
+    let _always_an_error = T::deserialize(FieldsOf(&mut fields));
+    REGISTERED.into_iter().find(|name| fields.contains(name))
+}
+
+/// Asks a struct for its fields' names, and gives it nothing.
+struct FieldsOf<'a>(&'a mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for FieldsOf<'_> {
+    type Error = value::Error;
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        _visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        *self.0 = fields;
+        Err(de::Error::custom(""))
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Self::Error> {
+        Err(de::Error::custom(""))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct
+        seq tuple tuple_struct map enum identifier ignored_any
     }
 }
 

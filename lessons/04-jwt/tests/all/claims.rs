@@ -122,6 +122,41 @@ fn a_claim_of_another_type_is_refused() {
 }
 
 #[test]
+fn the_claim_of_another_type_is_named() {
+    let fraction = json!(NOW as f64 + 300.5);
+    let others = [json!(null), fraction, json!([1]), json!({}), json!(true), json!(-1)];
+    for name in ["iss", "sub", "aud", "exp", "iat", "nbf", "jti", "cnf"] {
+        for value in &others {
+            let Err(Reason::Claims(said)) = with(name, value.clone()) else {
+                panic!("expected {name} to be refused for its type: {value}")
+            };
+            // Of an empty `cnf`, its member is missing.
+            let names = [name, if name == "cnf" { "x5t#S256" } else { name }];
+            assert!(said.split([' ', '`']).any(|word| names.contains(&word)), "{name}: {said}");
+        }
+    }
+    let own = with("scope", json!(5)).expect_err("of your own");
+    assert_eq!(own.to_string(), "claims: one of your own is not of the expected type");
+}
+
+/// The claim is taken by `Claims` itself: an optional field of that name would never be filled.
+#[test]
+fn claims_of_your_own_with_a_registered_name_are_refused_by_name() -> TestResult {
+    #[derive(Debug, serde::Deserialize)]
+    struct Own {
+        #[serde(rename = "nbf")]
+        _not_before: Option<u64>,
+    }
+    let (issuer, verifier) = pair(secret_key(), &Clock::settable(NOW))?;
+    let token = issuer.issue("alice", &NoMore {})?;
+    let refused = verifier.verify::<Own>(token.expose()).expect_err("its own nbf");
+    let said = "claims: your own have the registered name nbf";
+    assert_eq!(refused.reason().to_string(), said);
+    assert!(verifier.verify::<Value>(token.expose()).is_ok(), "any other claims");
+    Ok(())
+}
+
+#[test]
 fn an_empty_subject_or_id_is_refused() {
     for name in ["sub", "jti"] {
         assert!(matches!(with(name, json!("")), Err(Reason::Claims(_))), "{name}");

@@ -158,3 +158,14 @@ fn the_usual_example_runs() -> TestResult {
     );
     Ok(())
 }
+
+/// The vectors that the take-home crate is tested with.
+#[test]
+fn pyjwt_computes_the_same_vectors() {
+    let Some((python, _)) = pyjwt() else { return };
+    let vectors = format!("{FOLDER}/take-home/tests/vectors.json");
+    let ran = python.run([format!("{FOLDER}/python/vectors.py"), vectors]);
+    assert_eq!(ran.code, Some(0), "{}", ran.said);
+    assert_eq!(ran.said.lines().count(), 6, "{}", ran.said);
+    assert!(ran.said.lines().all(|line| line.ends_with(": the same")), "{}", ran.said);
+}

@@ -86,8 +86,10 @@ fn python() -> Option<Peer> {
 #[test]
 fn the_python_clients_seals_are_those_of_the_standard() {
     let Some(python) = python() else { return };
-    let ran = python.run([format!("{FOLDER}mailbox.py"), "self-test".to_owned()]);
+    let vectors = concat!(env!("CARGO_MANIFEST_DIR"), "/take-home/tests/vectors.json");
+    let ran = python.run([&format!("{FOLDER}mailbox.py"), "self-test", vectors]);
     assert_eq!(ran.code, Some(0), "{}", ran.said);
+    assert!(ran.said.contains("letters and fingerprints are as in"), "{}", ran.said);
 }
 
 #[test]

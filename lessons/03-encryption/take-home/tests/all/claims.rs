@@ -95,6 +95,29 @@ fn no_nonce_comes_twice() -> TestResult {
     Ok(())
 }
 
+/// Two sealers of one key know nothing of each other: a count, or a few random bits, would make equal nonces.
+#[test]
+fn nonces_are_random_in_each_of_their_bytes_and_in_each_sealer() -> TestResult {
+    let key = SecretKey::random();
+    let mut seen = HashSet::new();
+    let mut values = vec![HashSet::new(); 12];
+    for _ in 0..64 {
+        let sealer = Sealer::new(ID, &key);
+        for _ in 0..4 {
+            let nonce = sealer.seal(&context(), b"")?[9..21].to_vec();
+            for (values, &byte) in values.iter_mut().zip(&nonce) {
+                values.insert(byte);
+            }
+            assert!(seen.insert(nonce), "a nonce twice");
+        }
+    }
+    // 256 random bytes have about 162 values; fewer than 100 come in far less than one of 10^20 runs.
+    for (at, values) in values.iter().enumerate() {
+        assert!(values.len() >= 100, "byte {at} has {} values", values.len());
+    }
+    Ok(())
+}
+
 #[test]
 fn a_text_over_the_limit_is_refused() {
     let refused = sealer().seal(&context(), &vec![0; MAX_TEXT + 1]);

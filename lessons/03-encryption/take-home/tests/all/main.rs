@@ -1,3 +1,4 @@
 //! The tests of this crate: one executable.
 
 mod claims;
+mod vectors;

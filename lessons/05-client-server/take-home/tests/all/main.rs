@@ -2,3 +2,4 @@
 
 mod claims;
 mod store;
+mod vectors;
