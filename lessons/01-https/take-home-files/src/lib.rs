@@ -10,15 +10,18 @@
 //! On Unix, the permission bits of a file are checked and set; which user owns it is not compared. On Windows they are not: there the rights of
 //! the folder decide, so keep such files in a folder that only their owner may enter.
 
+mod temporary;
+
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 #[cfg(unix)]
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use tempfile::NamedTempFile;
 use thiserror::Error;
 use zeroize::Zeroizing;
+
+use crate::temporary::Temporary;
 
 /// Why a file cannot be read. The path isn't in it: whoever knows what the file is for adds that.
 #[derive(Debug, Error)]
@@ -186,6 +189,11 @@ impl ReplaceError {
 /// Replaces a file, or makes it: `write` fills a temporary file next to it, which is synced to the
 /// disk and then takes its place. Readers see the old file or the new one, never a part.
 ///
+/// After an error or a panic the temporary file is gone. If the process is killed or the power fails, on Linux it has no name
+/// until it is whole, so it is gone with the process; where the file system can't do that, and on other systems, it stays as
+/// `.NAME.0.new` (or 1 to 7) until that file is replaced the next time. What is gone isn't wiped: its bytes stay on
+/// the disk until something else is written there.
+///
 /// On Unix the new file has mode 600 from the start. What isn't a regular file is neither replaced nor followed. (That
 /// is looked at before and after `write`. Somebody else who can write to the folder could still change it in between, so
 /// keep such files in a folder of their owner's.)
@@ -198,11 +206,11 @@ pub fn replace_with<E: From<ReplaceError>>(
     write: impl FnOnce(&mut File) -> Result<(), E>,
 ) -> Result<(), E> {
     may_be_replaced(path)?;
-    let mut temporary = NamedTempFile::new_in(folder_of(path)).map_err(ReplaceError::Write)?;
-    write(temporary.as_file_mut())?;
-    temporary.as_file().sync_all().map_err(ReplaceError::Write)?;
+    let mut temporary = Temporary::next_to(path).map_err(ReplaceError::Write)?;
+    write(temporary.file())?;
+    temporary.file().sync_all().map_err(ReplaceError::Write)?;
     may_be_replaced(path)?;
-    temporary.persist(path).map_err(|error| ReplaceError::Write(error.error))?;
+    temporary.replace(path).map_err(ReplaceError::Write)?;
     // The bytes are on the disk. That they have this name is when the folder is, too.
     Ok(sync_folder_of(path).map_err(ReplaceError::NotSynced)?)
 }

@@ -203,7 +203,8 @@ pub fn seal_file(
     whole_file(source, target, |source, target| seal(ring, context, source, target))
 }
 
-/// Opens a sealed file into another, which appears when every chunk was verified.
+/// Opens a sealed file into another, which appears when every chunk was verified. What becomes of the text if the process
+/// is killed on the way: see [`careful_files::replace_with`].
 ///
 /// # Errors
 /// See [`StreamError`]. After [`StreamError::NotSynced`] the target is the new one; after any other
@@ -219,8 +220,9 @@ pub fn open_file(
 
 // ANCHOR: whole_file
 /// Writes into a temporary file, which takes the target's place at the end: see
-/// [`careful_files::replace_with`]. If the power fails on the way, the temporary file stays, with
-/// what was verified until then.
+/// [`careful_files::replace_with`]. After an error or a panic it is gone. If the process is killed, it is gone, too, where files can be
+/// without a name (on Linux, with most file systems). Elsewhere it stays with what was verified until then, and the next
+/// run with the same target removes it.
 fn whole_file(
     source: &Path,
     target: &Path,
