@@ -361,8 +361,14 @@ impl RefreshStore {
     /// tokens that were issued before live on, for their minutes.
     pub fn log_out_everywhere(&self, subject: &str) -> usize {
         let mut logins = self.lock();
-        let theirs = |family: &&mut Family| family.subject == subject && !family.ended;
-        logins.families.values_mut().filter(theirs).map(|family| family.ended = true).count()
+        let mut ended = 0;
+        for id in logins.ids_of(subject) {
+            if let Some(family) = logins.families.get_mut(&id).filter(|family| !family.ended) {
+                family.ended = true;
+                ended += 1;
+            }
+        }
+        ended
     }
 
     /// For one more hash of this login: first from the subject's other logins, then from whoever has most.
@@ -436,4 +442,27 @@ fn random<const N: usize>() -> Option<[u8; N]> {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).ok()?;
     Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever reads the store's memory, or a dump of it, gets nothing that it takes.
+    #[test]
+    fn no_token_can_be_read_from_the_store() {
+        let store = RefreshStore::new(RefreshLimits::default(), Clock::settable(0));
+        let first = store.log_in("alice").expect("a token");
+        let second = store.refresh(first.expose()).expect("another").token;
+        let logins = store.lock();
+        let (id, family) = logins.families.iter().next().expect("a login");
+        assert_eq!(family.given.len(), 2);
+        for (token, stored) in [first, second].iter().zip(&family.given) {
+            let bytes = BASE64_URL_SAFE_NO_PAD.decode(token.expose()).expect("base64url");
+            let (public, secret) = bytes.split_at(FAMILY);
+            assert_eq!(public, id);
+            assert_ne!(secret, stored);
+            assert_eq!(digest(&SHA256, secret).as_ref(), stored);
+        }
+    }
 }

@@ -945,10 +945,15 @@ async fn a_flood_of_unknown_key_ids_is_one_fetch() -> TestResult {
     }
     assert_eq!(fetches.load(Ordering::SeqCst), 1);
     assert_eq!(verify(issuer.issue("alice", &NoMore {})?.expose()).await, Ok(()));
-    clock.advance(Duration::from_secs(30));
     let mut header = header;
     header["kid"] = json!("one-more");
     let token = forge::hs256(&SECRET, &forge::unsigned(&header, &claims));
+    for second in 1..30 {
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(verify(&token).await, Err(Reason::UnknownKey));
+        assert_eq!(fetches.load(Ordering::SeqCst), 1, "after {second} s");
+    }
+    clock.advance(Duration::from_secs(1));
     assert_eq!(verify(&token).await, Err(Reason::UnknownKey));
     assert_eq!(fetches.load(Ordering::SeqCst), 2, "one look in 30 seconds");
     Ok(())
@@ -1593,6 +1598,10 @@ fn a_bound_token_is_of_no_use_to_anybody_else() -> TestResult {
     // Another way of binding, which nobody here can check.
     let other = with("cnf", json!({ "jkt": "AAAA" }));
     assert!(matches!(other, Err(Reason::Claims(_))));
+    // Its holder is refused, too, once it is denied.
+    let verifier = verifier.with_deny_list(Arc::new(DenyList::new(10)));
+    verifier.deny(&verifier.verify_bound::<NoMore>(bound.expose(), &alices)?)?;
+    assert_eq!(reason(verifier.verify_bound(bound.expose(), &alices)), Some(Reason::Denied));
     Ok(())
 }
 
