@@ -742,3 +742,51 @@ fn the_key_log_is_a_new_file_that_only_its_owner_reads() -> TestResult {
     }
     Ok(())
 }
+
+/// Out of file descriptors, `accept` fails at once, again and again, while the next client waits in the queue: without a
+/// pause that is a processor's whole time and a full log.
+#[cfg(unix)]
+#[test]
+fn a_server_without_file_descriptors_pauses_and_goes_on() -> TestResult {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
+    let mut server = Command::new("sh")
+        .args(["-c", "ulimit -n 20 && exec \"$0\" --serve", env!("CARGO_BIN_EXE_lesson-2")])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let printed = BufReader::new(server.stdout.take().ok_or("its output")?);
+    let address = |line: &str| line.split_once(" at ")?.1.split(',').next()?.parse().ok();
+    let mut addresses = printed.lines().map_while(Result::ok).filter_map(|line| address(&line));
+    let address: std::net::SocketAddr = addresses.next().ok_or("its address")?;
+    let (count, counted) = std::sync::mpsc::channel();
+    let errors = BufReader::new(server.stderr.take().ok_or("its errors")?);
+    std::thread::spawn(move || {
+        let failed =
+            errors.lines().map_while(Result::ok).filter(|line| line.starts_with("accept:"));
+        failed.for_each(|line| drop(count.send(line)));
+    });
+
+    let connect = || std::net::TcpStream::connect(address);
+    let clients = (0..30).map(|_| connect()).collect::<Result<Vec<_>, _>>()?;
+    let first = counted.recv_timeout(Duration::from_secs(10))?;
+    assert!(first.contains("Too many open files"), "{first}");
+    std::thread::sleep(Duration::from_secs(1));
+    let in_a_second = counted.try_iter().count();
+    assert!((1..=40).contains(&in_a_second), "{in_a_second} errors in a second");
+
+    // When the clients are gone, it serves the next one: here, it closes after what is no handshake.
+    drop(clients);
+    let mut client = connect()?;
+    client.set_read_timeout(Some(Duration::from_secs(10)))?;
+    std::io::Write::write_all(&mut client, b"GET / HTTP/1.0\r\n\r\n")?;
+    let mut answer = Vec::new();
+    let ended = std::io::Read::read_to_end(&mut client, &mut answer);
+    let is_reset = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionReset;
+    assert!(ended.as_ref().err().is_none_or(is_reset), "{ended:?}");
+    server.kill()?;
+    server.wait()?;
+    Ok(())
+}

@@ -81,11 +81,13 @@ pub fn verify<S: Suite>(
 }
 
 // ANCHOR: signed
+/// What the signature covers with the text: for whom, and for what.
 fn signed<S: Suite>(recipient: &PublicKey<S>, context: &Context) -> Context {
     let signed = Context::of_kind(Kind::SignedBox).with([S::ID]).with(recipient.to_bytes());
     signed.with(context.as_bytes())
 }
 
+/// What the seal is bound to: from whom, and for what.
 fn sealed(sender: &VerifyingKey, context: &Context) -> Context {
     Context::of_kind(Kind::SignedBox).with(sender.to_bytes()).with(context.as_bytes())
 }
