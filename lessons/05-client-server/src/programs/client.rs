@@ -520,6 +520,11 @@ async fn read_all(setting: &Setting<'_>) -> anyhow::Result<()> {
 }
 
 async fn read_one(account: &mut Account, client: &mut Client) -> anyhow::Result<()> {
+    if super::output_is_closed() {
+        bail!(
+            "standard output is closed, so nobody would see the letters: they are left on the server"
+        );
+    }
     account.settle(client).await.context(UNSETTLED)?;
     let name = account.name().clone();
     let mut shown = 0;

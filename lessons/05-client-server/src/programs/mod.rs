@@ -86,6 +86,26 @@ fn run(
     }
 }
 
+/// Whether standard output was closed when the program started. Rust opens `/dev/null` in its place then, for reading and
+/// writing, and no write fails (observed with 1.95). A shell's `>/dev/null`, by which somebody
+/// asks to see nothing, opens it for writing alone.
+#[cfg(unix)]
+fn output_is_closed() -> bool {
+    use rustix::fs::{OFlags, fcntl_getfl, fstat, stat};
+    let output = std::io::stdout();
+    let is_null = match (fstat(&output), stat("/dev/null")) {
+        (Ok(output), Ok(null)) => output.st_rdev == null.st_rdev && output.st_rdev != 0,
+        _ => false,
+    };
+    let both_ways = |flags: OFlags| flags & OFlags::RWMODE == OFlags::RDWR;
+    is_null && fcntl_getfl(&output).is_ok_and(both_ways)
+}
+
+#[cfg(not(unix))]
+fn output_is_closed() -> bool {
+    false
+}
+
 /// On standard error. When that is closed or full, nothing is left to tell it to.
 fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");

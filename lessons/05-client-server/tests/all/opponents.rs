@@ -123,6 +123,14 @@ async fn a_logout_ends_both_tokens() -> TestResult {
     assert_eq!(refusal(client.call(&fetch).await), Some(Refusal::Unauthorized));
     let again = Request::Refresh { refresh };
     assert_eq!(refusal(client.call(&again).await), Some(Refusal::Unauthorized));
+    // And they stay ended when the signing keys are read again, or others come before them.
+    let keys = careful_mailbox::signing_keys::load(&stage.signing_keys())?;
+    stage.server.replace_keys(keys)?;
+    assert_eq!(refusal(client.call(&fetch).await), Some(Refusal::Unauthorized));
+    let rotated = careful_mailbox::signing_keys::rotate(&stage.signing_keys())?;
+    stage.server.replace_keys(rotated.keys)?;
+    assert_eq!(refusal(client.call(&fetch).await), Some(Refusal::Unauthorized));
+    assert_eq!(refusal(client.call(&again).await), Some(Refusal::Unauthorized));
     Ok(())
 }
 

@@ -537,6 +537,32 @@ fn the_accounts_of_a_machine_are_listed_changed_and_deleted() -> TestResult {
     Ok(())
 }
 
+/// What nobody can see isn't taken from the server. On Windows a closed standard output is an error of the write.
+#[cfg(unix)]
+#[test]
+fn letters_that_cannot_be_shown_stay_on_the_server() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path())?;
+    let run = |arguments: &[&str]| said(&client(folder.path(), &server, arguments));
+    run(&["register", "alice"]);
+    client_reading(folder.path(), &server, &["send", "bob"], "the only copy");
+    for (nowhere, expected) in [
+        (">&-", "standard output is closed, so nobody would see the letters"),
+        (">/dev/full", "No space left on device"),
+    ] {
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!("exec \"$0\" \"$@\" {nowhere}")).arg(CLIENT);
+        shell.arg("--data").arg(folder.path()).args(["--server", &server.address().to_string()]);
+        shell.args(["--as", "bob", "read"]);
+        let refused = run_reading(shell, "");
+        assert_eq!(refused.status.code(), Some(1), "{nowhere}");
+        assert!(said(&refused).contains(expected), "{nowhere}: {}", said(&refused));
+    }
+    let read = run(&["--as", "bob", "read"]);
+    assert!(read.contains("letter 1 of alice: the only copy"), "{read}");
+    Ok(())
+}
+
 #[test]
 fn without_a_server_each_change_says_what_was_kept() -> TestResult {
     let folder = tempfile::tempdir()?;
