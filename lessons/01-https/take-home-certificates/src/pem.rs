@@ -28,7 +28,8 @@ pub enum PemError {
     },
     /// Text before or after a BEGIN or END, on the same line.
     #[error(
-        "expected BEGIN and END CERTIFICATE each on a line of its own, found something else in line {line}"
+        "expected BEGIN and END CERTIFICATE each on a line of its own, found something else in line {line} (it may be \
+         invisible: a space, a byte order mark)"
     )]
     BrokenLine {
         /// The line, from 1.
@@ -131,7 +132,8 @@ pub enum KeyError {
     },
     /// Text before or after a BEGIN or END, on the same line.
     #[error(
-        "expected each BEGIN and END on a line of its own, found something else in line {line}"
+        "expected each BEGIN and END on a line of its own, found something else in line {line} (it may be \
+         invisible: a space, a byte order mark)"
     )]
     BrokenLine {
         /// The line, from 1.

@@ -769,6 +769,10 @@ pub(super) fn random_password() -> anyhow::Result<Secret> {
 
 /// The CAs of a file.
 pub(super) fn roots(file: &Path) -> anyhow::Result<Arc<RootCertStore>> {
-    let roots = Roots::from_pem_file(file).context("no CA to trust: did the server start?")?;
+    let what = match file.exists() {
+        true => "no CA to trust: another file, or --ca",
+        false => "no CA to trust: did the server start?",
+    };
+    let roots = Roots::from_pem_file(file).context(what)?;
     Ok(roots.to_store())
 }
