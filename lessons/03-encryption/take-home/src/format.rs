@@ -95,11 +95,6 @@ impl<'a> Reader<'a> {
         self.slice(left, expected)
     }
 
-    /// How many bytes were read.
-    pub fn offset(&self) -> usize {
-        self.offset
-    }
-
     /// An error at the current offset.
     pub fn error(&self, expected: &'static str, got: String) -> FormatError {
         FormatError { offset: self.offset, expected, got }

@@ -125,6 +125,19 @@ fn a_text_over_the_limit_is_refused() {
 }
 
 #[test]
+fn a_text_of_the_limit_is_sealed_and_opens_and_one_byte_more_is_refused() -> TestResult {
+    assert_eq!(MAX_TEXT, 67_108_864, "64 MiB");
+    let sealer = sealer();
+    let text = vec![7; MAX_TEXT];
+    let mut message = sealer.seal(&context(), &text)?;
+    assert!(sealer.open(&context(), &message)? == text);
+    message.push(0);
+    let refused = sealer.open(&context(), &message);
+    assert!(matches!(refused, Err(OpenError::Format(_))), "before anything is computed");
+    Ok(())
+}
+
+#[test]
 fn a_worn_out_key_seals_no_more() -> TestResult {
     let sealer = Sealer::resume(ID, &SecretKey::random(), MAX_MESSAGES - 1);
     let last = sealer.seal(&context(), b"the last one")?;
@@ -211,7 +224,33 @@ proptest! {
     }
 }
 
+/// An error says where in the envelope it is, not where in one of its parts.
+#[test]
+fn an_error_in_an_envelope_has_the_envelopes_offset() -> TestResult {
+    let ring = ring();
+    let envelope = ring.seal_envelope(&context(), b"text")?;
+    // Behind the length, 2 bytes, and the sealed key, 69, stands the sealed message's version.
+    for at in [2, 2 + 69] {
+        let mut changed = envelope.clone();
+        changed[at] = 2;
+        match ring.open_envelope(&context(), &changed) {
+            Err(OpenError::Format(error)) => assert_eq!(error.offset, at),
+            other => panic!("expected a format error at {at}, got {other:?}"),
+        }
+    }
+    Ok(())
+}
+
 // Passwords
+
+/// The numbers that the chapter and OWASP's sheet name.
+#[test]
+fn the_costs_are_these() {
+    let cost = |memory, passes, lanes| Cost { memory, passes, lanes };
+    assert_eq!(Cost::LEAST, cost(19_456, 2, 1));
+    assert_eq!(Cost::RECOMMENDED, cost(65_536, 3, 4));
+    assert_eq!(Cost::LIMIT, cost(131_072, 4, 4));
+}
 
 #[test]
 fn a_password_opens_and_another_does_not() -> TestResult {
