@@ -35,7 +35,7 @@ impl Temporary {
         for path in names(target) {
             match super::create_private(&path) {
                 Ok(file) => match file.try_lock() {
-                    // Whoever sweeps was faster with the lock, and removes it.
+                    // Another process that sweeps was faster with the lock, and removes it.
                     Err(TryLockError::WouldBlock) => {}
                     // Also where the file system has no locks.
                     _ => return Ok(Self { file, path: Some(path) }),

@@ -448,7 +448,7 @@ fn random<const N: usize>() -> Option<[u8; N]> {
 mod tests {
     use super::*;
 
-    /// Whoever reads the store's memory, or a dump of it, gets nothing that it takes.
+    /// Somebody who reads the store's memory, or a dump of it, finds no token that the store would take.
     #[test]
     fn no_token_can_be_read_from_the_store() {
         let store = RefreshStore::new(RefreshLimits::default(), Clock::settable(0));

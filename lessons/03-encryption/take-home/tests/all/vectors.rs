@@ -1,5 +1,5 @@
-//! The byte vectors of this crate's formats, `../vectors.json`: what Python made opens here, byte for byte. Whoever
-//! changes a format by mistake learns it here, without a foreign peer.
+//! The byte vectors of this crate's formats, `../vectors.json`: what Python made opens here, byte for byte. A
+//! format that is changed by mistake fails here, without a foreign peer.
 
 use std::error::Error;
 

@@ -1,5 +1,5 @@
 //! The byte vectors of this crate's keys and tokens, `../vectors.json`: what Python made is read, published and verified
-//! here, byte for byte. Whoever changes a format by mistake learns it here, without a foreign peer.
+//! here, byte for byte. A format that is changed by mistake fails here, without a foreign peer.
 
 use std::error::Error;
 
