@@ -29,6 +29,16 @@ default:
 lesson N *PART:
     @{{ if N =~ lessons { "cargo run --bin lesson-" + N + " -- " + PART } else { no-lesson } }}
 
+# List the exercises, or put your answer to exercise N.M on trial; also --watch, --hint, --solution, --reset
+[no-exit-message, positional-arguments, unix]
+@exercise *NUMBER:
+    cargo run --quiet --package exercise -- "$@"
+
+# List the exercises, or put your answer to exercise N.M on trial; also --watch, --hint, --solution, --reset
+[no-exit-message, windows]
+exercise *NUMBER:
+    @cargo run --quiet --package exercise -- {{ NUMBER }}
+
 # Run the mailbox server of lesson 5; --help says how
 [no-exit-message, positional-arguments, unix]
 @server *FLAGS:

@@ -8,6 +8,8 @@ use crate::course::{Course, Text};
 
 const LESSON_FLAGS: [&str; 3] = ["--list", "--pause", "--help"];
 const SERVER_FLAGS: [&str; 3] = ["--serve", "--port", "--key-log"];
+const EXERCISE_FLAGS: [&str; 6] =
+    ["--list", "--watch", "--hint", "--solution", "--reset", "--help"];
 const CARGO: [&str; 10] =
     ["bench", "build", "check", "clippy", "doc", "fetch", "fmt", "run", "test", "tree"];
 
@@ -68,6 +70,7 @@ fn verdict(course: &Course, command: &str) -> Verdict {
     match words[..] {
         ["just", "lesson", number, ref rest @ ..] => lesson(course, number, rest),
         ["just", "take", name, ..] => take(course, name),
+        ["just" | "cargo", "exercise", ref rest @ ..] => exercise(course, rest),
         ["just", flag, ..] if flag.starts_with('-') => Ok(()),
         ["just", recipe, ..] => known("recipe", recipe, &course.recipes),
         ["cargo", "install", ..] => {
@@ -127,6 +130,18 @@ fn lesson(course: &Course, number: &str, rest: &[&str]) -> Verdict {
         }
         if ["--port", "--key-log"].contains(word) {
             words.next();
+        }
+    }
+    Ok(())
+}
+
+fn exercise(course: &Course, words: &[&str]) -> Verdict {
+    let numbers = exercise::find(&course.root).unwrap_or_default();
+    let numbers: Vec<String> = numbers.iter().map(exercise::Exercise::name).collect();
+    for word in words.iter().filter(|word| !is_placeholder(word)) {
+        match word.starts_with('-') {
+            true => known("flag", word, &EXERCISE_FLAGS.map(str::to_owned))?,
+            false => known("exercise", word, &numbers)?,
         }
     }
     Ok(())

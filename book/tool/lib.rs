@@ -7,10 +7,12 @@
 //! | [`links`] | a dead link or `#fragment` in the built pages |
 //! | [`parts`] | a part without a section, a section without a part, a snapshot that no chapter shows |
 //! | [`commands`] | a command in the text that does not exist |
+//! | [`exercises`] | an exercise without all its files, or that no chapter shows |
 //! | [`take_home`] | a take-home crate whose README or chapter does not show what is there |
 
 pub mod commands;
 pub mod course;
+pub mod exercises;
 pub mod includes;
 pub mod links;
 pub mod parts;
@@ -78,6 +80,7 @@ pub fn check_sources(course: &Path) -> anyhow::Result<Vec<Problem>> {
     problems.extend(parts::check(&course));
     problems.extend(commands::check(&course));
     problems.extend(take_home::check(&course));
+    problems.extend(exercises::check(&course));
     Ok(problems)
 }
 

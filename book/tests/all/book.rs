@@ -11,6 +11,18 @@ fn the_book_builds_and_everything_it_shows_exists() {
     assert!(problems.is_empty(), "{} problems in the book:\n{list}", problems.len());
 }
 
+/// A learner's own clone may differ, so this holds where the peers have to be there: before a change lands.
+#[test]
+fn no_exercise_is_begun_in_a_commit() {
+    let course = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let course = book::course::Course::read(&course).expect("the course");
+    let begun = book::exercises::begun(&course).expect("the exercises");
+    match std::env::var_os("REQUIRE_PEERS") {
+        Some(_) => assert!(begun.is_empty(), "put the stubs back: {begun:?}"),
+        None => println!("begun: {begun:?}"),
+    }
+}
+
 /// A small course without a mistake, to be broken.
 struct SmallCourse {
     folder: tempfile::TempDir,

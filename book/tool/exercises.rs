@@ -1,0 +1,123 @@
+//! Exercises: their files, and the chapter that shows them.
+
+use std::fs;
+use std::path::PathBuf;
+
+use exercise::Exercise;
+
+use crate::course::Course;
+use crate::{Problem, includes};
+
+/// The files of an exercise, besides the learner's own.
+const FILES: [&str; 7] =
+    ["exercise.md", "hints.md", "stub.rs", "naive.rs", "solution.rs", "check.rs", "main.rs"];
+/// What a chapter shows of it, and in which folds.
+const SHOWN: [(&str, &str); 6] = [
+    ("exercise.md", ""),
+    ("hints.md", "hint_1"),
+    ("hints.md", "hint_2"),
+    ("hints.md", "hint_3"),
+    ("solution.rs", ""),
+    ("naive.rs", ""),
+];
+
+/// Finds a missing file or hint, an exercise that its chapter doesn't show, and a file that a task names and that
+/// isn't there.
+pub fn check(course: &Course) -> Vec<Problem> {
+    let exercises = match exercise::find(&course.root) {
+        Ok(exercises) => exercises,
+        Err(error) => {
+            let fix = "correct its first lines".to_owned();
+            return vec![Problem {
+                file: PathBuf::from("lessons"),
+                line: 0,
+                what: error.to_string(),
+                fix,
+            }];
+        }
+    };
+    let included = includes::all(course);
+    let mut problems = Vec::new();
+    for exercise in &exercises {
+        let folder =
+            exercise.folder.strip_prefix(&course.root).unwrap_or(&exercise.folder).to_owned();
+        let mut report = |file: PathBuf, what: String, fix: &str| {
+            problems.push(Problem { file, line: 0, what, fix: fix.to_owned() });
+        };
+        for file in
+            FILES.iter().chain(&["yours.rs"]).filter(|file| !exercise.folder.join(file).exists())
+        {
+            report(folder.join(file), "it is missing".to_owned(), "every exercise has one");
+        }
+        let hints = exercise
+            .hints()
+            .map_or(0, |hints| hints.iter().filter(|hint| !hint.is_empty()).count());
+        if hints != 3 {
+            report(
+                folder.join("hints.md"),
+                format!("{hints} hints"),
+                "write \"## Hint 1\" to \"## Hint 3\"",
+            );
+        }
+        let lesson =
+            course.lessons.iter().find(|lesson| lesson.number == u32::from(exercise.number.0));
+        let Some(lesson) = lesson else {
+            report(folder.clone(), "there is no such lesson".to_owned(), "move it");
+            continue;
+        };
+        for (file, selection) in SHOWN {
+            let path = exercise.folder.join(file);
+            let shown = included.iter().any(|include| {
+                include.text == lesson.chapter
+                    && include.file == path
+                    && include.selection == selection
+            });
+            if !shown {
+                let what = format!(
+                    "it does not show {}:{selection} of exercise {}",
+                    file,
+                    exercise.name()
+                );
+                report(lesson.chapter.clone(), what, "include it in the section Do it");
+            }
+        }
+        if !course.binaries.contains(&exercise.bin()) {
+            report(
+                folder.clone(),
+                format!("there is no program {}", exercise.bin()),
+                "add it to Cargo.toml",
+            );
+        }
+        for named in
+            files_named(exercise).into_iter().filter(|named| !exercise.folder.join(named).exists())
+        {
+            report(
+                folder.join("exercise.md"),
+                format!("there is no {named}"),
+                "name a file of the exercise",
+            );
+        }
+    }
+    problems
+}
+
+/// The Rust files in a task's code spans.
+fn files_named(exercise: &Exercise) -> Vec<String> {
+    let text = exercise.read("exercise.md").unwrap_or_default();
+    let spans = text.split('`').skip(1).step_by(2);
+    spans.filter(|span| span.ends_with(".rs")).map(str::to_owned).collect()
+}
+
+/// The exercises whose `yours.rs` isn't the stub. A learner's own clone has them; a commit must not.
+///
+/// # Errors
+/// A file can't be read.
+pub fn begun(course: &Course) -> std::io::Result<Vec<String>> {
+    let mut begun = Vec::new();
+    for exercise in exercise::find(&course.root)? {
+        if fs::read(exercise.yours())? != fs::read(exercise.folder.join("stub.rs"))? {
+            begun.push(exercise.name());
+        }
+    }
+    Ok(begun)
+}
