@@ -203,7 +203,13 @@ fn only_the_expected_kind_is_accepted() {
     for kind in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/at+jwt"] {
         assert!(header_with("typ", json!(kind)).is_ok(), "{kind}");
     }
-    for kind in [json!("JWT"), json!("xat+jwt"), json!("application/"), json!("ä/at+jwt")] {
+    for kind in [
+        json!("JWT"),
+        json!("xat+jwt"),
+        json!("xpplication/at+jwt"),
+        json!("application/"),
+        json!("ä/at+jwt"),
+    ] {
         assert_eq!(header_with("typ", kind), Err(Reason::Kind("at+jwt")));
     }
 }
@@ -1318,6 +1324,33 @@ fn a_corrected_clock_neither_ends_a_login_nor_prolongs_it() -> TestResult {
     let over = store.refresh(token.expose()).map_err(|refused| refused.reason());
     assert_eq!(over.err(), Some(RefreshReason::Expired), "unused for a day");
     Ok(())
+}
+
+#[test]
+fn the_longest_lifetime_and_leeway_are_these() {
+    use careful_tokens::profile::{MOST_LEEWAY, MOST_LIFETIME};
+    assert_eq!(MOST_LIFETIME, Duration::from_secs(3600), "RFC 6750 section 5.3");
+    assert_eq!(MOST_LEEWAY, Duration::from_secs(120), "RFC 7519 section 4.1.4");
+}
+
+#[test]
+fn a_deny_list_says_how_much_is_on_it() -> TestResult {
+    let (issuer, verifier) = pair(secret_key(), &Clock::settable(NOW))?;
+    let list = Arc::new(DenyList::new(10));
+    let verifier = verifier.with_deny_list(list.clone());
+    assert!((list.len(), list.is_empty()) == (0, true));
+    let token = issuer.issue("alice", &NoMore {})?;
+    verifier.deny(&verifier.verify::<NoMore>(token.expose())?)?;
+    assert!((list.len(), list.is_empty()) == (1, false));
+    Ok(())
+}
+
+#[test]
+fn a_set_without_a_usable_key_names_the_first_that_was_left_out() {
+    let set = json!({ "keys": [{ "kty": "RSA", "kid": "old-1", "n": "AQAB", "e": "AQAB" }] });
+    let refused = KeySet::from_jwks(set.to_string().as_bytes()).expect_err("RSA");
+    let said = refused.to_string();
+    assert!(said.ends_with("(old-1: of another kind than Ed25519 and P-256)"), "{said}");
 }
 
 #[test]
