@@ -179,7 +179,7 @@ impl Trial {
         let all = self.judged.len();
         let solved = bad == 0 && all > 0;
         let attacks = match self.left_out {
-            true => " The attacks did not run, because not everybody honest was served.",
+            true => "\nThe attacks did not run, because not everybody honest was served.",
             false => "",
         };
         let text = match solved {
