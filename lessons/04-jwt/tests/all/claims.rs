@@ -1326,6 +1326,59 @@ fn a_corrected_clock_neither_ends_a_login_nor_prolongs_it() -> TestResult {
     Ok(())
 }
 
+/// While the fetch runs that brings the new key, its tokens wait for it: they are no bad tokens.
+#[tokio::test]
+async fn tokens_of_a_key_that_is_being_fetched_wait_for_it() -> TestResult {
+    let clock = Clock::settable(NOW);
+    let old = SigningKey::ed25519(KeyId::new("old")?)?;
+    let new = SigningKey::ed25519(KeyId::new("new")?)?;
+    let sets = [KeySet::new([old.verifying()])?, KeySet::new([old.verifying(), new.verifying()])?];
+    let (old, new) = (pair(old, &clock)?.0, pair(new, &clock)?.0);
+    let go_on = Arc::new(tokio::sync::Semaphore::new(1));
+    let (fetches, gate) = (Arc::new(AtomicUsize::new(0)), go_on.clone());
+    let counted = fetches.clone();
+    let fetch = move || {
+        let (number, gate) = (counted.fetch_add(1, Ordering::SeqCst), gate.clone());
+        let set = sets[number.min(1)].clone();
+        async move {
+            gate.acquire().await.map_err(drop)?.forget();
+            Ok(set)
+        }
+    };
+    let verifier = Arc::new(remote_of(&clock, Arc::new(DenyList::new(1)), fetch));
+    verifier.verify::<NoMore>(old.issue("alice", &NoMore {})?.expose()).await?;
+    clock.advance(Duration::from_secs(40));
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        let (verifier, token) = (verifier.clone(), new.issue("alice", &NoMore {})?);
+        waiting.spawn(async move { verifier.verify::<NoMore>(token.expose()).await });
+    }
+    while fetches.load(Ordering::SeqCst) < 2 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    go_on.add_permits(1);
+    for verified in waiting.join_all().await {
+        verified?;
+    }
+    assert_eq!(fetches.load(Ordering::SeqCst), 2, "one fetch for all of them");
+    Ok(())
+}
+
+/// A login that was ended is remembered, so that its tokens are told from those that never were.
+#[test]
+fn an_ended_login_is_remembered_when_its_owner_logs_in_again() -> TestResult {
+    let store = RefreshStore::new(RefreshLimits::default(), Clock::settable(NOW));
+    let first = store.log_in("alice")?;
+    assert_eq!(store.log_out(first.expose()).as_deref(), Some("alice"));
+    store.log_in("alice")?;
+    let refused = store.refresh(first.expose()).expect_err("ended");
+    assert_eq!((refused.reason(), refused.subject()), (RefreshReason::Ended, Some("alice")));
+    Ok(())
+}
+
 #[test]
 fn the_longest_lifetime_and_leeway_are_these() {
     use careful_tokens::profile::{MOST_LEEWAY, MOST_LIFETIME};
