@@ -218,6 +218,7 @@ impl IssuingCa {
             is_ca: false,
             self_signed: false,
             send_intermediates: true,
+            key: None,
         }
     }
 
@@ -240,9 +241,16 @@ pub struct Leaf<'ca> {
     is_ca: bool,
     self_signed: bool,
     send_intermediates: bool,
+    key: Option<&'ca Identity>,
 }
 
-impl Leaf<'_> {
+impl<'ca> Leaf<'ca> {
+    /// For the key of this identity: a renewed certificate.
+    pub fn renewing(mut self, identity: &'ca Identity) -> Self {
+        self.key = Some(identity);
+        self
+    }
+
     /// A further host name or IP address.
     pub fn also_for(mut self, name: &str) -> Self {
         self.names.push(name.to_owned());
@@ -300,7 +308,10 @@ impl Leaf<'_> {
 
     /// Makes a fresh key (ECDSA P-256, unless the CA has another algorithm) and signs the certificate.
     pub fn issue(self) -> Result<Identity, rcgen::Error> {
-        let key = KeyPair::generate_for(self.issuer.algorithm)?;
+        let key = match self.key {
+            Some(identity) => KeyPair::try_from(identity.key.serialize_der())?,
+            None => KeyPair::generate_for(self.issuer.algorithm)?,
+        };
         let mut params = leaf_params(&self.names)?;
         let serial = serial_number(&params, &key);
         params.serial_number = Some(serial.clone());

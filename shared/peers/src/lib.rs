@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -124,7 +125,24 @@ impl Peer {
     /// # Panics
     /// When it cannot be started, or ends without naming a port.
     pub fn serve<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> ForeignServer {
+        self.serve_by(self.command(arguments))
+    }
+
+    /// The same in this folder.
+    ///
+    /// # Panics
+    /// As [`serve`](Self::serve).
+    pub fn serve_in<S: AsRef<OsStr>>(
+        &self,
+        folder: &Path,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> ForeignServer {
         let mut command = self.command(arguments);
+        command.current_dir(folder);
+        self.serve_by(command)
+    }
+
+    fn serve_by(&self, mut command: Command) -> ForeignServer {
         // Its standard input stays open for as long as it shall run. Clients that refuse it
         // make it complain on standard error.
         let mut child =

@@ -1,0 +1,271 @@
+//! A wire that fails as it's told, and a bank at its other end that counts what it pays.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use trial::Trial;
+
+#[cfg(test)]
+#[path = "naive.rs"]
+mod naive;
+#[cfg(test)]
+#[path = "solution.rs"]
+mod solution;
+#[cfg(test)]
+#[path = "stub.rs"]
+mod stub;
+
+/// What a request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Asks, and changes nothing.
+    Get,
+    /// Pays.
+    Post,
+}
+
+/// A request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// What it does.
+    pub method: Method,
+    /// By which the server recognizes a request that comes again.
+    pub id: Option<u64>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// There was no connection: it did not arrive.
+    NotSent,
+    /// It was sent, and the answer was cut off.
+    Cut,
+    /// It was sent, and no answer came in time.
+    TooLate,
+    /// The server did nothing, and asks for this pause (503 with Retry-After).
+    Busy(Duration),
+}
+
+/// What happens to one try.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Answered,
+    NotSent,
+    Cut,
+    /// The server carries it out, and answers after so long.
+    After(Duration),
+    Busy(Duration),
+}
+
+/// A wire to the bank. Its time is its own.
+pub struct Wire {
+    now: Duration,
+    /// For one try after the other; the last one is for all that follow.
+    fates: Vec<Fate>,
+    tries: usize,
+    paid: u32,
+    known: BTreeSet<u64>,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+/// What a try takes that ends by itself.
+const ROUND_TRIP: Duration = Duration::from_millis(50);
+
+impl Wire {
+    fn new(fates: &[Fate]) -> Self {
+        Self {
+            now: Duration::ZERO,
+            fates: fates.to_vec(),
+            tries: 0,
+            paid: 0,
+            known: BTreeSet::new(),
+        }
+    }
+
+    /// How much time has passed.
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// Waits.
+    pub fn sleep(&mut self, pause: Duration) {
+        self.now += pause;
+    }
+
+    /// One try, which takes at most so long.
+    pub fn send(&mut self, request: &Request, patience: Duration) -> Result<String, Failed> {
+        let fate =
+            self.fates.get(self.tries).or(self.fates.last()).copied().unwrap_or(Fate::Answered);
+        self.tries += 1;
+        assert!(self.tries < 10_000, "ten thousand tries");
+        let takes = match fate {
+            Fate::After(long) => long,
+            _ => ROUND_TRIP,
+        };
+        let in_time = takes <= patience;
+        self.now += takes.min(patience);
+        match fate {
+            Fate::NotSent => return Err(Failed::NotSent),
+            Fate::Busy(pause) => return Err(Failed::Busy(pause)),
+            _ => self.carry_out(request),
+        }
+        match fate {
+            _ if !in_time => Err(Failed::TooLate),
+            Fate::Cut => Err(Failed::Cut),
+            _ => Ok("done".to_owned()),
+        }
+    }
+
+    fn carry_out(&mut self, request: &Request) {
+        let known = request.id.is_some_and(|id| !self.known.insert(id));
+        if request.method == Method::Post && !known {
+            self.paid += 1;
+        }
+    }
+}
+
+/// What the learner writes.
+pub type Ask = fn(&mut Wire, &Request, Duration) -> Result<String, Failed>;
+
+const GET: Request = Request { method: Method::Get, id: None };
+const POST: Request = Request { method: Method::Post, id: None };
+const POST_WITH_ID: Request = Request { method: Method::Post, id: Some(17) };
+
+/// The budget of every request here.
+const BUDGET: Duration = Duration::from_secs(4);
+
+fn answered(ask: Ask, request: Request, fates: &[Fate]) -> Result<(), String> {
+    let mut wire = Wire::new(fates);
+    match ask(&mut wire, &request, BUDGET) {
+        Ok(_) if wire.now() > BUDGET => Err(format!("it took {:?} of {BUDGET:?}", wire.now())),
+        Ok(_) => Ok(()),
+        Err(failed) => {
+            Err(format!("expected an answer, got {failed:?} after tries: {}", wire.tries))
+        }
+    }
+}
+
+/// How often it is paid.
+fn paid(ask: Ask, request: Request, fates: &[Fate]) -> Option<String> {
+    let mut wire = Wire::new(fates);
+    let _ = ask(&mut wire, &request, BUDGET);
+    (wire.paid > 1).then(|| format!("The bill is paid {} times.", wire.paid))
+}
+
+/// How long it takes.
+fn takes(ask: Ask, request: Request, fates: &[Fate]) -> Option<String> {
+    let mut wire = Wire::new(fates);
+    let _ = ask(&mut wire, &request, BUDGET);
+    (wire.now() > BUDGET).then(|| format!("It takes {:?}; the budget is {BUDGET:?}.", wire.now()))
+}
+
+/// The trial.
+pub async fn check(trial: &mut Trial, ask: Ask) {
+    let slow = Fate::After(100 * SECOND);
+    trial
+        .honest("an answer at once", async move {
+            answered(ask, GET, &[Fate::Answered])?;
+            answered(ask, POST, &[Fate::Answered])
+        })
+        .await;
+    trial
+        .honest("a GET after two tries that failed", async move {
+            answered(ask, GET, &[Fate::Cut, Fate::NotSent, Fate::Answered])?;
+            answered(ask, GET, &[Fate::After(100 * SECOND), Fate::Answered])
+        })
+        .await;
+    trial
+        .honest("a POST that had not left", async move {
+            answered(ask, POST, &[Fate::NotSent, Fate::Answered])
+        })
+        .await;
+    trial
+        .honest("a POST whose id the server knows, after its answer was cut off", async move {
+            answered(ask, POST_WITH_ID, &[Fate::Cut, Fate::Cut, Fate::Answered])
+        })
+        .await;
+    trial
+        .honest("a server that is busy, and asks for a second", async move {
+            answered(ask, POST, &[Fate::Busy(SECOND), Fate::Answered])
+        })
+        .await;
+    trial
+        .attack("the answer to a POST is cut off", "Was it carried out?", async move {
+            paid(ask, POST, &[Fate::Cut, Fate::Answered])
+        })
+        .await;
+    trial
+        .attack("the answer to a POST comes too late", "Was it carried out?", async move {
+            paid(ask, POST, &[slow, slow, Fate::Answered])
+        })
+        .await;
+    trial
+        .attack(
+            "a server that hangs, at each try",
+            "How long may all tries take together?",
+            async move { takes(ask, GET, &[slow]).or_else(|| takes(ask, POST_WITH_ID, &[slow])) },
+        )
+        .await;
+    trial
+        .attack(
+            "a server that asks for a pause of an hour",
+            "Who decides how long you wait?",
+            async move {
+                takes(ask, GET, &[Fate::Busy(3600 * SECOND)])
+                    .or_else(|| takes(ask, POST, &[Fate::Busy(3600 * SECOND)]))
+            },
+        )
+        .await;
+    trial
+        .attack(
+            "a server that asks for three seconds, and then hangs",
+            "What is left after the pause?",
+            async move { takes(ask, GET, &[Fate::Busy(3 * SECOND), slow]) },
+        )
+        .await;
+    trial
+        .attack("a server that is down", "How often does it help to ask?", async move {
+            let mut wire = Wire::new(&[Fate::NotSent]);
+            let _ = ask(&mut wire, &GET, BUDGET);
+            (wire.tries > 50).then(|| format!("It is asked {} times in {BUDGET:?}.", wire.tries))
+        })
+        .await;
+}
+
+#[cfg(test)]
+mod proof {
+    use super::*;
+
+    #[test]
+    fn the_solution_fails_nothing() {
+        assert_eq!(trial::failures(async |trial| check(trial, solution::ask).await), [""; 0]);
+    }
+
+    #[test]
+    fn the_naive_answer_gives_up_where_it_could_go_on() {
+        let failed = trial::failures(async |trial| check(trial, naive::ask).await);
+        assert_eq!(
+            failed,
+            [
+                "a POST that had not left",
+                "a POST whose id the server knows, after its answer was cut off",
+                "a server that is busy, and asks for a second",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_stub_pays_twice_and_takes_three_times_as_long() {
+        let failed = trial::failures(async |trial| check(trial, stub::ask).await);
+        assert_eq!(
+            failed,
+            [
+                "the answer to a POST is cut off",
+                "the answer to a POST comes too late",
+                "a server that hangs, at each try",
+                "a server that asks for a pause of an hour",
+                "a server that asks for three seconds, and then hangs",
+            ]
+        );
+    }
+}

@@ -1,0 +1,315 @@
+//! Clients that say nothing, little, or the wrong thing, and honest ones behind them.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use peers::Peer;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, TlsConnector, server::TlsStream};
+use trial::Trial;
+
+use crate::{ca, client, server, text};
+
+#[cfg(test)]
+#[path = "naive.rs"]
+mod naive;
+#[cfg(test)]
+#[path = "solution.rs"]
+mod solution;
+#[cfg(test)]
+#[path = "stub.rs"]
+mod stub;
+
+/// How many, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Clients that are served at the same time.
+    pub at_once: usize,
+    /// For a handshake, from its first byte to its last.
+    pub handshake: Duration,
+}
+
+/// Those of the trial. Its own patience is many times longer.
+const LIMITS: Limits = Limits { at_once: 8, handshake: Duration::from_millis(250) };
+/// How long an honest client waits.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// When a client that isn't honest has to be gone.
+const GONE: Duration = Duration::from_millis(1500);
+
+/// Speaks with a client after the handshake. Clones are the same clerk.
+#[derive(Clone, Default)]
+pub struct Clerk(Arc<Counters>);
+
+#[derive(Default)]
+struct Counters {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Clerk {
+    /// Reads a line, answers it and says goodbye. It takes a second at most.
+    pub async fn answer(&self, mut stream: TlsStream<TcpStream>) {
+        let now = self.0.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.0.most.fetch_max(now, Ordering::SeqCst);
+        let work = async {
+            let mut line = [0; 64];
+            let length = stream.read(&mut line).await?;
+            // So that those who come together are here together.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            stream.write_all(&line[..length]).await?;
+            stream.shutdown().await
+        };
+        // A client that has left is no reason to do anything.
+        let _ = timeout(Duration::from_secs(1), work).await;
+        self.0.now.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// What the learner writes.
+pub trait Server: 'static {
+    /// Serves clients until it is dropped.
+    fn serve(
+        listener: TcpListener,
+        acceptor: TlsAcceptor,
+        clerk: Clerk,
+        limits: Limits,
+    ) -> impl Future<Output = ()> + Send;
+}
+
+/// The learner's server, running.
+struct Running {
+    address: SocketAddr,
+    clerk: Clerk,
+    task: AbortHandle,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn started<S: Server>() -> Result<Running, String> {
+    let config = server(&ca().leaf("bank.test").issue().map_err(text)?)?;
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(text)?;
+    let (address, clerk) = (listener.local_addr().map_err(text)?, Clerk::default());
+    let serve = S::serve(listener, TlsAcceptor::from(Arc::new(config)), clerk.clone(), LIMITS);
+    Ok(Running { address, clerk, task: tokio::spawn(serve).abort_handle() })
+}
+
+/// An honest client: it says hello, and is answered.
+async fn hello(address: SocketAddr) -> Result<(), String> {
+    let work = async {
+        let tcp = TcpStream::connect(address).await.map_err(text)?;
+        let name = ServerName::try_from("bank.test").map_err(text)?;
+        let mut stream = TlsConnector::from(client()?).connect(name, tcp).await.map_err(text)?;
+        stream.write_all(b"hello").await.map_err(text)?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.map_err(text)?;
+        match answer == b"hello" {
+            true => Ok(()),
+            false => Err(format!("expected \"hello\", got \"{}\"", answer.escape_ascii())),
+        }
+    };
+    let seconds = PATIENCE.as_secs();
+    timeout(PATIENCE, work)
+        .await
+        .unwrap_or_else(|_| Err(format!("not answered in {seconds} seconds")))
+}
+
+/// What an honest client behind these says.
+async fn behind(running: &Running, what: &str) -> Option<String> {
+    let said = hello(running.address).await.err()?;
+    Some(format!("An honest client behind {what}: {said}."))
+}
+
+/// Whether the server lets go of this client: it closes, or ends the connection.
+async fn let_go(stream: &mut TcpStream) -> Option<String> {
+    let mut rest = [0; 1024];
+    let ended = async { while stream.read(&mut rest).await.is_ok_and(|length| length > 0) {} };
+    let seconds = GONE.as_secs_f32();
+    match timeout(GONE, ended).await {
+        Ok(()) => None,
+        Err(_elapsed) => Some(format!("After {seconds} seconds it still holds its task.")),
+    }
+}
+
+fn fails(error: impl std::fmt::Display) -> Option<String> {
+    Some(format!("It can't be tried: {error}."))
+}
+
+/// The trial.
+pub async fn check<S: Server>(trial: &mut Trial) {
+    trial
+        .honest("three clients, one after the other", async {
+            let running = started::<S>().await?;
+            for _ in 0..3 {
+                hello(running.address).await?;
+            }
+            Ok(())
+        })
+        .await;
+    trial.honest("OpenSSL, where it is found", openssl::<S>()).await;
+    trial
+        .honest("twenty clients at once, although there is room for eight", async {
+            let running = started::<S>().await?;
+            let mut clients = JoinSet::new();
+            for _ in 0..20 {
+                clients.spawn(hello(running.address));
+            }
+            clients.join_all().await.into_iter().collect::<Result<(), _>>()
+        })
+        .await;
+    trial
+        .attack("a client that says nothing", "What does the loop wait for?", async {
+            let running = match started::<S>().await {
+                Ok(running) => running,
+                Err(error) => return fails(error),
+            };
+            let Ok(_silent) = TcpStream::connect(running.address).await else { return None };
+            behind(&running, "it").await
+        })
+        .await;
+    trial
+        .attack(
+            "plain HTTP, and a client that leaves in the middle",
+            "Which errors end the loop?",
+            async {
+                let running = match started::<S>().await {
+                    Ok(running) => running,
+                    Err(error) => return fails(error),
+                };
+                for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0x16, 3, 1]] {
+                    let mut client = TcpStream::connect(running.address).await.ok()?;
+                    client.write_all(bytes).await.ok()?;
+                }
+                behind(&running, "them").await
+            },
+        )
+        .await;
+    trial
+        .attack("a silent client, for as long as it likes", "Who ends its task?", async {
+            let running = match started::<S>().await {
+                Ok(running) => running,
+                Err(error) => return fails(error),
+            };
+            let mut silent = TcpStream::connect(running.address).await.ok()?;
+            let_go(&mut silent).await
+        })
+        .await;
+    trial
+        .attack(
+            "a client that sends a byte now and then",
+            "From when does the deadline count?",
+            async {
+                let running = match started::<S>().await {
+                    Ok(running) => running,
+                    Err(error) => return fails(error),
+                };
+                let slow = TcpStream::connect(running.address).await.ok()?;
+                let (mut reading, mut writing) = slow.into_split();
+                let drip = tokio::spawn(async move {
+                    // The beginning of a long record.
+                    for byte in [0x16, 3, 1, 0x3f, 0xff].into_iter().chain(std::iter::repeat(1)) {
+                        if writing.write_all(&[byte]).await.is_err() {
+                            break;
+                        }
+                        tokio::time::sleep(LIMITS.handshake / 5).await;
+                    }
+                });
+                let mut rest = [0; 1024];
+                let ended =
+                    async { while reading.read(&mut rest).await.is_ok_and(|length| length > 0) {} };
+                let held = timeout(GONE, ended).await.is_err();
+                drip.abort();
+                held.then(|| {
+                    format!("After {} seconds it still holds its task.", GONE.as_secs_f32())
+                })
+            },
+        )
+        .await;
+    trial
+        .attack("forty clients that come together", "How many tasks are there?", async {
+            let running = match started::<S>().await {
+                Ok(running) => running,
+                Err(error) => return fails(error),
+            };
+            let mut clients = JoinSet::new();
+            for _ in 0..40 {
+                clients.spawn(hello(running.address));
+            }
+            clients.join_all().await;
+            let most = running.clerk.0.most.load(Ordering::SeqCst);
+            let room = LIMITS.at_once;
+            (most > room)
+                .then(|| format!("{most} of them were served at once; there was room for {room}."))
+        })
+        .await;
+}
+
+/// A foreign peer says hello.
+async fn openssl<S: Server>() -> Result<(), String> {
+    let Some(openssl) = Peer::openssl() else { return Ok(()) };
+    let running = started::<S>().await?;
+    let folder = tempfile::tempdir().map_err(text)?;
+    let root = folder.path().join("ca.pem");
+    std::fs::write(&root, ca().root_pem()).map_err(text)?;
+    let address = running.address.to_string();
+    let asked = tokio::task::spawn_blocking(move || {
+        let root = root.display().to_string();
+        let server =
+            ["s_client", "-connect", &address, "-servername", "bank.test", "-CAfile", &root];
+        let how = ["-verify_return_error", "-verify_hostname", "bank.test", "-quiet", "-ign_eof"];
+        openssl.run_with_input([&server[..], &how[..]].concat(), "hello")
+    });
+    let said = asked.await.map_err(text)?.said;
+    match said.contains("hello") {
+        true => Ok(()),
+        false => {
+            Err(format!("expected to be answered, and it says \"{}\"", said.trim().escape_debug()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod proof {
+    use super::*;
+
+    #[test]
+    fn the_solution_fails_nothing() {
+        assert_eq!(trial::failures(async |trial| check::<solution::Yours>(trial).await), [""; 0]);
+    }
+
+    #[test]
+    fn the_naive_answer_lets_nobody_go_and_everybody_in() {
+        let failed = trial::failures(async |trial| check::<naive::Yours>(trial).await);
+        assert_eq!(
+            failed,
+            [
+                "a silent client, for as long as it likes",
+                "a client that sends a byte now and then",
+                "forty clients that come together",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_stub_is_stopped_by_one_client() {
+        let failed = trial::failures(async |trial| check::<stub::Yours>(trial).await);
+        assert_eq!(
+            failed,
+            [
+                "a client that says nothing",
+                "a silent client, for as long as it likes",
+                "a client that sends a byte now and then",
+            ]
+        );
+    }
+}
