@@ -212,6 +212,26 @@ mod tests {
         }
     }
 
+    /// The parser takes the second BEGIN for the first, or the end of the file for the end of a section.
+    #[test]
+    fn a_section_that_begins_twice_or_has_no_end_is_refused_by_its_number() {
+        let (begin, end) = ("-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----");
+        let good = format!("{begin}\nAAAA\n{end}\n");
+        for (text, expected) in [
+            (format!("{begin}\nAAAA\n{good}"), 2),
+            (format!("{begin}\n{good}"), 2),
+            (format!("{good}{begin}\nAAAA\n"), 2),
+            (format!("{good}{good}{begin}\n"), 3),
+            (format!("{good}{begin}\nA*AA\n{end}\n"), 2),
+        ] {
+            match certificates(text.as_bytes()) {
+                Err(PemError::BrokenSection { number }) => assert_eq!(number, expected, "{text}"),
+                other => panic!("expected a broken section in {text:?}, got {other:?}"),
+            }
+        }
+        assert_eq!(certificates(format!("{good}{good}").as_bytes()).expect("two").len(), 2);
+    }
+
     #[test]
     fn a_key_among_certificates_is_refused_by_its_line_and_not_shown() {
         let refused = certificates(format!("\n{KEY}").as_bytes()).expect_err("a key");

@@ -359,6 +359,14 @@ mod tests {
         Ok(())
     }
 
+    /// Its length is 0 and it has content: what is read must not be half of it.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_that_is_longer_than_it_says_is_refused() {
+        let refused = read(Path::new("/proc/self/stat"), 100_000);
+        assert!(matches!(refused, Err(FileError::Read(_))), "{refused:?}");
+    }
+
     #[test]
     fn a_missing_file_is_told_from_one_that_cannot_be_used() -> TestResult {
         let folder = tempfile::tempdir()?;
