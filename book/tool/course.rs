@@ -54,6 +54,8 @@ pub struct Lesson {
     pub chapter: PathBuf,
     /// The parts: the files in `src/parts`, in the order of `src/main.rs`.
     pub parts: Vec<String>,
+    /// The minutes of its parts, as `src/main.rs` says, together.
+    pub minutes: u32,
     /// Whether it has a server of its own, for `--serve`.
     pub serves: bool,
     /// The snapshots, relative to the course.
@@ -149,8 +151,13 @@ impl Lesson {
         // One that main.rs does not name comes last; the lesson's transcript test finds it.
         parts.sort_by_key(|part| program.find(&format!("\"{part}\"")).unwrap_or(usize::MAX));
         let snapshots = files(&folder.join("tests/snapshots"), "snap")?;
+        let minutes = regex::Regex::new(r#"\.part\(\s*"[^"]+",\s*"[^"]+",\s*(\d+),"#)?;
+        let minutes =
+            minutes.captures_iter(&program).filter_map(|part| part[1].parse::<u32>().ok());
+        let minutes = minutes.sum();
         Ok(Self {
             number,
+            minutes,
             serves: program.contains(".server("),
             folder: relative(root, folder),
             chapter: Path::new("book/src").join(format!("{name}.md")),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use exercise::Exercise;
 
-use crate::course::Course;
+use crate::course::{Course, Lesson};
 use crate::{Problem, includes};
 
 /// The files of an exercise, besides the learner's own.
@@ -98,7 +98,27 @@ pub fn check(course: &Course) -> Vec<Problem> {
             );
         }
     }
+    problems.extend(course.lessons.iter().filter_map(|lesson| minutes(course, lesson, &exercises)));
     problems
+}
+
+/// A chapter says how long its parts and its exercises take, if both are known.
+fn minutes(course: &Course, lesson: &Lesson, exercises: &[Exercise]) -> Option<Problem> {
+    let theirs = exercises.iter().filter(|exercise| u32::from(exercise.number.0) == lesson.number);
+    let practice: u32 = theirs.map(|exercise| exercise.minutes).sum();
+    let expected = match practice {
+        0 => return None,
+        practice => {
+            format!("**Time:** {} minutes, and {practice} for the exercises.", lesson.minutes)
+        }
+    };
+    let chapter = course.texts.iter().find(|text| text.file == lesson.chapter)?;
+    (!chapter.markdown.contains(&expected)).then(|| Problem {
+        file: lesson.chapter.clone(),
+        line: 0,
+        what: format!("it does not say \"{expected}\""),
+        fix: "the minutes are those of main.rs and of each exercise.md".to_owned(),
+    })
 }
 
 /// The Rust files in a task's code spans.

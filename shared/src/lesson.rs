@@ -46,6 +46,8 @@ pub fn check_clock() -> anyhow::Result<()> {
 struct Part {
     name: &'static str,
     about: &'static str,
+    /// With the section of the chapter.
+    minutes: u32,
     run: Run,
 }
 
@@ -76,14 +78,14 @@ impl Lesson {
         Self { number, title, parts: Vec::new(), server: None, key_log: false }
     }
 
-    /// Adds the next part: its name on the command line, one sentence about it, and what
-    /// it does.
-    pub fn part<F>(mut self, name: &'static str, about: &'static str, run: F) -> Self
+    /// Adds the next part: its name on the command line, one sentence about it, how many minutes a learner needs for it
+    /// and its section of the chapter, and what it does.
+    pub fn part<F>(mut self, name: &'static str, about: &'static str, minutes: u32, run: F) -> Self
     where
         F: for<'a> AsyncFn(&'a mut Transcript) -> anyhow::Result<()> + Copy + 'static,
     {
         let run: Run = Box::new(move |transcript| Box::pin(async move { run(transcript).await }));
-        self.parts.push(Part { name, about, run });
+        self.parts.push(Part { name, about, minutes, run });
         self
     }
 
@@ -200,7 +202,7 @@ impl Lesson {
 
     fn list_line(&self, part: &Part) -> String {
         let width = self.parts.iter().map(|part| part.name.len()).max().unwrap_or(0);
-        format!("  {:width$}  {}\n", part.name, part.about)
+        format!("  {:width$}  {:2} min  {}\n", part.name, part.minutes, part.about)
     }
 
     fn list(&self) -> ExitCode {

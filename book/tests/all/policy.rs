@@ -165,7 +165,7 @@ fn no_lesson_links_what_only_tests_need() {
     for wanted in lessons.iter().chain(&["careful-mailbox", "shared"]) {
         assert!(linked.iter().any(|name| name == wanted), "{wanted} is not there");
     }
-    for unwanted in ["insta", "proptest", "peers", "snapshots"] {
+    for unwanted in ["insta", "proptest", "peers", "snapshots", "trial", "exercise"] {
         assert!(!linked.iter().any(|name| name == unwanted), "a lesson links {unwanted}");
     }
 }
@@ -194,5 +194,36 @@ fn no_test_is_left_out() {
         crate::book::collect_rust(&folder.join("src"), &mut code).expect("code");
         let beside = code.contains("#[cfg(test)]");
         assert!(!(off && beside), "{member} has `test = false` and tests in src: they do not run");
+    }
+}
+
+/// A learner's file that doesn't compile turns nothing red but its own trial: only the program of an exercise has it,
+/// and `cargo test` doesn't build that.
+#[test]
+fn a_half_written_exercise_breaks_no_test() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |file: &std::path::Path| std::fs::read_to_string(file).unwrap_or_default();
+    let exercises = exercise::find(&root).expect("the exercises");
+    assert!(exercises.len() >= 13, "{}", exercises.len());
+    for exercise in &exercises {
+        let package = exercise.folder.parent().expect("a folder");
+        let manifest: toml::Table = read(&package.join("Cargo.toml")).parse().expect("TOML");
+        let name = exercise.bin();
+        let bins = manifest["bin"].as_array().expect("programs");
+        let bin = bins.iter().find(|bin| bin["name"].as_str() == Some(&name)).expect("its program");
+        assert_eq!(bin.get("test").and_then(toml::Value::as_bool), Some(false), "{name}");
+        assert_eq!(
+            manifest["package"].get("autobins").and_then(toml::Value::as_bool),
+            Some(false),
+            "{name}"
+        );
+        assert!(
+            !package.join("tests").exists(),
+            "{name}: `cargo test` builds the programs for a tests folder"
+        );
+        assert!(read(&exercise.folder.join("main.rs")).contains("mod yours;"), "{name}");
+        for other in [package.join("lib.rs"), exercise.folder.join("check.rs")] {
+            assert!(!read(&other).contains("mod yours"), "{}", other.display());
+        }
     }
 }
