@@ -19,12 +19,12 @@ default:
     @echo ""
     @{{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} --list --unsorted
 
-# Run lesson N, or a PART of it by name or number; also --list, --pause, --help
+# Run lesson N, or a PART of it by name or number; also --list, --pause, --predict, --help
 [no-exit-message, positional-arguments, unix]
 @lesson N *PART:
     {{ if N =~ lessons { "shift; cargo run --bin lesson-" + N + ' -- "$@"' } else { no-lesson } }}
 
-# Run lesson N, or a PART of it by name or number; also --list, --pause, --help
+# Run lesson N, or a PART of it by name or number; also --list, --pause, --predict, --help
 [no-exit-message, windows]
 lesson N *PART:
     @{{ if N =~ lessons { "cargo run --bin lesson-" + N + " -- " + PART } else { no-lesson } }}

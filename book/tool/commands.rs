@@ -6,7 +6,7 @@ use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
 use crate::Problem;
 use crate::course::{Course, Text};
 
-const LESSON_FLAGS: [&str; 3] = ["--list", "--pause", "--help"];
+const LESSON_FLAGS: [&str; 4] = ["--list", "--pause", "--predict", "--help"];
 const SERVER_FLAGS: [&str; 3] = ["--serve", "--port", "--key-log"];
 const EXERCISE_FLAGS: [&str; 6] =
     ["--list", "--watch", "--hint", "--solution", "--reset", "--help"];

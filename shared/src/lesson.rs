@@ -1,4 +1,4 @@
-//! The command line of a lesson: `lesson-N [PART]... [--list] [--pause]`.
+//! The command line of a lesson: `lesson-N [PART]... [--list] [--pause] [--predict]`.
 
 use std::future::Future;
 use std::io::{self, IsTerminal, Write};
@@ -132,9 +132,10 @@ impl Lesson {
             wanted.is_empty() || wanted.iter().any(|wanted| **wanted == name || **wanted == number)
         };
         let parts: Vec<usize> = (0..self.parts.len()).filter(is_wanted).collect();
-        let transcript = match arguments.get_flag("pause") {
-            true => Transcript::paused(),
-            false => Transcript::to_stdout(),
+        let transcript = match (arguments.get_flag("pause"), arguments.get_flag("predict")) {
+            (true, _) => Transcript::paused(),
+            (_, true) => Transcript::predicted(),
+            _ => Transcript::to_stdout(),
         };
         self.run(&parts, transcript)
     }
@@ -167,6 +168,13 @@ impl Lesson {
                     .long("pause")
                     .action(ArgAction::SetTrue)
                     .help("Wait for Enter before each step, when you present"),
+            )
+            .arg(
+                Arg::new("predict")
+                    .long("predict")
+                    .action(ArgAction::SetTrue)
+                    .conflicts_with("pause")
+                    .help("Ask before each verdict what it will be, and count how often you are right"),
             );
         if self.server.is_none() {
             return command;
@@ -174,7 +182,7 @@ impl Lesson {
         let command = command
             .arg(
                 flag("serve")
-                    .conflicts_with_all(["part", "list", "pause"])
+                    .conflicts_with_all(["part", "list", "pause", "predict"])
                     .help("Run the lesson's server until Ctrl-C, and run no part"),
             )
             .arg(

@@ -36,12 +36,23 @@ const SHORTEST_SECRET: usize = 8;
 #[error("cannot write the transcript to standard output")]
 pub struct OutputFailed(#[source] pub io::Error);
 
+/// Something that is held back.
+enum Held {
+    Text(String),
+    /// A step begins.
+    Step,
+    /// A verdict comes: what is asked before it, and whether the answer is yes.
+    Verdict(String, bool),
+}
+
 /// Prints a lesson and counts its claims.
 pub struct Transcript {
     out: Box<dyn Write>,
-    /// With `--pause`: a part's steps, kept until it has run, then revealed one by one.
-    /// So no deadline of a server runs out while the instructor speaks.
-    held_back: Option<Vec<String>>,
+    /// With `--pause` and `--predict`: what a part has to say, kept until it has run, then revealed bit by bit. So no
+    /// deadline of a server runs out while somebody speaks, or thinks.
+    held_back: Option<Vec<Held>>,
+    /// With `--predict`: how many verdicts were predicted, and how many of them rightly.
+    predictions: Option<(usize, usize)>,
     /// The first error of `out`. Narration goes on in silence; the next verb that can
     /// fail reports it.
     failed: Option<io::Error>,
@@ -63,17 +74,28 @@ impl Transcript {
         Self { held_back: Some(Vec::new()), ..Self::to_stdout() }
     }
 
+    /// The same, asking before each verdict what it will be, and revealing it then.
+    pub fn predicted() -> Self {
+        Self { predictions: Some((0, 0)), ..Self::paused() }
+    }
+
     /// A transcript on any writer.
     pub fn to(out: impl Write + 'static) -> Self {
-        Self { out: Box::new(out), held_back: None, failed: None, began: false, step: 0, claims: 0 }
+        Self {
+            out: Box::new(out),
+            held_back: None,
+            predictions: None,
+            failed: None,
+            began: false,
+            step: 0,
+            claims: 0,
+        }
     }
 
     /// A sentence that says what happens next. Steps are numbered within a part.
     pub fn step(&mut self, sentence: &str) {
         self.step += 1;
-        if let Some(steps) = &mut self.held_back {
-            steps.push(String::new());
-        }
+        self.hold(Held::Step);
         let number = format!("{}. ", self.step);
         let options = textwrap::Options::new(WIDTH)
             .initial_indent(&number)
@@ -131,6 +153,7 @@ impl Transcript {
         self.claim()?;
         match result {
             Ok(value) => {
+                self.verdict(what, "is it accepted", true);
                 self.labeled("ok", AnsiColor::Green.on_default(), what);
                 Ok(value)
             }
@@ -194,6 +217,7 @@ impl Transcript {
                 "refused, but not for the expected reason \"{reason}\": {what}"
             )));
         }
+        self.verdict(what, "is it accepted", false);
         self.labeled("refused", AnsiColor::Green.on_default().bold(), what);
         Ok(layers)
     }
@@ -203,6 +227,8 @@ impl Transcript {
     pub fn attack_works(&mut self, what: &str, succeeded: bool) -> anyhow::Result<()> {
         self.claim()?;
         ensure!(succeeded, "the attack was expected to work, but did not: {what}");
+        // What it brings would give the answer away.
+        self.verdict("The attack", "does it work", true);
         self.labeled("attack works", AnsiColor::Red.on_default().bold(), what);
         Ok(())
     }
@@ -220,6 +246,7 @@ impl Transcript {
             bail!("expected on the wire, but not found in {} recorded bytes: {name}", wire.len());
         };
         let text = format!("{name}: \"{}\", {}", bytes.escape_ascii(), place.direction);
+        self.verdict(name, "can it be read on the wire", true);
         self.labeled("wire shows", AnsiColor::Red.on_default(), &text);
         Ok(())
     }
@@ -250,6 +277,7 @@ impl Transcript {
         if let Some(place) = wire.find(bytes) {
             bail!("expected to be hidden, but found on the wire, {place}: {name}");
         }
+        self.verdict(name, "can it be read on the wire", false);
         self.labeled("wire hides", AnsiColor::Green.on_default(), name);
         Ok(())
     }
@@ -265,9 +293,7 @@ impl Transcript {
 
     pub(crate) fn begin_part(&mut self, heading: &str) {
         self.step = 0;
-        if let Some(steps) = &mut self.held_back {
-            steps.push(String::new());
-        }
+        self.hold(Held::Step);
         if self.began {
             self.write("\n");
         }
@@ -282,19 +308,63 @@ impl Transcript {
         };
         let claims = format!("{claims} checked in {parts}: all hold.");
         self.write(&format!("\n{claims}\n"));
+        if let Some((asked, right)) = self.predictions {
+            let verdicts = if asked == 1 { "verdict" } else { "verdicts" };
+            self.write(&format!("You predicted {right} of {asked} {verdicts}.\n"));
+        }
     }
 
-    /// Flushes the part; with `--pause`, reveals it step by step.
+    /// Flushes the part; what was held back is revealed.
     pub(crate) fn end_part(&mut self) -> anyhow::Result<()> {
-        for (index, step) in
-            self.held_back.as_mut().map(std::mem::take).unwrap_or_default().iter().enumerate()
-        {
-            if index > 0 && self.failed.is_none() {
-                wait_for_enter();
+        let held = self.held_back.as_mut().map(std::mem::take).unwrap_or_default();
+        for (index, held) in held.into_iter().enumerate() {
+            match held {
+                Held::Text(text) => self.write_out(&text),
+                // The first one is the part itself.
+                Held::Step if index == 0 || self.failed.is_some() || self.predictions.is_some() => {
+                }
+                Held::Step => wait_for_enter(),
+                Held::Verdict(question, truth) => self.ask(&question, truth),
             }
-            self.write_out(step);
         }
         self.report_output()
+    }
+
+    fn hold(&mut self, held: Held) {
+        if let Some(all) = &mut self.held_back {
+            all.push(held);
+        }
+    }
+
+    fn verdict(&mut self, what: &str, question: &str, truth: bool) {
+        if self.predictions.is_some() {
+            self.hold(Held::Verdict(format!("{what}: {question}? y/n "), truth));
+        }
+    }
+
+    /// Asks for a prediction. Enter alone means "show me", and so does the end of the input; neither counts.
+    fn ask(&mut self, question: &str, truth: bool) {
+        // What stands above it has to be there first.
+        self.failed = self.failed.take().or_else(|| self.out.flush().err());
+        if self.failed.is_some() {
+            return;
+        }
+        let mut stderr = io::stderr();
+        let _ = write!(stderr, "   ?              {question}").and_then(|()| stderr.flush());
+        let mut line = String::new();
+        let read = io::stdin().lock().read_line(&mut line);
+        if !read.is_ok_and(|length| length > 0) {
+            let _ = writeln!(stderr);
+        }
+        let predicted = match line.trim().chars().next() {
+            Some('y' | 'Y') => true,
+            Some('n' | 'N') => false,
+            _ => return,
+        };
+        if let Some((asked, right)) = &mut self.predictions {
+            *asked += 1;
+            *right += usize::from(predicted == truth);
+        }
     }
 
     fn heading(&mut self, text: &str) {
@@ -337,8 +407,11 @@ impl Transcript {
 
     fn write(&mut self, text: &str) {
         self.began = true;
-        match self.held_back.as_mut().and_then(|steps| steps.last_mut()) {
-            Some(step) => step.push_str(text),
+        match &mut self.held_back {
+            Some(held) => match held.last_mut() {
+                Some(Held::Text(before)) => before.push_str(text),
+                _ => held.push(Held::Text(text.to_owned())),
+            },
             None => self.write_out(text),
         }
     }

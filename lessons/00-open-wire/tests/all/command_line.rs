@@ -8,6 +8,39 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("UTF-8")
 }
 
+/// Alice's two requests are accepted, the wire shows both texts, and the attack works: five times yes.
+#[test]
+fn predictions_are_asked_for_and_counted() {
+    use std::io::Write;
+    let predict = |answers: &str| {
+        let mut child = std::process::Command::new(LESSON)
+            .args(["listen", "--predict"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut input = child.stdin.take().expect("its input");
+        input.write_all(answers.as_bytes()).expect("it reads");
+        drop(input);
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{answers:?}");
+        (text(&output.stdout).to_owned(), text(&output.stderr).to_owned())
+    };
+    let plain = run(LESSON, &["listen"]);
+    for (answers, score) in [
+        ("y\ny\ny\ny\ny\n", "You predicted 5 of 5 verdicts.\n"),
+        ("n\nY\n\nno\nyes\n", "You predicted 2 of 4 verdicts.\n"),
+        // The end of the input is no prediction, and no reason to stop.
+        ("y", "You predicted 1 of 1 verdict.\n"),
+        ("", "You predicted 0 of 0 verdicts.\n"),
+    ] {
+        let (said, asked) = predict(answers);
+        assert_eq!(said, format!("{}{score}", text(&plain.stdout)), "{answers:?}");
+        assert_eq!(asked.matches("? y/n").count(), 5, "{asked}");
+    }
+}
+
 #[test]
 fn list_names_the_parts_with_a_line_each() {
     let list = run(LESSON, &["--list"]);
