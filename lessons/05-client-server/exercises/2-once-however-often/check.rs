@@ -125,21 +125,11 @@ pub async fn check<P: Payments>(trial: &mut Trial) {
             "eight copies of one order at the same moment",
             "What lies between looking and noting?",
             async {
+                // Which of them comes first is luck, so they come twenty times, each time with another order.
                 let coins = in_a_folder(|path| {
-                    let (bank, gate) =
-                        (Arc::new(P::open(path).map_err(text)?), Arc::new(Barrier::new(8)));
-                    let pay = |(bank, gate): (Arc<P>, Arc<Barrier>)| {
-                        gate.wait();
-                        bank.pay_once("alice", "a", &order("bob", 5)).map(drop)
-                    };
-                    let copies: Vec<_> = (0..8)
-                        .map(|_| (bank.clone(), gate.clone()))
-                        .map(|both| std::thread::spawn(move || pay(both)))
-                        .collect();
-                    for copy in copies {
-                        copy.join().map_err(|_| "it panicked")?.map_err(text)?;
-                    }
-                    bank.balance("bob").map_err(text)
+                    let bank = Arc::new(P::open(path).map_err(text)?);
+                    let mut rounds = (0..20).map(|round| eight_at_once(&bank, round));
+                    rounds.find(|coins| *coins != Ok(5)).unwrap_or(Ok(5))
                 });
                 not_five(coins.await)
             },
@@ -207,6 +197,25 @@ pub async fn check<P: Payments>(trial: &mut Trial) {
             }
         })
         .await;
+}
+
+/// Eight copies of one order for five coins, at the same moment. What was paid.
+fn eight_at_once<P: Payments>(bank: &Arc<P>, round: u32) -> Result<u64, String> {
+    let (id, payee) = (format!("id-{round}"), format!("payee-{round}"));
+    let gate = Arc::new(Barrier::new(8));
+    let copy = || {
+        let (bank, gate) = (bank.clone(), gate.clone());
+        let (id, order) = (id.clone(), order(&payee, 5));
+        std::thread::spawn(move || {
+            gate.wait();
+            bank.pay_once("alice", &id, &order).map(drop)
+        })
+    };
+    let copies: Vec<_> = (0..8).map(|_| copy()).collect();
+    for copy in copies {
+        copy.join().map_err(|_| "it panicked")?.map_err(text)?;
+    }
+    bank.balance(&payee).map_err(text)
 }
 
 fn not_five(coins: Result<u64, String>) -> Option<String> {
