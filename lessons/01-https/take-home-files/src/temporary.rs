@@ -33,8 +33,8 @@ impl Temporary {
     /// Under the first name that is free.
     pub(crate) fn named(target: &Path) -> io::Result<Self> {
         for path in names(target) {
-            match super::create_private(&path) {
-                Ok(file) => match file.try_lock() {
+            match create(&path) {
+                Ok(file) => match lock(&file) {
                     // Another process that sweeps was faster with the lock, and removes it.
                     Err(TryLockError::WouldBlock) => {}
                     // Also where the file system has no locks.
@@ -59,10 +59,6 @@ impl Temporary {
         };
         // From here on it has a name again, until the system says that it has the target's.
         let path = self.path.insert(path);
-        if cfg!(windows) {
-            // There a lock keeps others from reading, and it would go along.
-            self.file.unlock()?;
-        }
         std::fs::rename(&*path, target)?;
         self.path = None;
         Ok(())
@@ -74,7 +70,7 @@ impl Temporary {
     fn link(&self, target: &Path) -> io::Result<PathBuf> {
         use rustix::fs::{AtFlags, CWD, linkat};
         // So that nobody sweeps it. Where there are no locks, an hour passes before somebody does.
-        let _ = self.file.try_lock();
+        let _ = lock(&self.file);
         for path in names(target) {
             match linkat(CWD, by_number(&self.file), CWD, &path, AtFlags::SYMLINK_FOLLOW) {
                 Ok(()) => return Ok(path),
@@ -123,7 +119,7 @@ fn sweep(target: &Path) {
             continue;
         }
         let Ok(file) = OpenOptions::new().write(true).open(&path) else { continue };
-        let left = match file.try_lock() {
+        let left = match lock(&file) {
             Ok(()) => is_still_at(&file, &path),
             Err(TryLockError::WouldBlock) => false,
             Err(TryLockError::Error(_)) => {
@@ -136,6 +132,32 @@ fn sweep(target: &Path) {
             let _ = std::fs::remove_file(&path);
         }
     }
+}
+
+/// For the one who writes it. A lock tells others so.
+#[cfg(not(windows))]
+fn create(path: &Path) -> io::Result<File> {
+    super::create_private(path)
+}
+
+#[cfg(not(windows))]
+fn lock(file: &File) -> Result<(), TryLockError> {
+    file.try_lock()
+}
+
+/// On Windows others can't open it for writing as long as this is open; so no lock is needed, and none is wanted: a lock would keep
+/// others from reading, too, also under the target's name. It may be read, renamed and removed.
+#[cfg(windows)]
+fn create(path: &Path) -> io::Result<File> {
+    use std::os::windows::fs::OpenOptionsExt;
+    const READ: u32 = 1;
+    const DELETE: u32 = 4;
+    OpenOptions::new().write(true).create_new(true).share_mode(READ | DELETE).open(path)
+}
+
+#[cfg(windows)]
+fn lock(_file: &File) -> Result<(), TryLockError> {
+    Ok(())
 }
 
 /// It may have taken its target's place since it was opened.
