@@ -152,7 +152,9 @@ pub async fn check(trial: &mut Trial, policies: Policies) {
             Ok(())
         })
         .await;
-    trial.honest("a redirect of OpenSSL's server, where it is found", openssl(policies)).await;
+    if let Some(openssl) = Peer::openssl() {
+        trial.honest("a redirect of OpenSSL's server", foreign(openssl, policies)).await;
+    }
     let attacks: [Lure; 5] = [
         ("a redirect to evilbank.test", "Where does a domain begin?", |port| {
             format!("https://evilbank.test:{port}/")
@@ -217,8 +219,7 @@ async fn plain(policies: Policies) -> Result<Option<String>, String> {
 }
 
 /// A foreign server that redirects. With `-HTTP` its files are whole answers.
-async fn openssl(policies: Policies) -> Result<(), String> {
-    let Some(openssl) = Peer::openssl() else { return Ok(()) };
+async fn foreign(openssl: Peer, policies: Policies) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(text)?;
     let file = |name: &str| folder.path().join(name);
     identity().write_to(folder.path()).map_err(text)?;

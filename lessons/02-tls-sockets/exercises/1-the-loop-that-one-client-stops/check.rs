@@ -156,7 +156,9 @@ pub async fn check<S: Server>(trial: &mut Trial) {
             Ok(())
         })
         .await;
-    trial.honest("OpenSSL, where it is found", openssl::<S>()).await;
+    if let Some(openssl) = Peer::openssl() {
+        trial.honest("OpenSSL's client", foreign::<S>(openssl)).await;
+    }
     trial
         .honest("twenty clients at once, although there is room for eight", async {
             let running = started::<S>().await?;
@@ -255,8 +257,7 @@ pub async fn check<S: Server>(trial: &mut Trial) {
 }
 
 /// A foreign peer says hello.
-async fn openssl<S: Server>() -> Result<(), String> {
-    let Some(openssl) = Peer::openssl() else { return Ok(()) };
+async fn foreign<S: Server>(openssl: Peer) -> Result<(), String> {
     let running = started::<S>().await?;
     let folder = tempfile::tempdir().map_err(text)?;
     let root = folder.path().join("ca.pem");

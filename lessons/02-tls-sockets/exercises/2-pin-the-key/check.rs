@@ -117,7 +117,9 @@ pub async fn check(trial: &mut Trial, verifiers: Verifiers) {
             shake(verifiers, server(&renewed)?).await
         })
         .await;
-    trial.honest("the bank in OpenSSL, where it is found", openssl(verifiers)).await;
+    if let Some(openssl) = Peer::openssl() {
+        trial.honest("the bank in OpenSSL", foreign(openssl, verifiers)).await;
+    }
     trial
         .attack(
             "a certificate for bank.test that the CA issued to Mallory",
@@ -165,8 +167,7 @@ pub async fn check(trial: &mut Trial, verifiers: Verifiers) {
         .await;
 }
 
-async fn openssl(verifiers: Verifiers) -> Result<(), String> {
-    let Some(openssl) = Peer::openssl() else { return Ok(()) };
+async fn foreign(openssl: Peer, verifiers: Verifiers) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(text)?;
     let file = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
     bank().write_to(folder.path()).map_err(text)?;
