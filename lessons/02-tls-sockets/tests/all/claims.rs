@@ -751,12 +751,24 @@ fn a_server_without_file_descriptors_pauses_and_goes_on() -> TestResult {
     use std::io::{BufRead, BufReader};
     use std::process::{Command, Stdio};
 
-    let mut server = Command::new("sh")
-        .args(["-c", "ulimit -n 20 && exec \"$0\" --serve", env!("CARGO_BIN_EXE_lesson-2")])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
+    /// Also when an assertion fails.
+    struct Killed(std::process::Child);
+    impl Drop for Killed {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    let mut server = Killed(
+        Command::new("sh")
+            .args(["-c", "ulimit -n 20 && exec \"$0\" --serve", env!("CARGO_BIN_EXE_lesson-2")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?,
+    );
+    let server = &mut server.0;
     let printed = BufReader::new(server.stdout.take().ok_or("its output")?);
     let address = |line: &str| line.split_once(" at ")?.1.split(',').next()?.parse().ok();
     let mut addresses = printed.lines().map_while(Result::ok).filter_map(|line| address(&line));
@@ -786,7 +798,5 @@ fn a_server_without_file_descriptors_pauses_and_goes_on() -> TestResult {
     let ended = std::io::Read::read_to_end(&mut client, &mut answer);
     let is_reset = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionReset;
     assert!(ended.as_ref().err().is_none_or(is_reset), "{ended:?}");
-    server.kill()?;
-    server.wait()?;
     Ok(())
 }
