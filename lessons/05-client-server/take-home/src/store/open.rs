@@ -30,8 +30,15 @@ pub const OPENING: &str = "store-opening";
 
 /// Opens the file, or makes it.
 pub(super) fn open(path: &Path, limits: StoreLimits) -> Result<(Database, u64), OpenStoreError> {
-    if !path.try_exists().map_err(OpenStoreError::File)? {
-        make(path)?;
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make(path)?,
+        Err(error) => return Err(OpenStoreError::File(error)),
+        // A new, empty database in place of a link would be the loss of all letters.
+        Ok(there) if there.is_symlink() && !path.try_exists().map_err(OpenStoreError::File)? => {
+            let text = "it is a link to a file that is not there: is its disk mounted?";
+            return Err(OpenStoreError::File(io::Error::new(io::ErrorKind::NotFound, text)));
+        }
+        Ok(_) => {}
     }
     let database = open_file(path)?;
     let clock = caught(|| use_or_upgrade(&database, limits))?;

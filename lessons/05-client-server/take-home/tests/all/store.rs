@@ -135,6 +135,25 @@ async fn damage_anywhere_is_an_error_or_does_no_harm() -> TestResult {
     Ok(())
 }
 
+/// As long as the disk that it's on is not mounted, for example.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_to_a_database_that_is_not_there_is_not_replaced_by_an_empty_one() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let (link, file) = (folder.path().join("link"), folder.path().join("mounted"));
+    std::os::unix::fs::symlink(&file, &link)?;
+    let clock = Clock::settable(NOW);
+    let refused = open(&link, &clock).err().ok_or("nothing is there")?;
+    let said = careful_errors::ErrorChain(&refused).to_string();
+    assert!(said.contains("is its disk mounted?"), "{said}");
+    assert!(std::fs::symlink_metadata(&link)?.is_symlink() && !file.exists());
+    // When it is there, it is used by the link.
+    close(open(&file, &clock)?).await?;
+    close(open(&link, &clock)?).await?;
+    assert!(std::fs::symlink_metadata(&link)?.is_symlink());
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_start_that_was_ended_in_the_middle_leaves_no_half_database() -> TestResult {
     let folder = tempfile::tempdir()?;
