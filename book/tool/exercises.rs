@@ -88,6 +88,18 @@ pub fn check(course: &Course) -> Vec<Problem> {
                 "add it to Cargo.toml",
             );
         }
+        for called in functions_named(exercise) {
+            let code = code_of(course, lesson, exercise);
+            if !code.contains(&format!("fn {called}(")) && !code.contains(&format!("fn {called}<"))
+            {
+                let what = format!("there is no function {called}");
+                report(
+                    folder.join("exercise.md"),
+                    what,
+                    "name one of the exercise or of its lesson",
+                );
+            }
+        }
         for named in
             files_named(exercise).into_iter().filter(|named| !exercise.folder.join(named).exists())
         {
@@ -119,6 +131,30 @@ fn minutes(course: &Course, lesson: &Lesson, exercises: &[Exercise]) -> Option<P
         what: format!("it does not say \"{expected}\""),
         fix: "the minutes are those of main.rs and of each exercise.md".to_owned(),
     })
+}
+
+/// The functions that a task calls in its code spans: `wire.send(…)`, `forge::json(…)`.
+fn functions_named(exercise: &Exercise) -> Vec<String> {
+    let text = exercise.read("exercise.md").unwrap_or_default();
+    // Whole programs and commands stand in blocks.
+    let prose: String = text.split("```").step_by(2).collect();
+    let spans = prose.split('`').skip(1).step_by(2).filter_map(|span| span.split_once('('));
+    let name = |(before, _): (&str, &str)| {
+        let name = before.rsplit(|byte: char| !byte.is_alphanumeric() && byte != '_').next()?;
+        // A name that begins with a capital letter is a type's, or a variant's.
+        let is_a_function = name.starts_with(|first: char| first.is_lowercase());
+        is_a_function.then(|| name.to_owned())
+    };
+    spans.filter_map(name).collect()
+}
+
+/// The code of an exercise and of its lesson's laboratory.
+fn code_of(course: &Course, lesson: &Lesson, exercise: &Exercise) -> String {
+    let lab = course.root.join(&lesson.folder).join("src/lab");
+    let folders = [exercise.folder.clone(), lab];
+    let files = folders.iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten());
+    let paths = files.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.filter_map(|path| fs::read_to_string(path).ok()).collect()
 }
 
 /// The Rust files in a task's code spans.

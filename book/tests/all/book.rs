@@ -424,3 +424,80 @@ pub(crate) fn collect_rust(folder: &Path, code: &mut String) -> std::io::Result<
     }
     Ok(())
 }
+
+/// A whole exercise of the small course, to be broken.
+#[test]
+fn what_an_exercise_lacks_is_named() {
+    let task = "### Exercise 0.1: Look\n\n*Write, 5 minutes.*\n\nWrite `look` in `yours.rs`. `help(3)` helps.\n";
+    let hint = |number: u32| {
+        format!(
+            "## Hint {number}\n<!-- ANCHOR: hint_{number} -->\nIt.\n<!-- ANCHOR_END: hint_{number} -->\n\n"
+        )
+    };
+    let hints = format!("# Hints\n\n{}{}{}", hint(1), hint(2), hint(3));
+    let folder = "lessons/00-small/exercises/1-look";
+    let shown = |file: &str| format!("{{{{#include ../../{folder}/{file}}}}}\n\n");
+    let course = || {
+        let course = SmallCourse::new();
+        let code = "pub fn look() {}\npub fn help(_: u32) {}\n";
+        for file in ["stub.rs", "yours.rs", "naive.rs", "solution.rs", "check.rs", "main.rs"] {
+            course.write(&format!("{folder}/{file}"), code);
+        }
+        course.write(&format!("{folder}/exercise.md"), task);
+        course.write(&format!("{folder}/hints.md"), &hints);
+        course.write(
+            "lessons/00-small/exercises/Cargo.toml",
+            "[package]\nname = \"exercises-0\"\n[[bin]]\nname = \"exercise-0-1\"\n",
+        );
+        course.members(&["lessons/00-small", "lessons/00-small/exercises"]);
+        let files = [
+            "exercise.md",
+            "hints.md:hint_1",
+            "hints.md:hint_2",
+            "hints.md:hint_3",
+            "solution.rs",
+            "naive.rs",
+        ];
+        let all: String = files.iter().map(|file| shown(file)).collect();
+        course.write(
+            "book/src/00-small.md",
+            &format!("{CHAPTER}\n**Time:** 0 minutes, and 5 for the exercises.\n\n{all}`cargo exercise 0.1 --hint`\n"),
+        );
+        course
+    };
+    assert_eq!(course().problems(), [""; 0]);
+    let chapter = std::fs::read_to_string(course().folder.path().join("book/src/00-small.md"))
+        .expect("a chapter");
+    let broken: [(&str, String, &[&str]); 7] = [
+        ("exercise.md", task.replace("help(3)", "aid(3)"), &["there is no function aid"]),
+        ("exercise.md", task.replace("yours.rs", "theirs.rs"), &["there is no theirs.rs"]),
+        ("exercise.md", task.replace("5 minutes", "some minutes"), &["N minutes"]),
+        ("hints.md", hints.replace("It.", ""), &["0 hints", "includes nothing"]),
+        (
+            "../../../../book/src/00-small.md",
+            chapter.replace(&shown("naive.rs"), ""),
+            &["does not show naive.rs"],
+        ),
+        (
+            "../../../../book/src/00-small.md",
+            chapter.replace("and 5 for", "and 6 for"),
+            &["and 5 for the exercises"],
+        ),
+        (
+            "../../../../book/src/00-small.md",
+            chapter.replace("exercise 0.1 --hint", "exercise 0.2"),
+            &["0.2"],
+        ),
+    ];
+    for (file, text, expected) in broken {
+        let course = course();
+        course.write(&format!("{folder}/{file}"), &text);
+        let problems = course.problems();
+        for expected in expected {
+            assert!(
+                problems.iter().any(|problem| problem.contains(expected)),
+                "{file}: {expected}: {problems:#?}"
+            );
+        }
+    }
+}

@@ -158,18 +158,26 @@ impl Crate {
         Ok(Self { name, description, folder, manifest })
     }
 
-    /// Features that this crate adds to those in the workspace's table.
-    pub fn features(&self, kind: &str, dependency: &str) -> Vec<&Value> {
-        let table = self.manifest.get(kind).and_then(|table| table.get(dependency));
-        let features = table.and_then(|table| table.get("features")?.as_array());
-        features.into_iter().flatten().collect()
+    /// Its tables of dependencies, each with its heading; also those of one system alone.
+    pub fn dependencies(&self) -> Vec<(String, &Table)> {
+        let systems = self.manifest.get("target").and_then(Value::as_table).into_iter().flatten();
+        let systems = systems.filter_map(|(system, tables)| {
+            Some((format!("target.'{system}'."), tables.as_table()?))
+        });
+        let everywhere = std::iter::once((String::new(), &self.manifest));
+        let mut all = Vec::new();
+        for (before, tables) in everywhere.chain(systems) {
+            for kind in ["dependencies", "dev-dependencies"] {
+                if let Some(table) = tables.get(kind).and_then(Value::as_table) {
+                    all.push((format!("{before}{kind}"), table));
+                }
+            }
+        }
+        all
     }
 
     fn needs(&self) -> impl Iterator<Item = &str> {
-        ["dependencies", "dev-dependencies"]
-            .into_iter()
-            .filter_map(|kind| self.manifest.get(kind)?.as_table())
-            .flat_map(|table| table.keys().map(String::as_str))
+        self.dependencies().into_iter().flat_map(|(_, table)| table.keys().map(String::as_str))
     }
 }
 

@@ -25,15 +25,14 @@ pub fn write_out(course: &Course, taken: &Crate) -> anyhow::Result<String> {
         let value = if inherited { &workspace["package"][key] } else { value };
         let _ = writeln!(text, "{key} = {value}");
     }
-    for kind in ["dependencies", "dev-dependencies"] {
-        let Some(table) = taken.manifest.get(kind).and_then(Value::as_table) else { continue };
-        let _ = write!(text, "\n[{kind}]\n");
-        for name in table.keys() {
-            let _ = writeln!(
-                text,
-                "{name} = {}",
-                dependency(course, workspace, name, &taken.features(kind, name))?
-            );
+    for (heading, table) in taken.dependencies() {
+        let _ = write!(text, "\n[{heading}]\n");
+        for (name, settings) in table {
+            // Features that this crate adds to those in the workspace's table.
+            let features = settings.get("features").and_then(Value::as_array);
+            let features: Vec<&Value> = features.into_iter().flatten().collect();
+            let written = dependency(course, workspace, name, &features)?;
+            let _ = writeln!(text, "{name} = {written}");
         }
     }
     for (tool, lints) in workspace["lints"].as_table().context("no lints")? {
