@@ -177,7 +177,7 @@ impl Verifier {
         // The header is the sender's word: it finds the key, and decides nothing.
         let header = decoded_header(token)?;
         let header = untrusted_header(&header)?;
-        let id = header.kid.as_deref().ok_or(Reason::UnknownKey)?;
+        let id = header.kid.as_ref().ok_or(Reason::UnknownKey)?.0.as_ref();
         let (key, validation) = self.keys.get(id).ok_or(Reason::UnknownKey)?;
         if header.alg != key.algorithm.of_jsonwebtoken() {
             let got = format!("{:?}", header.alg);
@@ -284,11 +284,16 @@ impl fmt::Debug for Verifier {
 struct UntrustedHeader<'a> {
     alg: jsonwebtoken::Algorithm,
     #[serde(borrow, default)]
-    kid: Option<Cow<'a, str>>,
+    kid: Option<Text<'a>>,
     /// Even as `null`: jsonwebtoken takes that for none (observed with 11.1.0).
     #[serde(default, deserialize_with = "there")]
     crit: Option<IgnoredAny>,
 }
+
+/// Borrowed where it has no escapes. (serde borrows no text inside an `Option` by itself.)
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The first of the parts; jsonwebtoken counts them.
 fn decoded_header(token: &str) -> Result<Vec<u8>, Reason> {

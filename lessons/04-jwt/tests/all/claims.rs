@@ -233,6 +233,21 @@ fn the_algorithm_is_the_keys() {
     }
 }
 
+/// JSON has more than one way to write a text; both readers of the header see the same key id.
+#[test]
+fn a_key_id_with_an_escape_is_the_same_key_id() -> TestResult {
+    let (_, verifier) = pair(secret_key(), &Clock::settable(NOW))?;
+    let (_, claims) = of_the_issuer();
+    let verdict = |kid: &str| {
+        let header = format!(r#"{{"typ":"at+jwt","alg":"HS256","kid":"{kid}"}}"#);
+        let token = forge::hs256(&SECRET, &forge::unsigned_text(&header, &claims.to_string()));
+        verifier.verify::<Scope>(&token).map_err(|refused| refused.reason().clone())
+    };
+    assert!(verdict(r"2026-1\u0031").is_ok());
+    assert_eq!(verdict(r"2026-1\u0032"), Err(Reason::UnknownKey));
+    Ok(())
+}
+
 #[test]
 fn a_key_id_is_looked_up_and_nothing_else() {
     for kid in [json!("2026-12"), json!("../2026-11"), json!("2026-11 "), json!("")] {
