@@ -39,7 +39,7 @@ pub struct Limits {
     /// Connections from one IPv4 address, or from one IPv6 network of 64 bits, which one machine
     /// usually has to itself. More are closed at once.
     pub per_address: usize,
-    /// Of `connections`, those kept for clients that your handler has admitted ([`Connection::admit`]),
+    /// Of `connections`, those kept for clients that your handler has admitted ([`Admission::admit`]),
     /// because they have logged in, for example. All others are strangers. When strangers have all
     /// places that are not kept, the next one takes the place of another: of the address with the most
     /// strangers, the one that came first. That one is cut without a goodbye, which it could make you wait
@@ -87,11 +87,6 @@ impl Connection {
     /// What admits this client, when it has proved who it is; also after the stream was taken out.
     pub fn admission(&self) -> Admission {
         Admission(self.place.clone())
-    }
-
-    /// Admits it: see [`Limits::reserved`].
-    pub fn admit(&self) {
-        self.admission().admit();
     }
 }
 
@@ -535,6 +530,33 @@ mod tests {
             all.enter("192.0.2.1".parse().expect("an address"));
         }
         assert!(!all.are_full(), "without a reserve, nobody is put out");
+    }
+
+    /// Else those who came first would keep the door shut for all who follow.
+    #[tokio::test]
+    async fn nobody_waits_for_a_permit_as_long_as_a_stranger_can_be_put_out() {
+        let limits = Limits { connections: 2, per_address: 9, reserved: 1 };
+        let (permits, strangers) = (Permits::new(limits), Strangers::new(limits));
+        let enter = || strangers.enter("192.0.2.1".parse().expect("an address"));
+        let first = permits.next(&strangers).await;
+        Admission(enter()).admit();
+        let second = permits.next(&strangers).await;
+        assert!(first.is_some() && second.is_some());
+        let next = async || {
+            let moment = Duration::from_millis(20);
+            tokio::time::timeout(moment, permits.next(&strangers)).await.ok()
+        };
+        assert!(
+            next().await.is_none(),
+            "both were admitted, or will be: nobody can be put out, so it waits"
+        );
+        let place = enter();
+        let at_once = next().await.expect("at once");
+        assert!(at_once.is_none(), "a stranger's permit comes free when he is put out");
+        let _newcomer = enter();
+        assert!(place.put_out.is_cancelled());
+        drop(second);
+        assert!(permits.of(at_once).await.is_some());
     }
 
     #[test]
