@@ -178,10 +178,7 @@ fn watch(root: &Path, exercise: &Exercise) -> io::Result<ExitCode> {
         if state.is_some() && state != seen {
             seen = state;
             trial(root, exercise)?;
-            say(&format!(
-                "\nWaiting for you to save {}. Ctrl-C ends.\n\n",
-                shown(root, &exercise.yours())
-            ))?;
+            say("\nWaiting for you to save yours.rs. Ctrl-C ends.\n\n")?;
         }
         std::thread::sleep(LOOK);
     }
