@@ -552,6 +552,61 @@ fn attempts_are_counted_by_account_and_by_address() {
 }
 
 #[test]
+fn attempts_without_an_account_are_counted_by_network_with_the_others() {
+    let attempts = Attempts::new(few(), Clock::settable(NOW));
+    assert!(attempts.begin_without_account(HERE) && attempts.begin_without_account(HERE));
+    assert!(attempts.begin(&name("alice"), HERE));
+    assert!(!attempts.begin_without_account(HERE), "three from a network, of both kinds");
+    assert!(!attempts.begin(&name("bob"), HERE));
+    assert!(attempts.begin_without_account(THERE));
+}
+
+/// A server that has run for days counts as one that has just started.
+#[test]
+fn the_window_begins_with_the_first_attempt_and_not_with_the_server() {
+    let clock = Clock::settable(NOW);
+    let attempts = Attempts::new(few(), clock.clone());
+    clock.advance(Duration::from_secs(1_000_000));
+    for _ in 0..2 {
+        clock.advance(Duration::from_secs(20));
+        assert!(attempts.begin(&name("alice"), HERE));
+    }
+    assert!(!attempts.begin(&name("alice"), HERE));
+    clock.advance(Duration::from_secs(39));
+    assert!(!attempts.begin(&name("alice"), HERE), "59 seconds after the first");
+    clock.advance(Duration::from_secs(1));
+    assert!(attempts.begin(&name("alice"), HERE));
+}
+
+/// When as many accounts are remembered as there may be, those that are remembered go on, and those that have nothing to be
+/// remembered for make room.
+#[test]
+fn a_full_memory_shuts_nobody_out_whom_it_knows() {
+    let limits = AttemptLimits { account: 5, address: 100, remembered: 2, ..few() };
+    let attempts = Attempts::new(limits, Clock::settable(NOW));
+    let (alice, bob, carol) = (name("alice"), name("bob"), name("carol"));
+    // One failed and one good attempt are two things to remember.
+    assert!(attempts.begin(&alice, HERE) && attempts.begin(&alice, HERE));
+    attempts.succeeded(&alice, HERE);
+    assert!(attempts.begin(&bob, HERE));
+    assert!(!attempts.begin(&carol, HERE), "there is no room for a third");
+    assert!(attempts.begin(&alice, HERE) && attempts.begin(&bob, HERE));
+    attempts.not_made(&bob, HERE);
+    attempts.not_made(&bob, HERE);
+    assert!(attempts.begin(&carol, HERE), "bob has made no attempt");
+    assert!(!attempts.begin(&bob, HERE));
+}
+
+#[tokio::test]
+async fn a_password_of_the_longest_length_is_checked_and_one_byte_more_is_refused() -> TestResult {
+    let passwords = Passwords::new(Cost::LEAST, limits(1, 8))?;
+    let of = |length: usize| Secret::new("x".repeat(length));
+    assert_eq!(passwords.check(HERE, of(256), None).await, Ok(false));
+    assert_eq!(passwords.check(HERE, of(257), None).await, Err(PasswordError::Length));
+    Ok(())
+}
+
+#[test]
 fn good_logins_and_refreshes_are_counted_by_account_and_by_network() {
     let limits = AttemptLimits { logins_of_account: 3, logins_from_address: 5, ..few() };
     let log_in = |attempts: &Attempts, who: &str, from| {
