@@ -327,3 +327,26 @@ fn compute(
     memory.iter_mut().for_each(Zeroize::zeroize);
     done.map_err(|_| PasswordError::System)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_has_its_slots_and_no_more_and_leaves_nothing_behind() {
+        let limits = PasswordLimits { at_once: 1, waiting: 9, of_one_network: 2 };
+        let line = Line { limits, queue: Mutex::default(), ready: Condvar::new() };
+        let line = Arc::new(line);
+        let enter = |last: u8| line.enter(IpAddr::from([192, 0, 2, last]));
+        let (first, second) = (enter(1), enter(1));
+        assert!(first.is_some() && second.is_some() && enter(1).is_none());
+        let other = enter(2);
+        assert!(other.is_some(), "another network");
+        drop(first);
+        let third = enter(1);
+        assert!(third.is_some() && enter(1).is_none(), "one was free, and one is left of before");
+        drop((second, third, other));
+        let queue = line.lock();
+        assert!(queue.all == 0 && queue.in_line.is_empty());
+    }
+}

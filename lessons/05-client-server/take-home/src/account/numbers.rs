@@ -97,6 +97,33 @@ mod tests {
         assert_eq!(received.arrived(2, id(5)), Arrived::Reused);
     }
 
+    proptest::proptest! {
+        /// As long as no gap is forgotten, it is as if all numbers were remembered one by one.
+        #[test]
+        fn whatever_comes_in_whatever_order_is_told_as_by_a_list_of_all(
+            numbers in proptest::collection::vec(1_u64..40, 1..120),
+        ) {
+            let (mut received, mut known) = (Received::default(), std::collections::BTreeSet::new());
+            for (at, number) in numbers.into_iter().enumerate() {
+                let largest = known.last().copied().unwrap_or(0);
+                let expected = match number {
+                    number if number > largest => Arrived::Next { missing: number - largest - 1 },
+                    number if known.contains(&number) => Arrived::Reused,
+                    _ => Arrived::Late,
+                };
+                known.insert(number);
+                proptest::prop_assert_eq!(received.arrived(number, id(1000 + at as u64)), expected);
+                // No gap is empty, none overlaps another, and together they are what has not come.
+                let awaited: Vec<u64> = received.missing.iter().flat_map(|&(from, to)| from..=to).collect();
+                let mut sorted = awaited.clone();
+                sorted.sort_unstable();
+                let not_come: Vec<u64> = (1..received.seen).filter(|one| !known.contains(one)).collect();
+                proptest::prop_assert_eq!(sorted, not_come);
+                proptest::prop_assert!(received.missing.iter().all(|(from, to)| from <= to));
+            }
+        }
+    }
+
     #[test]
     fn a_number_of_zero_and_the_largest_one_are_numbers() {
         let mut received = Received::default();

@@ -648,6 +648,24 @@ fn a_corrected_clock_neither_prolongs_a_lock_nor_ends_it() {
 
 // The server.
 
+/// Of a server that runs, keys that are gone by accident must not be replaced by none, nor by others.
+#[test]
+fn a_reload_reads_the_keys_that_are_there_and_refuses_a_file_without_any() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("signing-keys.json");
+    assert!(signing_keys::load(&path).is_err(), "there is no file");
+    assert!(!path.exists(), "and none is made");
+    let made = signing_keys::load_or_make(&path)?;
+    let ids = |keys: &[careful_tokens::keys::SigningKey]| -> Vec<String> {
+        keys.iter().map(|key| key.id().to_string()).collect()
+    };
+    assert_eq!(made.len(), 1);
+    assert_eq!(ids(&signing_keys::load(&path)?), ids(&made));
+    careful_files::replace(&path, b"[]")?;
+    assert!(signing_keys::load(&path).is_err(), "no keys");
+    Ok(())
+}
+
 #[test]
 fn two_signing_keys_are_kept_and_the_newest_signs() -> TestResult {
     let folder = tempfile::tempdir()?;
