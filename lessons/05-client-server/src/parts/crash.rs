@@ -205,6 +205,6 @@ fn endpoint(data: &Path, address: std::net::SocketAddr) -> anyhow::Result<Endpoi
     endpoint.pause = Duration::from_millis(20);
     // Not every system tells the peers of a killed process at once. Forty seconds of patience, once
     // after each kill, are more than a part has.
-    endpoint.frames.idle = Duration::from_secs(10);
+    endpoint.frames.idle = Duration::from_secs(3);
     Ok(endpoint)
 }
