@@ -283,6 +283,8 @@ where
             }
             Ok(())
         });
+        // Made here, so that it is dropped whatever becomes of the task.
+        let stranger = Leaving(place.clone());
         tasks.spawn(async move {
             let refused = tokio::select! {
                 served = served => served.err(),
@@ -291,8 +293,7 @@ where
             if let Some(refused) = refused {
                 tell(&observe, Event::Refused(peer, refused));
             }
-            place.strangers.leave(place.number);
-            drop((permit, slot));
+            drop((stranger, permit, slot));
         });
     }
     drop(listener);
@@ -419,6 +420,15 @@ struct Place {
     put_out: CancellationToken,
 }
 
+/// Takes a stranger off the list when it is dropped: also if the handler panics.
+struct Leaving(Place);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.strangers.leave(self.0.number);
+    }
+}
+
 impl Strangers {
     fn new(limits: Limits) -> Self {
         let Limits { connections, reserved, .. } = limits;
@@ -530,6 +540,21 @@ mod tests {
             all.enter("192.0.2.1".parse().expect("an address"));
         }
         assert!(!all.are_full(), "without a reserve, nobody is put out");
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_leaves_no_stranger_behind() {
+        let strangers = Strangers::new(Limits { connections: 5, per_address: 9, reserved: 1 });
+        for _ in 0..4 {
+            let place = strangers.enter("192.0.2.1".parse().expect("an address"));
+            let leaving = Leaving(place);
+            let task = tokio::spawn(async move {
+                let _leaving = leaving;
+                std::panic::panic_any("on purpose: this is a test");
+            });
+            assert!(task.await.is_err());
+        }
+        assert!(strangers.lock().strangers.is_empty() && !strangers.are_full());
     }
 
     /// Else those who came first would keep the door shut for all who follow.
