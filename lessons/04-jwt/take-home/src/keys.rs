@@ -231,16 +231,20 @@ impl SigningKey {
     }
 
     fn of_secret(id: KeyId, secret: &[u8]) -> Result<Self, KeyError> {
-        if let Some(kind) = no_random_bytes(secret) {
-            return Err(KeyError::NotASecret(kind));
+        match no_random_bytes(secret) {
+            Some(kind) => Err(KeyError::NotASecret(kind)),
+            None => Ok(Self::of_random(id, secret)),
         }
+    }
+
+    fn of_random(id: KeyId, secret: &[u8]) -> Self {
         let verifying = VerifyingKey {
             id,
             algorithm: Algorithm::Hs256,
             decoding: DecodingKey::from_secret(secret),
             public: None,
         };
-        Ok(Self { encoding: EncodingKey::from_secret(secret), verifying })
+        Self { encoding: EncodingKey::from_secret(secret), verifying }
     }
 
     /// A fresh secret of 32 random bytes.
@@ -250,7 +254,7 @@ impl SigningKey {
     pub fn hs256_random(id: KeyId) -> Result<Self, KeyError> {
         let mut secret = Zeroizing::new([0; SECRET]);
         rand::fill(&mut secret[..]).map_err(|_| KeyError::NoRandom)?;
-        Self::hs256(id, &secret)
+        Ok(Self::of_random(id, &secret[..]))
     }
     // ANCHOR_END: hs256
 
@@ -312,8 +316,11 @@ impl VerifyingKey {
 /// What these bytes of 32, 48 or 64 are, if they can't be random.
 fn no_random_bytes(secret: &[u8]) -> Option<&'static str> {
     let is_printable = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
-    // DER says its own length: here one byte, as of all that is shorter than 128.
-    let der = matches!(secret, [0x30, length, rest @ ..] if usize::from(*length) == rest.len());
+    // A SEQUENCE that fills it, with a length of one byte, as of all that is shorter than 128. The first thing in it is
+    // the version of a private key, or the SEQUENCE of a public one that begins with an OBJECT IDENTIFIER. So of random
+    // bytes, one in 2^31 is taken for a key. By the first two bytes alone it was one in 65,536.
+    let der = matches!(secret, [0x30, length, rest @ ..] if usize::from(*length) == rest.len())
+        && matches!(secret[2..], [2, 1, 0 | 1, ..] | [0x30, _, 6, ..]);
     // The two numbers of a JWK, without the 4 before them.
     let point = || secret.len() + 1 == P256_POINT && is_p256(&[&[4], secret].concat());
     match () {

@@ -539,6 +539,10 @@ fn no_key_in_a_text_is_a_secret() -> TestResult {
         base64(&pair.serialize_der()),
         // 48 bytes: PKCS#8 of Ed25519 without the public half.
         base64(&[&ED25519_PKCS8[..], ed25519.public_key_raw()].concat()),
+        // 64 bytes: a private key of P-384 as SEC 1 writes it.
+        base64(&[&[0x30, 0x3e, 2, 1, 1, 4, 48][..], &[7; 48], P384_PARAMETERS].concat()),
+        // 64 bytes: a public key of an unknown algorithm.
+        base64(&[&[0x30, 62, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 53, 0][..], &[7; 52]].concat()),
         base64(point),
         // 64 bytes: x and y.
         base64(&point[1..]),
@@ -567,6 +571,9 @@ fn no_key_in_a_text_is_a_secret() -> TestResult {
 const ED25519_PKCS8: [u8; 16] =
     [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 
+/// The curve of a private key (RFC 5915 section 3).
+const P384_PARAMETERS: &[u8] = &[0xa0, 7, 6, 5, 0x2b, 0x81, 4, 0, 0x22];
+
 #[test]
 fn random_bytes_are_a_secret_in_each_of_their_texts() -> TestResult {
     for length in [32, 48, 64] {
@@ -584,10 +591,10 @@ fn random_bytes_are_a_secret_in_each_of_their_texts() -> TestResult {
             }
         }
     }
-    // Random bytes may begin as a JWK or as DER does.
+    // Random bytes may begin as a JWK or as DER does, with their own length, too.
     let mut random = [7; 32];
-    for first in [b'{', 0x30] {
-        random[0] = first;
+    for (first, second) in [(b'{', b'"'), (0x30, 7), (0x30, 30)] {
+        random[..2].copy_from_slice(&[first, second]);
         assert!(SigningKey::hs256(id(), &random).is_ok());
     }
     Ok(())
