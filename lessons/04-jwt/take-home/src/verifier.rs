@@ -233,9 +233,9 @@ impl Verifier {
     }
     // ANCHOR_END: rules
 
-    /// Refuses a token from now on that it would accept: after a logout, or a theft. Remembered for
-    /// [`MOST_LEEWAY`](crate::profile::MOST_LEEWAY) after it expires: so long a verifier that
-    /// shares the list could accept it.
+    /// Refuses a token from now on that it would accept: after a logout, or a theft. Remembered at
+    /// least until [`MOST_LEEWAY`](crate::profile::MOST_LEEWAY) after it expires: so long a
+    /// verifier that shares the list could accept it.
     ///
     /// # Errors
     /// The list is full, or there is none: then its size is 0.

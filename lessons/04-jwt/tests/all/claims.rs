@@ -1432,7 +1432,7 @@ fn a_set_without_a_usable_key_names_the_first_that_was_left_out() {
 fn a_denied_token_stays_denied_whatever_the_clock_does() -> TestResult {
     let (clock, key) = (Clock::settable(NOW), secret_key());
     let (issuer, verifier) = pair(key, &clock)?;
-    let verifier = verifier.with_deny_list(Arc::new(DenyList::new(10)));
+    let verifier = verifier.with_deny_list(Arc::new(DenyList::new(1)));
     let stolen = issuer.issue("alice", &NoMore {})?;
     verifier.deny(&verifier.verify::<NoMore>(stolen.expose())?)?;
     // The clock is an hour ahead, and the list forgets what has expired.
@@ -1659,7 +1659,7 @@ fn a_list_that_is_shared_serves_the_verifier_with_the_longest_leeway() -> TestRe
 
 #[test]
 fn an_id_on_the_list_is_of_its_issuer_and_keeps_its_later_end() -> TestResult {
-    let (clock, list) = (Clock::settable(NOW), Arc::new(DenyList::new(9)));
+    let (clock, list) = (Clock::settable(NOW), Arc::new(DenyList::new(3)));
     let (issuer, verifier) = pair(secret_key(), &clock)?;
     let verifier = verifier.with_deny_list(list.clone());
     let token = issuer.issue("alice", &NoMore {})?;
@@ -1673,15 +1673,54 @@ fn an_id_on_the_list_is_of_its_issuer_and_keeps_its_later_end() -> TestResult {
     }
     let refused = verifier.verify::<NoMore>(token.expose()).err().ok_or("refused")?;
     assert_eq!(*refused.reason(), Reason::Denied);
+    let late = |jti: &str| Claims { jti: jti.to_owned(), exp: claims.exp + 600, ..claims.clone() };
     clock.advance(Duration::from_secs(719));
-    let other = Claims { jti: "other".to_owned(), exp: claims.exp + 600, ..claims.clone() };
-    verifier.deny(&other)?;
-    assert_eq!(list.len(), 3, "nothing is forgotten before the later end");
+    verifier.deny(&late("1"))?;
+    assert!(verifier.deny(&late("2")).is_err(), "nothing is forgotten before the later end");
     clock.advance(Duration::from_secs(1));
-    verifier.deny(&other)?;
-    assert_eq!(list.len(), 1);
-    verifier.deny(&claims)?;
-    assert_eq!(list.len(), 2, "what was forgotten is listed again");
+    verifier.deny(&late("2"))?;
+    verifier.deny(&late("3"))?;
+    assert!(verifier.deny(&late("4")).is_err(), "two had ended");
+    assert_eq!(list.len(), 3);
+    Ok(())
+}
+
+/// A clock that is a month ahead for a while: the logouts of that time deny nobody else's tokens when it is right again.
+#[test]
+fn a_clock_that_was_ahead_denies_no_token_of_others() -> TestResult {
+    const MONTH: u64 = 30 * 24 * 60 * 60;
+    let (clock, list) = (Clock::settable(NOW), Arc::new(DenyList::new(30)));
+    let (issuer, verifier) = pair(secret_key(), &clock)?;
+    let verifier = verifier.with_deny_list(list.clone());
+    // (the token, when it was issued) of each logout, more of them than the list has room for.
+    let log_out = |times: usize| -> Result<Vec<_>, Box<dyn Error>> {
+        let one = || -> Result<_, Box<dyn Error>> {
+            clock.advance(Duration::from_secs(100));
+            let token = issuer.issue("alice", &NoMore {})?;
+            verifier.deny(&verifier.verify::<NoMore>(token.expose())?)?;
+            Ok((token, clock.now()))
+        };
+        (0..times).map(|_| one()).collect()
+    };
+    let mut denied = log_out(40)?;
+    let right = clock.now();
+    clock.set(NOW + MONTH);
+    denied.append(&mut log_out(40)?);
+    clock.set(right);
+    denied.append(&mut log_out(40)?);
+    assert_eq!(list.len(), 30);
+    for _ in 0..100 {
+        let token = issuer.issue("bob", &NoMore {})?;
+        verifier.verify::<NoMore>(token.expose()).map_err(|refused| refused.reason().clone())?;
+        clock.advance(Duration::from_secs(100));
+    }
+    for (token, issued) in denied {
+        for later in [0, 300, 604] {
+            clock.set(issued + later);
+            let refused = verifier.verify::<NoMore>(token.expose()).err().ok_or("refused")?;
+            assert_eq!(*refused.reason(), Reason::Denied, "issued at {issued}, after {later} s");
+        }
+    }
     Ok(())
 }
 
