@@ -5,6 +5,7 @@
 //! owner has no way back.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
@@ -89,6 +90,27 @@ struct Caller {
     name: Name,
     account: Account,
     claims: Claims<Scope>,
+}
+
+/// Whose a refresh token is: of an account as it was at the login. Whatever ends all logins, or frees the name for
+/// another owner, changes the generation, and with it ends a login that is just being made.
+struct Login {
+    name: Name,
+    generation: Generation,
+}
+
+impl Login {
+    fn parse(subject: &str) -> Option<Self> {
+        let (name, generation) = subject.split_once(' ')?;
+        Some(Self { name: Name::new(name).ok()?, generation: Generation::parse(generation)? })
+    }
+}
+
+/// As [`RefreshStore`] has it: no name has a space.
+impl fmt::Display for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.generation)
+    }
 }
 
 /// Who signs access tokens, and who verifies them: replaced together.
@@ -292,7 +314,8 @@ impl Service {
                     return Err(Refused(Refusal::Forbidden, "an operator's account"));
                 }
                 self.store.remove_account(name.clone(), account.generation).await?;
-                Ok(Response::Ended { logins: self.refresh.log_out_everywhere(name.as_str()) })
+                let login = Login { name, generation: account.generation };
+                Ok(Response::Ended { logins: self.refresh.log_out_everywhere(&login.to_string()) })
             }
             Request::Key { token, name } => {
                 self.authenticate(&token, who).await?;
@@ -363,7 +386,9 @@ impl Service {
         who: &mut Who,
     ) -> Result<Response, Refused> {
         let account = self.check_password(peer, &name, password, who).await?;
-        let refresh = self.refresh.log_in(name.as_str());
+        // Of this generation: while the password was hashed, all logins may have been ended.
+        let login = Login { name: name.clone(), generation: account.generation };
+        let refresh = self.refresh.log_in(&login.to_string());
         let refresh = refresh.map_err(|_| Refused(Refusal::Full, "too many logins"))?;
         self.access(&name, account.generation, refresh.expose())
     }
@@ -418,17 +443,23 @@ impl Service {
         let next = match self.refresh.refresh(refresh.expose()) {
             Ok(next) => next,
             Err(refused) => {
-                who.account = refused.subject().and_then(|name| Name::new(name).ok());
-                if let (RefreshReason::Reused, Some(name)) = (refused.reason(), &who.account) {
-                    self.copied(name).await;
+                let login = refused.subject().and_then(Login::parse);
+                who.account = login.as_ref().map(|login| login.name.clone());
+                if let (RefreshReason::Reused, Some(login)) = (refused.reason(), &login) {
+                    self.copied(login).await;
                 }
                 return Err(Refused(Refusal::Unauthorized, "a refresh token"));
             }
         };
-        let name = Name::new(&next.subject);
-        let name = name.map_err(|_| Refused(Refusal::Unauthorized, "a subject"))?;
+        let login = Login::parse(&next.subject);
+        let Login { name, generation } =
+            login.ok_or(Refused(Refusal::Unauthorized, "a subject"))?;
         let account = self.store.account(name.clone()).await?;
         let account = account.ok_or(Refused(Refusal::Unauthorized, "no such account"))?;
+        // Another password, another key, or another owner of the name.
+        if account.generation != generation {
+            return Err(Refused(Refusal::Unauthorized, "a login that was ended"));
+        }
         who.is(&name);
         if !self.attempts.refreshed(&name) {
             return Err(Refused(Refusal::TooManyAttempts, "too many refreshes"));
@@ -438,12 +469,16 @@ impl Service {
 
     /// A refresh token came twice: two have it, and nobody knows which of them is the owner. So all
     /// logins of the account end, with their access tokens.
-    async fn copied(&self, name: &Name) {
+    async fn copied(&self, Login { name, generation }: &Login) {
         self.counters.reused_tokens.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(account = %name, "a refresh token was used twice: somebody has a copy");
         let ended = async {
             let account = self.store.account(name.clone()).await?;
             let account = account.ok_or(Refused(Refusal::NoAccount, "no such account"))?;
+            // Of a login that was ended before, nothing is left to be ended.
+            if account.generation != *generation {
+                return Ok(0);
+            }
             self.end_all(name, &account, None, None).await
         };
         if let Err(Refused(_, why)) = ended.await {
@@ -495,7 +530,8 @@ impl Service {
         let (from, to) = (account.generation, new_generation()?);
         let change = AccountChange { from, to, password, key };
         self.store.change_account(name.clone(), change).await?;
-        Ok(self.refresh.log_out_everywhere(name.as_str()))
+        let login = Login { name: name.clone(), generation: from };
+        Ok(self.refresh.log_out_everywhere(&login.to_string()))
     }
 
     fn access(

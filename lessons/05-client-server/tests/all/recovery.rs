@@ -3,12 +3,14 @@
 use std::sync::atomic::Ordering;
 
 use crate::common::{TestResult, name, quick, refusal, tokens};
+use careful_encryption::password::Cost;
 use careful_mailbox::account::{Account, AccountError, Found, Order};
 use careful_mailbox::client::{Client, ClientError};
 use careful_mailbox::protocol::{Bytes, Refusal, Request, Response, Secret};
 use mailbox::lab::spy::{Spy, Tamper};
-use mailbox::lab::stage::{Person, Stage, endpoint};
+use mailbox::lab::stage::{Person, Stage, StageOptions, endpoint};
 use std::sync::Arc;
+use std::time::Duration;
 
 fn fetch(token: &Secret) -> Request {
     Request::Fetch { token: token.clone(), after: 0 }
@@ -136,6 +138,39 @@ async fn a_reused_refresh_token_is_counted_and_ends_access_tokens_as_well() -> T
     Ok(())
 }
 
+/// Who knows the old password logs in while its owner ends all logins: the login that was begun before is none after.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_that_was_begun_before_all_are_ended_is_ended() -> TestResult {
+    // A hash that takes longer than it takes to end all logins.
+    let cost = Cost { memory: 64 * 1024, passes: 4, lanes: 1 };
+    let stage = Stage::new(StageOptions { cost, ..StageOptions::default() }).await?;
+    let mut alice = stage.person("alice").await?;
+    for wait in (10..).step_by(20).take(10) {
+        let (name, password) = (name("alice"), alice.account.password());
+        let mut thief = Client::new(stage.endpoint()?);
+        thief.call(&Request::Ping {}).await?;
+        alice.read().await?;
+        let login = tokio::spawn(async move {
+            let answer = thief.call(&Request::LogIn { name, password }).await;
+            answer.map(|answer| (thief, answer))
+        });
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        alice.account.end_logins(&mut alice.client).await?;
+        let (mut thief, answer) = login.await??;
+        let Response::Tokens { access, refresh, .. } = answer else {
+            return Err("tokens".into());
+        };
+        if refusal(thief.call(&fetch(&access)).await) != Some(Refusal::Unauthorized) {
+            // It was begun after the others were ended.
+            continue;
+        }
+        let renewed = thief.call(&Request::Refresh { refresh }).await;
+        assert_eq!(refusal(renewed), Some(Refusal::Unauthorized));
+        return Ok(());
+    }
+    Err("none of ten logins was begun before the others were ended".into())
+}
+
 #[tokio::test]
 async fn a_login_ends_by_its_refresh_token_alone() -> TestResult {
     let stage = Stage::new(quick()).await?;
@@ -143,7 +178,7 @@ async fn a_login_ends_by_its_refresh_token_alone() -> TestResult {
     let mut client = Client::new(stage.endpoint()?);
     let (access, refresh) = tokens(&mut client, &alice).await?;
     // The access token has expired.
-    stage.clock.advance(std::time::Duration::from_secs(605));
+    stage.clock.advance(Duration::from_secs(605));
     let log_out = Request::LogOut { refresh: refresh.clone(), token: Some(access) };
     assert_eq!(client.call(&log_out).await?, Response::LoggedOut {});
     let renew = Request::Refresh { refresh };

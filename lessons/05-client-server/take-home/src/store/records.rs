@@ -20,6 +20,12 @@ impl Generation {
         aws_lc_rs::rand::fill(&mut bytes).ok()?;
         Some(Self(bytes))
     }
+
+    /// Of the text that its [`Display`](std::fmt::Display) writes.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let generation = Self(u64::from_str_radix(text, 16).ok()?.to_be_bytes());
+        (generation.to_string() == text).then_some(generation)
+    }
 }
 
 /// 16 hexadecimal digits, as in tokens.
