@@ -195,18 +195,19 @@ impl Person {
         self.account.send(&mut self.client, &to, text).await
     }
 
-    /// Reads everything; what was found.
+    /// Reads everything; what was found. If letters are left on the server, why.
     pub async fn read(&mut self) -> Result<Vec<Found>, careful_mailbox::account::AccountError> {
-        let mut found = Vec::new();
+        let (mut found, mut left) = (Vec::new(), None);
         loop {
             let mut reading = self.account.read(&mut self.client).await?;
             let (stopped, more) = (reading.stopped.take(), reading.more);
             found.append(&mut reading.found);
+            left = left.or(std::mem::take(&mut reading.left).into_values().next());
             self.account.finish(&mut self.client, reading).await?;
             match stopped {
                 Some(error) => return Err(error),
                 None if more => {}
-                None => return Ok(found),
+                None => return left.map_or(Ok(found), Err),
             }
         }
     }

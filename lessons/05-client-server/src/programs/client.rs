@@ -1,5 +1,6 @@
 //! `mailbox`.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use careful_errors::ErrorChain;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use rustls::RootCertStore;
 
-use careful_mailbox::account::{Account, AccountError, Fate, SendError};
+use careful_mailbox::account::{Account, AccountError, Fate, RefusedLetter, SendError};
 use careful_mailbox::client::{Client, ClientError, Endpoint};
 use careful_mailbox::passwords::{self, PasswordError};
 use careful_mailbox::protocol::{Name, Refusal, Request, Response, Secret, Status};
@@ -132,7 +133,13 @@ pub fn command() -> Command {
         ))
         .subcommand(
             Command::new("new-key")
-                .about("Read everything, then change the key; everybody else is warned"),
+                .about("Read and send everything, then change the key; everybody else is warned")
+                .arg(
+                    Arg::new("drop")
+                        .long("drop")
+                        .action(ArgAction::SetTrue)
+                        .help("Lose the letters that can't be read or sent before"),
+                ),
         )
         .subcommand(Command::new("end-logins").about("End all logins, on whatever machine"))
         .subcommand(
@@ -293,10 +300,12 @@ fn about_login(name: &Name, error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// What a request that must not come twice may have done, after an error.
+/// What a request that must not come twice may have done, after an error. Nothing is certain only before it was sent,
+/// or if the server has refused it before it was carried out.
 fn perhaps(error: &AccountError, none: &str, unknown: String) -> String {
     match error {
-        AccountError::Client(ClientError::Lost(_) | ClientError::Closed) => unknown,
+        AccountError::Done(_) => "both are kept, and the next command finds out".to_owned(),
+        error if error.may_have_been_done() => unknown,
         _ => none.to_owned(),
     }
 }
@@ -313,11 +322,7 @@ async fn with_account(
     }
     match what {
         "send" => send(account, client, &who()?, &text.unwrap_or_default()).await,
-        "send-waiting" => {
-            let sent = account.send_waiting(client).await;
-            let sent = sent.with_context(|| format!("letters that wait: {}", account.waiting()))?;
-            Ok(say(&format!("Sent: {}. Nothing waits.\n", sent.letters))?)
-        }
+        "send-waiting" => send_waiting(account, client).await,
         "fingerprint" => {
             let of = who()?;
             let text = match of == *account.name() {
@@ -341,7 +346,7 @@ async fn with_account(
             })?;
             Ok(say(&format!("Another password. {}\n", ended(logins)))?)
         }
-        "new-key" => new_key(account, client).await,
+        "new-key" => new_key(account, client, arguments.get_flag("drop")).await,
         "end-logins" => {
             let logins = account.end_logins(client).await.map_err(|error| {
                 let unknown = format!(
@@ -460,13 +465,15 @@ async fn send(
             say(&format!("WARNING: {to} is not {other}. Did you mean {other}?\n"))?;
         }
     }
+    let refused = tell_refused(account);
     match sent {
         Ok(sent) => {
             let more = match sent.letters {
                 0 | 1 => String::new(),
                 letters => format!(", with {} that had waited", letters - 1),
             };
-            Ok(say(&format!("Stored for {to}{more}.\n"))?)
+            say(&format!("Stored for {to}{more}.\n"))?;
+            refused
         }
         Err(SendError { fate, error }) => {
             let what = match fate {
@@ -491,6 +498,30 @@ async fn send(
     }
 }
 
+/// Says what became of letters that had waited and will never be accepted. Their text is in their boxes only, which
+/// nobody but the recipient can open.
+fn tell_refused(account: &mut Account) -> anyhow::Result<()> {
+    let refused = account.take_refused();
+    for RefusedLetter { to, error } in &refused {
+        super::complain(&format!(
+            "a letter to {to} that had waited will never be accepted, and is gone: {}",
+            ErrorChain(error)
+        ));
+    }
+    match refused.len() {
+        0 => Ok(()),
+        letters => bail!("letters that had waited and are gone: {letters}"),
+    }
+}
+
+async fn send_waiting(account: &mut Account, client: &mut Client) -> anyhow::Result<()> {
+    let sent = account.send_waiting(client).await;
+    let refused = tell_refused(account);
+    let sent = sent.with_context(|| format!("letters that wait: {}", account.waiting()))?;
+    say(&format!("Sent: {}. Nothing waits.\n", sent.letters))?;
+    refused
+}
+
 async fn read_all(setting: &Setting<'_>) -> anyhow::Result<()> {
     let accounts = match setting.named {
         Some(name) => vec![(name.clone(), folders::load(&setting.data, name))],
@@ -504,7 +535,7 @@ async fn read_all(setting: &Setting<'_>) -> anyhow::Result<()> {
             let read = read_one(&mut account, &mut client).await;
             client.close().await;
             warn_if_not_synced(&account);
-            read.map_err(|error| about_login(&name, error))
+            read.and_then(Left::told).map_err(|error| about_login(&name, error))
         };
         if let Err(error) = read.await {
             // The others are read all the same.
@@ -519,7 +550,29 @@ async fn read_all(setting: &Setting<'_>) -> anyhow::Result<()> {
     }
 }
 
-async fn read_one(account: &mut Account, client: &mut Client) -> anyhow::Result<()> {
+/// What a reading has left on the server, in words.
+#[derive(Default)]
+struct Left {
+    senders: BTreeMap<Name, String>,
+    more: bool,
+}
+
+impl Left {
+    fn told(self) -> anyhow::Result<()> {
+        match self.senders.len() {
+            0 => Ok(()),
+            _ => Err(anyhow!(self.text())),
+        }
+    }
+
+    fn text(&self) -> String {
+        let senders = self.senders.values().map(String::as_str);
+        let more = self.more.then_some("there is more than one command reads");
+        senders.chain(more).collect::<Vec<_>>().join("; ")
+    }
+}
+
+async fn read_one(account: &mut Account, client: &mut Client) -> anyhow::Result<Left> {
     if super::output_is_closed() {
         bail!(
             "standard output is closed, so nobody would see the letters: they are left on the server"
@@ -527,7 +580,8 @@ async fn read_one(account: &mut Account, client: &mut Client) -> anyhow::Result<
     }
     account.settle(client).await.context(UNSETTLED)?;
     let name = account.name().clone();
-    let mut shown = 0;
+    let (mut shown, mut looked_at) = (0, 0);
+    let mut left = Left::default();
     loop {
         let mut reading = account.read(client).await?;
         let pinned = reading.pinned.iter().map(|from| {
@@ -539,6 +593,11 @@ async fn read_one(account: &mut Account, client: &mut Client) -> anyhow::Result<
         let found = reading.found.iter().map(|found| format!("{name}: {found}\n"));
         let lines = pinned.chain(found).collect::<String>();
         shown += reading.found.len();
+        looked_at += reading.looked_at();
+        for (from, error) in std::mem::take(&mut reading.left) {
+            let text = || format!("letters of {from} stay on the server: {}", ErrorChain(&error));
+            left.senders.entry(from.clone()).or_insert_with(text);
+        }
         let (stopped, more) = (reading.stopped.take(), reading.more);
         // Shown first: if that fails, it is still there.
         say(&lines)?;
@@ -549,14 +608,16 @@ async fn read_one(account: &mut Account, client: &mut Client) -> anyhow::Result<
         if !more {
             break;
         }
-        if shown >= MAX_READ {
-            return Ok(say(&format!("{name}: there is more: mailbox read\n"))?);
+        if looked_at >= MAX_READ {
+            say(&format!("{name}: there is more: mailbox read\n"))?;
+            left.more = true;
+            return Ok(left);
         }
     }
-    if shown == 0 {
+    if shown == 0 && left.senders.is_empty() {
         say(&format!("{name}: nothing new\n"))?;
     }
-    Ok(())
+    Ok(left)
 }
 
 fn accounts(setting: &Setting<'_>) -> anyhow::Result<()> {
@@ -623,9 +684,31 @@ async fn trust(
     }
 }
 
-async fn new_key(account: &mut Account, client: &mut Client) -> anyhow::Result<()> {
-    // What was sealed for the old key can't be opened afterwards.
-    read_one(account, client).await.context("the key has not changed")?;
+async fn new_key(account: &mut Account, client: &mut Client, drop: bool) -> anyhow::Result<()> {
+    const LOSE: &str =
+        "The key has not changed. To change it and lose them: mailbox new-key --drop";
+    // What was sealed for the old key, or by it, can't be opened afterwards.
+    match read_one(account, client).await.map(|left| left.text()) {
+        Ok(left) if left.is_empty() => {}
+        Ok(left) if drop => super::complain(&format!("not read, and lost: {left}")),
+        Ok(left) => bail!("Letters that are not read: {left}. {LOSE}"),
+        Err(error) => return Err(error.context("the key has not changed")),
+    }
+    let sent = match account.waiting() {
+        0 => Ok(()),
+        _ => send_waiting(account, client).await,
+    };
+    let waiting = account.waiting_for();
+    if !waiting.is_empty() {
+        let to = waiting.iter().map(|(to, letters)| format!("{to} ({letters})"));
+        let to = to.collect::<Vec<_>>().join(", ");
+        if !drop {
+            let why = sent.err().unwrap_or_else(|| anyhow!("they still wait"));
+            return Err(why.context(format!("Letters that are not sent, to {to}. {LOSE}")));
+        }
+        account.drop_waiting()?;
+        super::complain(&format!("not sent, and lost: letters to {to}"));
+    }
     let logins = account.change_key(client).await.map_err(|error| {
         let unknown = "nobody knows whether the key has changed: both are kept, and the next command finds out";
         let what = perhaps(&error, "the key has not changed", unknown.to_owned());

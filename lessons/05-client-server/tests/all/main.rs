@@ -5,6 +5,7 @@ mod common;
 mod fairness;
 mod fate;
 mod fuzz_corpus;
+mod letters;
 mod opponents;
 mod peers;
 mod process;

@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::outbox::MAX_OUTBOX;
 use crate::client::ClientError;
-use crate::protocol::Name;
+use crate::protocol::{Name, Refusal};
 use crate::sealed::SealError;
 
 /// Why something could not be done.
@@ -97,12 +97,39 @@ pub enum AccountError {
     /// What was compared has not the form of a fingerprint.
     #[error("expected a fingerprint, eight groups of four hexadecimal digits, got {0:?}")]
     NotAFingerprint(String),
+    /// The server has made the change, and the account's file could not be written: it still has both, the one
+    /// before and the new one, and [`Account::settle`](super::Account::settle) finds out.
+    #[error("the server has made the change, and here it could not be written down")]
+    Done(#[source] Box<AccountError>),
+    /// A change of the key whose answer was lost, and that could not be settled now.
+    #[error("whether the server has taken the new key isn't known, and has to be found out first")]
+    Unsettled(#[source] Box<AccountError>),
+    /// Letters wait that are sealed by the key that is to be changed: afterwards nobody could open them.
+    #[error("letters wait to be sent, sealed by the key that is to be changed: {0}")]
+    LettersWait(usize),
     /// Too many letters wait to be sent.
     #[error("expected at most {MAX_OUTBOX} letters that wait to be sent")]
     OutboxFull,
     /// The system has no random bytes.
     #[error("the system gave no random bytes")]
     NoRandom,
+}
+
+impl AccountError {
+    /// Whether a request that must not come twice may have been carried out, after this error of
+    /// [`change_password`](super::Account::change_password) and the like: its answer was lost or couldn't be
+    /// understood, or the server had a problem on the way. Else it certainly was not.
+    pub fn may_have_been_done(&self) -> bool {
+        match self {
+            Self::Done(_) => true,
+            Self::Client(error) => match error {
+                ClientError::Lost(_) | ClientError::Closed | ClientError::Unexpected(_) => true,
+                ClientError::Refused { because, .. } => *because == Refusal::Unavailable,
+                ClientError::Connect(_) | ClientError::NoLogin => false,
+            },
+            _ => false,
+        }
+    }
 }
 
 // ANCHOR: fate

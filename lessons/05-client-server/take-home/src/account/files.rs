@@ -100,6 +100,22 @@ impl Peer {
     pub(super) fn new(key: &PublicKey) -> Self {
         Self { key: Bytes(key.to_bytes()), sent: 0, received: BTreeMap::new() }
     }
+
+    /// The keys that were pinned before this one.
+    pub(super) fn earlier_keys(&self) -> impl Iterator<Item = PublicKey> {
+        self.received.keys().filter(|key| **key != hex(&self.key.0)).filter_map(|key| unhex(key))
+    }
+}
+
+/// The digits by which [`Peer::received`] names a key.
+pub(super) fn hex(key: &[u8]) -> String {
+    key.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(key: &str) -> Option<PublicKey> {
+    let digits = |at: usize| u8::from_str_radix(key.get(at..at + 2)?, 16).ok();
+    let bytes: Option<Vec<u8>> = (0..key.len()).step_by(2).map(digits).collect();
+    PublicKey::from_bytes(&bytes?).ok()
 }
 
 pub(super) fn read<T: DeserializeOwned>(

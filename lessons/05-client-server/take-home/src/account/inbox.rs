@@ -5,7 +5,10 @@ use std::fmt;
 
 use super::Account;
 use super::error::AccountError;
+use super::files::{Peer, hex};
 use super::numbers::{Arrived, Received};
+use careful_encryption::public_key::PublicKey;
+
 use crate::client::{Client, ClientError};
 use crate::protocol::{Delivery, MAX_DELETE, Name, Refusal, Request, Response};
 use crate::sealed::{self, Letter};
@@ -44,6 +47,17 @@ pub enum Found {
         from: Name,
         /// This account had another key before, so the sender may have sealed it for that one.
         had_another_key: bool,
+    },
+    /// The next letter of this sender is sealed by a key that was replaced: it is theirs, or of somebody who has
+    /// stolen that key.
+    EarlierKey {
+        /// Of whom.
+        from: Name,
+    },
+    /// A box of a sender who has no account any more, and whose key was never pinned: it can't be opened.
+    NoSender {
+        /// Who is said to have sent it.
+        from: Name,
     },
     /// The first letter of a sender whose name could be taken for another one.
     LooksLike {
@@ -98,6 +112,15 @@ impl fmt::Display for Found {
                 "WARNING: a box that is said to come from {from}. Either it does not, or it was sealed for the \
                  key that you have replaced: ask {from}"
             ),
+            Found::EarlierKey { from } => write!(
+                f,
+                "WARNING: the next letter of {from} is sealed by a key that {from} has replaced. If that one was \
+                 stolen, the letter may be the thief's: ask {from}"
+            ),
+            Found::NoSender { from } => write!(
+                f,
+                "WARNING: a box that is said to come from {from}, who has no account any more: it can't be opened"
+            ),
             Found::LooksLike { from, other } => {
                 write!(f, "WARNING: the next letter is from {from}, which is not {other}")
             }
@@ -127,6 +150,9 @@ pub struct Reading {
     pub found: Vec<Found>,
     /// Why the reading stopped before the next letter, which stays where it is.
     pub stopped: Option<AccountError>,
+    /// Senders whose letters stay on the server, and why: for example because their key has changed. They are read
+    /// after [`trust`](Account::trust), or by the next program.
+    pub left: BTreeMap<Name, AccountError>,
     /// Whether there is another page.
     pub more: bool,
     /// Whose key this reading has pinned, because it is the first letter from them: their fingerprints are to
@@ -134,11 +160,19 @@ pub struct Reading {
     pub pinned: Vec<Name>,
     /// To be deleted from the server.
     numbers: Vec<u64>,
-    /// The last of them.
+    /// The last number that was looked at.
     read: u64,
+    looked_at: usize,
     /// The counts of each sender when all this has been shown. Nothing else of the account is in
     /// here: what is sent or trusted in between stays.
     received: BTreeMap<Name, BTreeMap<String, Received>>,
+}
+
+impl Reading {
+    /// How many letters of the server's this is about, those that are left among them.
+    pub fn looked_at(&self) -> usize {
+        self.looked_at
+    }
 }
 
 impl Account {
@@ -157,10 +191,12 @@ impl Account {
         let mut reading = Reading {
             found: Vec::new(),
             stopped: None,
+            left: BTreeMap::new(),
             more,
             pinned: Vec::new(),
             numbers: Vec::new(),
             read: after,
+            looked_at: 0,
             received: BTreeMap::new(),
         };
         for delivery in messages {
@@ -168,16 +204,23 @@ impl Account {
             if delivery.number <= reading.read {
                 continue;
             }
-            if let Err(error) = self.open(client, &delivery, &mut reading).await {
-                reading.stopped = Some(error);
-                reading.more = false;
-                break;
+            match self.open(client, &delivery, &mut reading).await {
+                Ok(()) => reading.numbers.push(delivery.number),
+                // One sender with another key doesn't keep the letters of the others.
+                Err(error @ (AccountError::KeyChanged { .. } | AccountError::BadKey(_))) => {
+                    reading.left.entry(delivery.from).or_insert(error);
+                }
+                Err(error) => {
+                    reading.stopped = Some(error);
+                    reading.more = false;
+                    break;
+                }
             }
             reading.read = delivery.number;
-            reading.numbers.push(delivery.number);
+            reading.looked_at += 1;
         }
         // One that says "more" and gives nothing new is not asked again and again.
-        reading.more &= !reading.numbers.is_empty();
+        reading.more &= reading.read > after;
         Ok(reading)
     }
 
@@ -212,24 +255,31 @@ impl Account {
     ) -> Result<(), AccountError> {
         let from = delivery.from.clone();
         let new = !self.state.peers.contains_key(&from);
-        let key = match self.key_of(client, &from).await {
-            Ok(key) => key,
-            // Nobody can have sealed it.
-            Err(AccountError::Client(ClientError::Refused {
-                because: Refusal::NoAccount, ..
-            })) => {
-                let had_another_key = false;
-                reading.found.push(Found::NotAuthentic { from, had_another_key });
-                return Ok(());
+        let key = match (self.key_of(client, &from).await, self.pinned(&from)?) {
+            (Ok(key), _) => key,
+            // The account was deleted after it was sent.
+            (Err(AccountError::Client(error)), pinned) if error.is(Refusal::NoAccount) => {
+                let Some(pinned) = pinned else {
+                    reading.found.push(Found::NoSender { from });
+                    return Ok(());
+                };
+                pinned
             }
-            Err(error) => return Err(error),
+            (Err(error), _) => return Err(error),
         };
         if new {
             reading.pinned.push(from.clone());
         }
         let own = (&self.identity.name, &self.pair);
-        let opened = sealed::open(own, (&from, &key), delivery.id, &delivery.sealed.0);
-        let Ok(Letter { number, text }) = opened else {
+        let opened = |key: PublicKey| {
+            let letter = sealed::open(own, (&from, &key), delivery.id, &delivery.sealed.0).ok()?;
+            Some((letter, key))
+        };
+        let earlier = self.state.peers.get(&from).into_iter().flat_map(Peer::earlier_keys);
+        let current = key.to_bytes();
+        let Some((Letter { number, text }, key)) =
+            opened(key).or_else(|| earlier.flat_map(opened).next())
+        else {
             let had_another_key = self.state.had_another_key;
             reading.found.push(Found::NotAuthentic { from, had_another_key });
             return Ok(());
@@ -237,6 +287,9 @@ impl Account {
         if new && let Some(other) = self.looks_like(&from) {
             let from = from.clone();
             reading.found.push(Found::LooksLike { from, other });
+        }
+        if key.to_bytes() != current {
+            reading.found.push(Found::EarlierKey { from: from.clone() });
         }
         let known = self.state.peers.get(&from).map(|peer| peer.received.clone());
         let counts = reading.received.entry(from.clone()).or_insert(known.unwrap_or_default());
@@ -261,8 +314,4 @@ impl Account {
         Ok(())
     }
     // ANCHOR_END: read
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

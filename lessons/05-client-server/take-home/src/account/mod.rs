@@ -21,9 +21,9 @@ use zeroize::Zeroizing;
 
 pub use self::error::{AccountError, Fate, SendError};
 pub use self::files::{Disk, Storage};
-use self::files::{IDENTITY, Identity, Peer, STATE, State, read, write};
+use self::files::{IDENTITY, Identity, Peer, STATE, State, hex, read, write};
 pub use self::inbox::{Found, Order, Reading, printable};
-pub use self::outbox::Sent;
+pub use self::outbox::{RefusedLetter, Sent};
 use crate::client::{Client, ClientError};
 use crate::protocol::{Bytes, Name, Refusal, Request, Response, Secret};
 use crate::sealed::fingerprint;
@@ -36,6 +36,7 @@ pub struct Account {
     pair: KeyPair,
     state: State,
     not_synced: bool,
+    refused: Vec<RefusedLetter>,
 }
 
 impl Account {
@@ -62,6 +63,7 @@ impl Account {
             pair,
             state: State::default(),
             not_synced: false,
+            refused: Vec::new(),
         };
         // An account is there when its identity is: it comes last.
         account.start_over()?;
@@ -117,7 +119,8 @@ impl Account {
         let identity: Identity = read(&*storage, &file)?;
         let pair = pair_of(&identity.key).ok_or(AccountError::Broken(file))?;
         let (folder, state) = (folder.to_owned(), State::default());
-        Ok(Self { folder, storage, identity, pair, state, not_synced: false })
+        let (not_synced, refused) = (false, Vec::new());
+        Ok(Self { folder, storage, identity, pair, state, not_synced, refused })
     }
 
     /// Takes away the two files of an account that the server certainly doesn't know, and the folder, if nothing else
@@ -264,12 +267,16 @@ impl Account {
         let before = self.state.clone();
         let key = Bytes(key.to_bytes());
         if let Some(peer) = self.state.peers.get_mut(name) {
+            // What was sealed by the key before can still be opened, with a warning.
+            peer.received.entry(hex(&peer.key.0)).or_default();
             peer.key = key.clone();
         } else {
             let peer = Peer { key: key.clone(), sent: 0, received: Default::default() };
             self.state.peers.insert(name.clone(), peer);
         }
         let removed = self.forget_waiting(name, &key);
+        // What was left on the server because of the other key is read now.
+        self.state.read = 0;
         if let Err(error) = self.save() {
             self.state = before;
             return Err(error);
@@ -297,19 +304,23 @@ impl Account {
             Request::ChangePassword { token, password, new }
         };
         let logins = ended(client.call_with_token_once(request).await?)?;
-        self.take_next_password(client)?;
+        self.take_next_password(client).map_err(done)?;
         Ok(logins)
     }
     // ANCHOR_END: change_password
 
     /// Another key, after a theft for example: a thief with the old one can read what was sealed for it, and
-    /// write to this account in anybody's name. Read everything first. Everybody else is warned, and has to
-    /// compare the new fingerprint. Ends all logins; returns how many.
+    /// write to this account in anybody's name. Read everything first, and send what waits. Everybody else is
+    /// warned, and has to compare the new fingerprint. Ends all logins; returns how many.
     ///
     /// # Errors
-    /// See [`AccountError`]. After a lost answer, [`settle`](Self::settle) finds out which one it is.
+    /// See [`AccountError`]. [`AccountError::LettersWait`] while letters wait to be sent. After a lost
+    /// answer, [`settle`](Self::settle) finds out which one it is.
     pub async fn change_key(&mut self, client: &mut Client) -> Result<usize, AccountError> {
         self.settle(client).await?;
+        if self.waiting() > 0 {
+            return Err(AccountError::LettersWait(self.waiting()));
+        }
         let pair = KeyPair::random();
         self.identity.next_key = Some(private(&pair));
         self.save_identity()?;
@@ -320,7 +331,7 @@ impl Account {
             Request::ChangeKey { token, password, key }
         };
         let logins = ended(client.call_with_token_once(request).await?)?;
-        self.take_next_key(pair)?;
+        self.take_next_key(pair).map_err(done)?;
         Ok(logins)
     }
 
@@ -408,6 +419,10 @@ impl Account {
             written => written,
         }
     }
+}
+
+fn done(error: AccountError) -> AccountError {
+    AccountError::Done(Box::new(error))
 }
 
 fn ended(response: Response) -> Result<usize, AccountError> {

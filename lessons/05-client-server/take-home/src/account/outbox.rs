@@ -36,14 +36,23 @@ pub(super) struct Outgoing {
     pub(super) key: Option<Bytes>,
 }
 
+/// A letter that had waited, and that the server will never accept: it is gone.
+#[derive(Debug)]
+pub struct RefusedLetter {
+    /// To whom.
+    pub to: Name,
+    /// Why.
+    pub error: AccountError,
+}
+
 /// What came of sending everything that waits.
 #[derive(Default)]
 struct Attempt {
     sent: Sent,
     /// Why letters to these recipients stay where they are.
     stuck: BTreeMap<Name, AccountError>,
-    /// A letter that will never be accepted, and is removed.
-    refused: Option<(MessageId, AccountError)>,
+    /// Letters that will never be accepted, and are removed.
+    refused: Vec<(MessageId, RefusedLetter)>,
     /// Why it ended before the last letter.
     ended: Option<AccountError>,
 }
@@ -51,7 +60,8 @@ struct Attempt {
 impl Account {
     // ANCHOR: send
     /// Seals a letter, keeps it until the server has it, and sends it. Those that waited go first. For a
-    /// recipient whose key is pinned, all but the sending works without the server.
+    /// recipient whose key is pinned, all but the sending works without the server. What became of those that
+    /// waited is in [`Sent`] and [`take_refused`](Self::take_refused).
     ///
     /// # Errors
     /// See [`SendError`], which says what became of the letter.
@@ -62,15 +72,19 @@ impl Account {
         text: &str,
     ) -> Result<Sent, SendError> {
         let not_kept = |error| SendError { fate: Fate::NotKept, error };
+        self.settle_before_sealing(client).await.map_err(not_kept)?;
         if !self.state.peers.contains_key(to) {
             // Without a key nothing can be sealed.
             self.key_of(client, to).await.map_err(not_kept)?;
         }
         let id = self.keep(to, text).map_err(not_kept)?;
-        let Attempt { sent, mut stuck, refused, ended } = self.send_all(client).await;
+        let Attempt { sent, mut stuck, mut refused, ended } = self.send_all(client).await;
         let waits = self.state.outbox.iter().any(|letter| letter.id == id);
-        match (refused, ended) {
-            (Some((refused, error)), _) if refused == id => Err(not_kept(error)),
+        let own = refused.iter().position(|(refused, _)| *refused == id);
+        let own = own.map(|at| refused.remove(at).1.error);
+        self.refused.extend(refused.into_iter().map(|(_, letter)| letter));
+        match (own, ended) {
+            (Some(error), _) => Err(not_kept(error)),
             (_, Some(error)) if waits => Err(SendError { fate: Fate::Kept, error }),
             (_, Some(error)) => Err(SendError { fate: Fate::Sent, error }),
             _ => match stuck.remove(to).filter(|_| waits) {
@@ -78,6 +92,17 @@ impl Account {
                 // Others may wait. This one is there.
                 None => Ok(sent),
             },
+        }
+    }
+
+    /// What is sealed by a key that the server has replaced can't be opened: which of two keys it has, must be known
+    /// first. A password can wait.
+    async fn settle_before_sealing(&mut self, client: &mut Client) -> Result<(), AccountError> {
+        match self.settle(client).await {
+            Err(error) if self.identity.next_key.is_some() => {
+                Err(AccountError::Unsettled(Box::new(error)))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -112,17 +137,47 @@ impl Account {
         self.state.outbox.len()
     }
 
-    /// Sends the letters that wait.
+    /// For whom letters wait to be sent, and how many.
+    pub fn waiting_for(&self) -> BTreeMap<Name, usize> {
+        let mut waiting = BTreeMap::new();
+        for letter in &self.state.outbox {
+            *waiting.entry(letter.to.clone()).or_default() += 1;
+        }
+        waiting
+    }
+
+    /// Letters that had waited, and that the server has refused for good since this was asked last. Say so to
+    /// whoever wrote them: they are gone.
+    pub fn take_refused(&mut self) -> Vec<RefusedLetter> {
+        std::mem::take(&mut self.refused)
+    }
+
+    /// Sends the letters that wait. See [`take_refused`](Self::take_refused) for those that will never be
+    /// accepted.
     ///
     /// # Errors
-    /// Why the first of those that still wait could not be sent, or why one will never be.
+    /// Why the first of those that still wait could not be sent.
     pub async fn send_waiting(&mut self, client: &mut Client) -> Result<Sent, AccountError> {
         let Attempt { sent, stuck, refused, ended } = self.send_all(client).await;
-        let refused = refused.map(|(_, error)| error);
-        match ended.or(refused).or_else(|| stuck.into_values().next()) {
+        self.refused.extend(refused.into_iter().map(|(_, letter)| letter));
+        match ended.or_else(|| stuck.into_values().next()) {
             None => Ok(sent),
             Some(error) => Err(error),
         }
+    }
+
+    /// Throws away the letters that wait, without sending them. Returns how many there were.
+    ///
+    /// # Errors
+    /// See [`AccountError`]: then they still wait.
+    pub fn drop_waiting(&mut self) -> Result<usize, AccountError> {
+        let dropped = std::mem::take(&mut self.state.outbox);
+        let count = dropped.len();
+        if let Err(error) = self.save() {
+            self.state.outbox = dropped;
+            return Err(error);
+        }
+        Ok(count)
     }
 
     /// Letters that were sealed for a key which isn't pinned any more are of no use: removes them, and
@@ -170,7 +225,7 @@ impl Account {
                 }
                 // What will never be accepted does not stand in the way of the next one.
                 Err(error) if is_final(&error) => {
-                    attempt.refused.get_or_insert((*id, error));
+                    attempt.refused.push((*id, RefusedLetter { to: to.clone(), error }));
                 }
                 Err(error) => {
                     attempt.ended = Some(error);
