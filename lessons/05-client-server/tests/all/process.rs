@@ -599,6 +599,75 @@ fn without_a_server_each_change_says_what_was_kept() -> TestResult {
 }
 
 #[test]
+fn a_new_key_loses_no_letter_unless_it_is_told_to() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path())?;
+    let run = |arguments: &[&str]| said(&client(folder.path(), &server, arguments));
+    run(&["register", "alice"]);
+    send(folder.path(), &server, "bob", "one");
+    // Bob's key is another one now: what alice writes waits, and what he writes is left on the server.
+    run(&["--as", "bob", "read"]);
+    client_reading(folder.path(), &server, &["--as", "bob", "send", "alice"], "one");
+    run(&["--as", "alice", "read"]);
+    assert!(run(&["--as", "bob", "new-key"]).contains("Another key."));
+    let waits =
+        said(&client_reading(folder.path(), &server, &["--as", "alice", "send", "bob"], "two"));
+    assert!(waits.contains("kept until you know which key is right"), "{waits}");
+    client_reading(folder.path(), &server, &["--as", "bob", "send", "alice"], "two");
+    run(&["register", "carol"]);
+    client_reading(folder.path(), &server, &["--as", "carol", "send", "alice"], "from carol");
+
+    let read = client(folder.path(), &server, &["--as", "alice", "read"]);
+    let text = said(&read);
+    assert_eq!(read.status.code(), Some(1), "{text}");
+    assert!(text.contains("letter 1 of carol: from carol"), "{text}");
+    assert!(
+        text.contains("letters of bob stay on the server: THE KEY OF bob HAS CHANGED"),
+        "{text}"
+    );
+
+    let print = run(&["--as", "alice", "fingerprint", "alice"]);
+    let refused = run(&["--as", "alice", "new-key"]);
+    assert!(refused.contains("Letters that are not read: letters of bob"), "{refused}");
+    assert!(refused.contains("The key has not changed. To change it and lose them"), "{refused}");
+    assert_eq!(run(&["--as", "alice", "fingerprint", "alice"]), print);
+    let dropped = run(&["--as", "alice", "new-key", "--drop"]);
+    for expected in [
+        "not read, and lost: letters of bob",
+        "not sent, and lost: letters to bob (1)",
+        "Another key.",
+    ] {
+        assert!(dropped.contains(expected), "{expected}: {dropped}");
+    }
+    Ok(())
+}
+
+#[test]
+fn letters_that_had_waited_and_are_refused_are_named() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let server = start(folder.path())?;
+    let run = |arguments: &[&str]| said(&client(folder.path(), &server, arguments));
+    for name in ["dave", "alice"] {
+        run(&["register", name]);
+    }
+    send(folder.path(), &server, "bob", "one");
+    client_reading(folder.path(), &server, &["send", "dave"], "one");
+    let mut nobody = Command::new(CLIENT);
+    // Nobody listens there.
+    nobody.arg("--data").arg(folder.path()).args(["--server", "127.0.0.1:9", "send", "dave"]);
+    assert!(said(&run_reading(nobody, "two")).contains("It is kept"));
+    assert!(run(&["delete", "dave", "--yes"]).contains("dave is deleted"));
+    let sent = client_reading(folder.path(), &server, &["--as", "alice", "send", "bob"], "two");
+    let text = said(&sent);
+    assert_eq!(sent.status.code(), Some(1), "{text}");
+    assert!(text.contains("Stored for bob"), "{text}");
+    let gone = "a letter to dave that had waited will never be accepted, and is gone: the server refused: \
+                no account of that name";
+    assert!(text.contains(gone), "{text}");
+    Ok(())
+}
+
+#[test]
 fn a_registration_that_was_not_finished_is_named_with_the_way_out() -> TestResult {
     let folder = tempfile::tempdir()?;
     let server = start(folder.path())?;
