@@ -41,9 +41,11 @@ pub struct Limits {
     pub per_address: usize,
     /// Of `connections`, those kept for clients that your handler has admitted ([`Admission::admit`]),
     /// because they have logged in, for example. All others are strangers. When strangers have all
-    /// places that are not kept, the next one takes the place of another: of the address with the most
-    /// strangers, the one that came first. That one is cut without a goodbye, which it could make you wait
-    /// for. With 0, nobody is put out, and more wait.
+    /// places that are not kept, or there is no place left, the next one takes the place of another
+    /// stranger: of the address with the most, the one that came first. That one is cut without a goodbye,
+    /// which it could make you wait for. Nobody who was admitted is put out: so admit a limited number of
+    /// connections for each account and address, and fewer than `connections` in all, or one who may log in
+    /// takes all places. With 0, nobody is put out, and more wait.
     pub reserved: usize,
 }
 
@@ -267,7 +269,7 @@ where
             tell(&observe, Event::Refused(peer, Refused::TooMany(limits.per_address)));
             continue;
         };
-        let place = strangers.enter(peer.ip());
+        let place = strangers.enter(peer.ip(), permit.is_none());
         // The one of the stranger who was put out, or of the next who leaves.
         let permit = tokio::select! {
             permit = permits.of(permit) => permit,
@@ -375,7 +377,7 @@ impl Permits {
     /// Waits for a permit; `None` if there is none, but a stranger can be put out to make one free.
     async fn next(&self, strangers: &Strangers) -> Option<OwnedSemaphorePermit> {
         match self.0.clone().try_acquire_owned() {
-            Err(_none) if strangers.are_full() => None,
+            Err(_none) if strangers.can_be_put_out() => None,
             Err(_none) => self.wait().await,
             Ok(permit) => Some(permit),
         }
@@ -436,16 +438,16 @@ impl Strangers {
         Self { most, here: Arc::default() }
     }
 
-    fn are_full(&self) -> bool {
-        self.most.is_some_and(|most| self.lock().strangers.len() >= most)
+    fn can_be_put_out(&self) -> bool {
+        self.most.is_some() && !self.lock().strangers.is_empty()
     }
 
-    /// A place for one more. If all are taken, the address that has most of them loses its oldest: an
-    /// address with one connection is the last to lose it.
-    fn enter(&self, address: IpAddr) -> Place {
+    /// A place for one more. If all are taken, or one is needed, the address that has most of them loses its
+    /// oldest: an address with one connection is the last to lose it.
+    fn enter(&self, address: IpAddr, one_is_needed: bool) -> Place {
         let mut lock = self.lock();
         let Here { next, strangers: here } = &mut *lock;
-        if self.most.is_some_and(|most| here.len() >= most) {
+        if self.most.is_some_and(|most| one_is_needed || here.len() >= most) {
             let mut addresses = HashMap::<IpAddr, (usize, u64)>::new();
             // From the youngest to the oldest, which stays.
             for (&number, &(address, _)) in here.iter().rev() {
@@ -521,14 +523,12 @@ mod tests {
     fn the_oldest_stranger_of_the_busiest_network_is_put_out_and_nobody_who_was_admitted() {
         let limits = Limits { connections: 5, per_address: 9, reserved: 1 };
         let strangers = Strangers::new(limits);
-        let enter = |text: &str| strangers.enter(text.parse().expect("an address"));
+        let enter = |text: &str| strangers.enter(text.parse().expect("an address"), false);
         let quiet = enter("192.0.2.9");
         let flood = [(); 3].map(|()| enter("192.0.2.1"));
-        assert!(strangers.are_full());
         Admission(flood[0].clone()).admit();
-        assert!(!strangers.are_full());
         let late = enter("192.0.2.8");
-        assert!(strangers.are_full() && !flood.iter().any(|place| place.put_out.is_cancelled()));
+        assert!(!flood.iter().any(|place| place.put_out.is_cancelled()));
         let _next = enter("192.0.2.7");
         let out = flood.each_ref().map(|place| place.put_out.is_cancelled());
         assert_eq!(out, [false, true, false], "the oldest that was not admitted");
@@ -536,17 +536,17 @@ mod tests {
         let _next = enter("192.0.2.6");
         assert!(quiet.put_out.is_cancelled() && !late.put_out.is_cancelled());
         let all = Strangers::new(Limits::default());
-        for _ in 0..2000 {
-            all.enter("192.0.2.1".parse().expect("an address"));
-        }
-        assert!(!all.are_full(), "without a reserve, nobody is put out");
+        let places: Vec<_> =
+            (0..2000).map(|_| all.enter("192.0.2.1".parse().expect("an address"), true)).collect();
+        let out = places.iter().any(|place| place.put_out.is_cancelled());
+        assert!(!out && !all.can_be_put_out(), "without a reserve, nobody is put out");
     }
 
     #[tokio::test]
     async fn a_handler_that_panics_leaves_no_stranger_behind() {
         let strangers = Strangers::new(Limits { connections: 5, per_address: 9, reserved: 1 });
         for _ in 0..4 {
-            let place = strangers.enter("192.0.2.1".parse().expect("an address"));
+            let place = strangers.enter("192.0.2.1".parse().expect("an address"), false);
             let leaving = Leaving(place);
             let task = tokio::spawn(async move {
                 let _leaving = leaving;
@@ -554,7 +554,7 @@ mod tests {
             });
             assert!(task.await.is_err());
         }
-        assert!(strangers.lock().strangers.is_empty() && !strangers.are_full());
+        assert!(strangers.lock().strangers.is_empty());
     }
 
     /// Else those who came first would keep the door shut for all who follow.
@@ -562,7 +562,7 @@ mod tests {
     async fn nobody_waits_for_a_permit_as_long_as_a_stranger_can_be_put_out() {
         let limits = Limits { connections: 2, per_address: 9, reserved: 1 };
         let (permits, strangers) = (Permits::new(limits), Strangers::new(limits));
-        let enter = || strangers.enter("192.0.2.1".parse().expect("an address"));
+        let enter = || strangers.enter("192.0.2.1".parse().expect("an address"), false);
         let first = permits.next(&strangers).await;
         Admission(enter()).admit();
         let second = permits.next(&strangers).await;
@@ -582,6 +582,29 @@ mod tests {
         assert!(place.put_out.is_cancelled());
         drop(second);
         assert!(permits.of(at_once).await.is_some());
+    }
+
+    /// Those who were admitted may have more than their share: strangers then have less, and the door is still open.
+    #[tokio::test]
+    async fn a_newcomer_gets_in_when_few_strangers_are_among_many_who_were_admitted() {
+        let limits = Limits { connections: 9, per_address: 9, reserved: 3 };
+        let (permits, strangers) = (Permits::new(limits), Strangers::new(limits));
+        let enter = |needed| strangers.enter("192.0.2.1".parse().expect("an address"), needed);
+        let mut all = Vec::new();
+        let mut first = None;
+        for number in 0..9 {
+            all.push(permits.next(&strangers).await.expect("there is one"));
+            let place = enter(false);
+            match number {
+                0 => first = Some(place),
+                _ => Admission(place).admit(),
+            }
+        }
+        let moment = Duration::from_millis(20);
+        let at_once = tokio::time::timeout(moment, permits.next(&strangers)).await;
+        let at_once = at_once.expect("one of nine is a stranger");
+        let _newcomer = enter(at_once.is_none());
+        assert!(first.is_some_and(|place| place.put_out.is_cancelled()));
     }
 
     #[test]

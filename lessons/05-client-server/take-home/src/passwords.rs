@@ -74,7 +74,8 @@ pub struct Passwords {
 }
 
 type Memory = Vec<Block>;
-type Job = Box<dyn FnOnce(&mut Memory) + Send>;
+/// Without memory, it isn't done, and whoever waits for it is told that the line is full.
+type Job = Box<dyn FnOnce(Option<&mut Memory>) + Send>;
 
 impl Passwords {
     /// Of this cost. Takes the time of one hash.
@@ -149,13 +150,16 @@ impl Passwords {
         work: impl FnOnce(&mut Memory) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
         let line = &self.line.0;
-        let slot = line.enter(network(client)).ok_or(PasswordError::Busy)?;
+        let (slot, displaced) = line.enter(network(client)).ok_or(PasswordError::Busy)?;
+        if let Some(displaced) = displaced {
+            displaced(None);
+        }
         let network = slot.network;
         let (answer, answered) = oneshot::channel();
-        let job = move |memory: &mut Memory| {
+        let job = move |memory: Option<&mut Memory>| {
             // If nobody waits for it any more, it is not done.
             if !answer.is_closed() {
-                let _ = answer.send(work(memory));
+                let _ = answer.send(memory.map_or(Err(PasswordError::Busy), work));
             }
             // Given back when the work is done, not when somebody stops waiting for it.
             drop(slot);
@@ -182,6 +186,20 @@ struct Queue {
     closed: bool,
 }
 
+impl Queue {
+    /// Takes out the last job of the network that has most, if it has at least two more than this many.
+    fn last_of_the_most(&mut self, here: usize) -> Option<Job> {
+        let Self { turns, in_line, .. } = self;
+        let most = |at: &usize| in_line.get(&turns[*at].0).copied().unwrap_or(0);
+        let at = (0..turns.len()).max_by_key(most).filter(|at| most(at) > here + 1)?;
+        let job = turns[at].1.pop_back();
+        if turns[at].1.is_empty() {
+            turns.remove(at);
+        }
+        job
+    }
+}
+
 /// When the last [`Passwords`] goes, the threads end.
 struct Open(Arc<Line>);
 
@@ -199,16 +217,21 @@ struct QueueSlot {
 }
 
 impl Line {
-    fn enter(self: &Arc<Self>, network: IpAddr) -> Option<QueueSlot> {
+    /// A slot for one more; none if there are too many. If the line is full, a network with fewer slots takes the
+    /// place of the last job of the network that has most: that job comes back, to be told so.
+    fn enter(self: &Arc<Self>, network: IpAddr) -> Option<(QueueSlot, Option<Job>)> {
         let PasswordLimits { at_once, waiting, of_one_network } = self.limits;
         let mut queue = self.lock();
         let here = queue.in_line.get(&network).copied().unwrap_or(0);
-        if queue.all >= at_once.saturating_add(waiting) || here >= of_one_network {
+        if here >= of_one_network {
             return None;
         }
+        let full = queue.all >= at_once.saturating_add(waiting);
+        let displaced = if full { Some(queue.last_of_the_most(here)?) } else { None };
+        // The one that is displaced gives its own slot back.
         queue.all += 1;
         queue.in_line.insert(network, here + 1);
-        Some(QueueSlot { line: self.clone(), network })
+        Some((QueueSlot { line: self.clone(), network }, displaced))
     }
 
     // ANCHOR: turns
@@ -265,7 +288,7 @@ fn work(line: &Line) {
     let mut memory = Vec::new();
     while let Some(job) = line.next() {
         // A panic is told by its hook, and to who waits by silence.
-        let done = std::panic::AssertUnwindSafe(|| job(&mut memory));
+        let done = std::panic::AssertUnwindSafe(|| job(Some(&mut memory)));
         let _ = std::panic::catch_unwind(done);
     }
 }
@@ -348,5 +371,74 @@ mod tests {
         drop((second, third, other));
         let queue = line.lock();
         assert!(queue.all == 0 && queue.in_line.is_empty());
+    }
+
+    /// Else as many networks as fill the line keep everybody else out of it.
+    #[test]
+    fn in_a_full_line_a_network_with_fewer_takes_a_place_of_the_one_with_most() {
+        let limits = PasswordLimits { at_once: 1, waiting: 5, of_one_network: 4 };
+        let line = Arc::new(Line { limits, queue: Mutex::default(), ready: Condvar::new() });
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let enter = |last: u8| {
+            let network = IpAddr::from([192, 0, 2, last]);
+            let (slot, displaced) = line.enter(network)?;
+            if let Some(displaced) = displaced {
+                displaced(None);
+            }
+            let told = told.clone();
+            let job = move |memory: Option<&mut Memory>| {
+                told.lock().expect("no panic").push((last, memory.is_some()));
+                drop(slot);
+            };
+            line.push(network, Box::new(job));
+            Some(())
+        };
+        for last in [1, 1, 1, 2, 2, 3] {
+            assert!(enter(last).is_some());
+        }
+        assert!(enter(4).is_some(), "1 has three");
+        assert!(enter(5).is_some(), "1 has two, and 2 has two");
+        assert_eq!(told.lock().expect("no panic").len(), 2);
+        assert!(enter(5).is_none(), "nobody has two more than 5");
+        let all = line.lock().all;
+        assert_eq!(all, 6);
+        let mut memory = Vec::new();
+        for _ in 0..6 {
+            line.next().expect("six wait")(Some(&mut memory));
+        }
+        let mut told = told.lock().expect("no panic").clone();
+        let done = told.split_off(2);
+        assert!(told.iter().all(|(of, done)| [1, 2].contains(of) && !done), "{told:?}");
+        let mut of: Vec<_> = done.iter().map(|(of, _)| *of).collect();
+        of.sort_unstable();
+        assert!(done.iter().all(|(_, done)| *done));
+        assert_eq!(of[4..], [4, 5], "{of:?}");
+        let queue = line.lock();
+        assert!(queue.all == 0 && queue.in_line.is_empty() && queue.turns.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_is_displaced_is_told_that_the_line_is_full() {
+        let cost = Cost { memory: 64 * 1024, passes: 3, lanes: 1 };
+        let limits = PasswordLimits { at_once: 1, waiting: 2, of_one_network: 3 };
+        let passwords = Passwords::new(cost, limits).expect("threads");
+        let hash = |last: u8| {
+            let passwords = passwords.clone();
+            let client = IpAddr::from([192, 0, 2, last]);
+            tokio::spawn(
+                async move { passwords.hash(client, Secret::new("a long password")).await },
+            )
+        };
+        let flood = [(); 3].map(|()| hash(1));
+        while passwords.line.0.lock().all < 3 {
+            tokio::task::yield_now().await;
+        }
+        let other = hash(2);
+        assert!(other.await.expect("no panic").is_ok());
+        let mut busy = 0;
+        for hashed in flood {
+            busy += usize::from(hashed.await.expect("no panic") == Err(PasswordError::Busy));
+        }
+        assert_eq!(busy, 1);
     }
 }

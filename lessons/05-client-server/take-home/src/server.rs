@@ -1,16 +1,18 @@
 //! The server: lesson 2's accept loop, frames, deadlines for every phase, and a log without
 //! secrets.
 
+use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use careful_certificates::leaf::Leaf;
 use careful_errors::ErrorChain;
 use careful_tls::identity::ServerIdentity;
-use careful_tls::server::{Connection, Deadlines, Drained, Event, Limits, TlsServer};
+use careful_tls::server::{Connection, Deadlines, Drained, Event, Limits, TlsServer, network};
 use careful_tls::stream::close;
 use careful_tokens::clock::Clock;
 use careful_tokens::keys::SigningKey;
@@ -25,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::frames::{FrameDeadlines, FrameError, Frames, parse};
-use crate::protocol::{Refusal, Request, Response};
+use crate::protocol::{Name, Refusal, Request, Response};
 use crate::service::{Answer, Service, ServiceError};
 use crate::tls::{IdentityRefused, checked_config};
 
@@ -68,6 +70,76 @@ impl Default for ServerDeadlines {
 }
 // ANCHOR_END: deadlines
 
+/// Connections of one account that are admitted.
+const ADMITTED_OF_ACCOUNT: usize = 8;
+/// Connections from one network that are admitted, for whatever accounts.
+const ADMITTED_FROM_NETWORK: usize = 16;
+
+// ANCHOR: admissions
+/// Who has logged in keeps the connection, whatever strangers do: a limited number for each account and network, and
+/// never all. What is over these limits is treated as a stranger's, so it is the first to go when others need a place.
+struct Admissions {
+    most: usize,
+    of: Mutex<HashMap<Holder, usize>>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Holder {
+    Account(Name),
+    Network(IpAddr),
+    All,
+}
+
+impl Admissions {
+    /// Of these places.
+    fn new(limits: Limits) -> Self {
+        let most = limits.connections.saturating_sub(limits.reserved);
+        Self { most, of: Mutex::default() }
+    }
+
+    /// One more, until it is dropped; none if that were too many.
+    fn enter(self: &Arc<Self>, account: &Name, peer: IpAddr) -> Option<Admitted> {
+        let holders =
+            [Holder::Account(account.clone()), Holder::Network(network(peer)), Holder::All];
+        let limits = [ADMITTED_OF_ACCOUNT, ADMITTED_FROM_NETWORK, self.most];
+        let mut of = self.lock();
+        let has = |holder| of.get(holder).copied().unwrap_or(0);
+        if holders.iter().zip(limits).any(|(holder, limit)| has(holder) >= limit) {
+            return None;
+        }
+        for holder in &holders {
+            *of.entry(holder.clone()).or_default() += 1;
+        }
+        Some(Admitted { holders, admissions: self.clone() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Holder, usize>> {
+        self.of.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+// ANCHOR_END: admissions
+
+/// A connection that was admitted.
+struct Admitted {
+    holders: [Holder; 3],
+    admissions: Arc<Admissions>,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut of = self.admissions.lock();
+        for holder in &self.holders {
+            if let Some(count) = of.get_mut(holder) {
+                *count -= 1;
+                // Nothing is left of who is gone.
+                if *count == 0 {
+                    of.remove(holder);
+                }
+            }
+        }
+    }
+}
+
 /// A running server.
 pub struct MailboxServer {
     tls: TlsServer,
@@ -105,7 +177,9 @@ impl MailboxServer {
             }
         };
         let for_handler = service.clone();
-        let handler = move |connection| serve(connection, for_handler.clone(), deadlines);
+        let admissions = Arc::new(Admissions::new(limits));
+        let handler =
+            move |connection| serve(connection, for_handler.clone(), admissions.clone(), deadlines);
         let tls =
             TlsServer::start(listener, config, limits, deadlines.connection, observe, handler)?;
         let server = Self { tls, service, chain };
@@ -195,7 +269,12 @@ impl Drop for Counted {
 }
 
 // ANCHOR: serve
-async fn serve(connection: Connection, service: Arc<Service>, deadlines: ServerDeadlines) {
+async fn serve(
+    connection: Connection,
+    service: Arc<Service>,
+    admissions: Arc<Admissions>,
+    deadlines: ServerDeadlines,
+) {
     let admission = connection.admission();
     let Connection { stream, peer, stopping, .. } = connection;
     let counted = Counted::new(service);
@@ -204,7 +283,7 @@ async fn serve(connection: Connection, service: Arc<Service>, deadlines: ServerD
     let mut frames = Frames::new(stream, first);
     let mut ids = RequestIds::new();
     let began = tokio::time::Instant::now();
-    let mut proved = false;
+    let (mut proved, mut admitted) = (false, None);
     let mut life = pin!(sleep_until(began + deadlines.login));
     loop {
         let frame = tokio::select! {
@@ -229,7 +308,10 @@ async fn serve(connection: Connection, service: Arc<Service>, deadlines: ServerD
         if answer.proved && !proved {
             proved = true;
             life.as_mut().reset(began + deadlines.age);
-            admission.admit();
+            admitted = answer.account.and_then(|name| admissions.enter(&name, peer.ip()));
+            if admitted.is_some() {
+                admission.admit();
+            }
         }
         if let Err(error) = frames.send(&answer.response).await {
             drop_client(service, peer, &Ended::Frame(error));
@@ -242,6 +324,7 @@ async fn serve(connection: Connection, service: Arc<Service>, deadlines: ServerD
     }
     // In time or not: the client has had its answers.
     let _closed = close(&mut frames.into_stream(), deadlines.close).await;
+    drop(admitted);
 }
 // ANCHOR_END: serve
 
@@ -367,6 +450,27 @@ mod tests {
             let half = next_unless_stopped(&mut frames, &stopping).await.expect("an end");
             assert!(half.is_none());
         }
+    }
+
+    #[test]
+    fn admitted_connections_are_limited_by_account_by_network_and_in_all() {
+        let admissions =
+            Arc::new(Admissions::new(Limits { connections: 40, per_address: 40, reserved: 10 }));
+        let enter = |account: &str, last: u8| {
+            admissions.enter(&Name::new(account).expect("a name"), [127, 0, 0, last].into())
+        };
+        let alice: Vec<_> = (0..20).map_while(|last| enter("alice", last)).collect();
+        assert_eq!(alice.len(), ADMITTED_OF_ACCOUNT, "of one account, from wherever");
+        let office: Vec<_> = ["a", "b", "c", "d"]
+            .iter()
+            .flat_map(|name| (0..6).map_while(|_| enter(name, 100)))
+            .collect();
+        assert_eq!(office.len(), ADMITTED_FROM_NETWORK, "of one network, for whatever account");
+        let others: Vec<_> =
+            (200..220).map_while(|last| enter(&format!("x{last}"), last)).collect();
+        assert_eq!(alice.len() + office.len() + others.len(), 30, "in all");
+        drop((alice, office, others));
+        assert!(admissions.lock().is_empty(), "nothing is left of who is gone");
     }
 
     #[test]

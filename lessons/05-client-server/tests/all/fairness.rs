@@ -139,6 +139,39 @@ async fn idle_strangers_do_not_fill_the_connections() -> TestResult {
     Ok(())
 }
 
+/// One account that logs in over and over, from several networks, and keeps all connections that it gets.
+#[tokio::test]
+async fn who_may_log_in_does_not_fill_the_connections() -> TestResult {
+    let connections = Limits { connections: 40, per_address: 10, reserved: 10 };
+    let stage = Stage::new(StageOptions { connections, ..quick() }).await?;
+    let (honest, mallory) = (stage.person("honest").await?, stage.person("mallory").await?);
+    let mut flood = JoinSet::new();
+    for number in 0..60 {
+        let (address, roots, request) = (stage.address(), stage.ca.roots(), log_in(&mallory));
+        flood.spawn(async move {
+            loop {
+                let source = here(2 + number % 10);
+                if let Ok(mut frames) = connect_from(source, address, roots.clone()).await
+                    && ask(&mut frames, &request).await.is_ok()
+                {
+                    while ask(&mut frames, &Request::Ping {}).await.is_ok() {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+    }
+    let counters = stage.server.service().counters();
+    while counters.connections.load(Ordering::Relaxed) < 30 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let worked = of_a_hundred(&stage, &honest).await;
+    assert!(worked >= 95, "{worked} of 100 tries worked");
+    flood.shutdown().await;
+    Ok(())
+}
+
 #[tokio::test]
 async fn registrations_of_one_network_do_not_use_up_those_of_others() -> TestResult {
     let stage = Stage::new(quick()).await?;
