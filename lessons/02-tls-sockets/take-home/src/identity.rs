@@ -6,14 +6,18 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use careful_certificates::leaf::{Leaf, LeafError};
+use careful_certificates::leaf::{Leaf, LeafError, date};
 use careful_certificates::pem::{KeyError, PemError, certificates, private_key};
 use careful_files::FileError;
-use rustls::client::verify_server_name;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::RootCertStore;
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use thiserror::Error;
+
+use crate::provider::crypto_provider;
 
 /// The largest file that is read, in bytes. A chain takes a few thousand.
 pub const MAX_FILE: u64 = 256 * 1024;
@@ -70,12 +74,27 @@ pub enum UnfitIdentity {
         "the certificate expired at {0}, and this machine's clock says {1}: renew it, or set the clock"
     )]
     Expired(String, String),
+    /// It may not be a server's: its extended key usage (RFC 5280 section 4.2.1.12) says so, for example.
+    #[error("the certificate is not one of a server")]
+    NoServers(#[source] rustls::Error),
+    /// No certificate of the chain issued the leaf.
+    #[error(
+        "the {0} certificates after the leaf did not issue it: send the CA's intermediate that did"
+    )]
+    NotIssued(usize, #[source] rustls::Error),
+    /// The one that issued the leaf has expired, or is not yet valid.
+    #[error(
+        "the intermediate that issued the certificate is valid from {0} until {1}, and this machine's clock says {2}"
+    )]
+    Intermediate(String, String, String),
 }
 
 impl ServerIdentity {
     // ANCHOR: check
-    /// Checks what every client checks, as far as a server can: that the leaf is for this name, and valid
-    /// at `now`, in seconds since 1970. Who issued it, only clients can tell.
+    /// Checks what a client with rustls checks, as far as a server can: that the leaf is for this name, valid
+    /// at `now`, in seconds since 1970, and a server's (RFC 5280 section 4.2.1.12); and if others come after
+    /// it, that one of them issued it and is valid, too. Whether clients trust that one, only they can tell,
+    /// and whether something was revoked.
     ///
     /// # Errors
     /// See [`UnfitIdentity`].
@@ -86,7 +105,7 @@ impl ServerIdentity {
         if verify_server_name(&parsed, name).is_err() {
             return Err(UnfitIdentity::Name(name.to_str().into_owned(), leaf.names.join(", ")));
         }
-        let times = |at: &str| (at.to_owned(), careful_certificates::leaf::date(now));
+        let times = |at: &str| (at.to_owned(), date(now));
         if now < leaf.not_before {
             let (from, now) = times(&leaf.not_before_text());
             return Err(UnfitIdentity::NotYet(from, now));
@@ -95,9 +114,46 @@ impl ServerIdentity {
             let (until, now) = times(&leaf.not_after_text());
             return Err(UnfitIdentity::Expired(until, now));
         }
+        self.check_issuer(&parsed, now)?;
         Ok(leaf)
     }
     // ANCHOR_END: check
+
+    /// With each of the others in the place of a root.
+    fn check_issuer(&self, leaf: &ParsedCertificate<'_>, now: u64) -> Result<(), UnfitIdentity> {
+        use rustls::CertificateError::{BadSignature, UnknownIssuer};
+        let others = self.chain.get(1..).unwrap_or_default();
+        let provider = crypto_provider();
+        let algorithms = provider.signature_verification_algorithms.all;
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(now));
+        let issued_by = |roots: &RootCertStore| {
+            verify_server_cert_signed_by_trust_anchor(leaf, roots, &[], time, algorithms)
+        };
+        let no_issuer = match issued_by(&RootCertStore::empty()) {
+            Err(error @ rustls::Error::InvalidCertificate(UnknownIssuer)) => error,
+            Err(error) => return Err(UnfitIdentity::NoServers(error)),
+            Ok(()) => return Ok(()),
+        };
+        for other in others {
+            let mut roots = RootCertStore::empty();
+            roots.add(other.clone()).map_err(UnfitIdentity::Certificate)?;
+            match issued_by(&roots) {
+                Ok(()) => {}
+                Err(rustls::Error::InvalidCertificate(UnknownIssuer | BadSignature)) => continue,
+                Err(error) => return Err(UnfitIdentity::NoServers(error)),
+            }
+            let issuer = Leaf::from_der(other)?;
+            if (issuer.not_before..=issuer.not_after).contains(&now) {
+                return Ok(());
+            }
+            let (from, until) = (issuer.not_before_text(), issuer.not_after_text());
+            return Err(UnfitIdentity::Intermediate(from, until, date(now)));
+        }
+        match others.len() {
+            0 => Ok(()),
+            count => Err(UnfitIdentity::NotIssued(count, no_issuer)),
+        }
+    }
 
     // ANCHOR: from_pem_files
     /// Reads a chain and a key. Whether they belong together is checked when a

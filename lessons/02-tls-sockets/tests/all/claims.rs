@@ -679,6 +679,27 @@ fn an_identity_that_clients_would_refuse_is_refused_before_it_is_used() -> TestR
         let refused = identity.check(&ServerName::try_from(name)?, now).expect_err(says);
         assert!(refused.to_string().contains(says), "{refused}");
     }
+
+    // By whom and for what it was issued.
+    let other = LabCa::new("Another lab")?;
+    let mut foreign = identity(ca.leaf(SERVER).issue()?);
+    foreign.chain.truncate(1);
+    assert!(foreign.check(&name, now).is_ok(), "alone: its issuer is a root, perhaps");
+    foreign.chain.push(other.leaf(SERVER).issue()?.chain().remove(1));
+    for (identity, says) in [
+        (foreign, "the 1 certificates after the leaf did not issue it"),
+        (identity(ca.leaf(SERVER).for_clients().issue()?), "not one of a server"),
+        (identity(ca.leaf(SERVER).for_clients().without_intermediate().issue()?), "not one of a"),
+        (identity(ca.leaf(SERVER).as_ca().issue()?), "not one of a server"),
+    ] {
+        let refused = identity.check(&name, now).expect_err(says);
+        assert!(refused.to_string().contains(says), "{refused}");
+    }
+    let mut swapped = identity(ca.leaf(SERVER).issue()?);
+    swapped.chain.insert(1, ca.root_der());
+    assert!(swapped.check(&name, now).is_ok(), "TLS 1.3 clients tolerate the order");
+    assert!(identity(ca.leaf(SERVER).without_purpose().issue()?).check(&name, now).is_ok());
+    assert!(identity(ca.leaf(SERVER).self_signed().issue()?).check(&name, now).is_ok());
     Ok(())
 }
 

@@ -30,7 +30,7 @@ pub enum IdentityRefused {
 }
 
 // ANCHOR: identity
-/// A configuration for this identity, after everything about it was checked that a server can check. It
+/// A configuration for this identity, after [`ServerIdentity::check`]. It
 /// has a new memory of sessions: what was begun under another certificate cannot be resumed under this one.
 ///
 /// # Errors
