@@ -74,14 +74,15 @@ pub enum UnfitIdentity {
         "the certificate expired at {0}, and this machine's clock says {1}: renew it, or set the clock"
     )]
     Expired(String, String),
-    /// It may not be a server's: its extended key usage (RFC 5280 section 4.2.1.12) says so, for example.
-    #[error("the certificate is not one of a server")]
+    /// rustls accepts it from no server, by which CA it may be: it is for clients alone (RFC 5280 section 4.2.1.12) or
+    /// a CA's, for example.
+    #[error("a client with rustls accepts the certificate from no server")]
     NoServers(#[source] rustls::Error),
     /// No certificate of the chain issued the leaf.
     #[error(
-        "the {0} certificates after the leaf did not issue it: send the CA's intermediate that did"
+        "after the certificate come others, and none of them issued it: send the CA's that did, and no others"
     )]
-    NotIssued(usize, #[source] rustls::Error),
+    NotIssued,
     /// The one that issued the leaf has expired, or is not yet valid.
     #[error(
         "the intermediate that issued the certificate is valid from {0} until {1}, and this machine's clock says {2}"
@@ -129,14 +130,17 @@ impl ServerIdentity {
         let issued_by = |roots: &RootCertStore| {
             verify_server_cert_signed_by_trust_anchor(leaf, roots, &[], time, algorithms)
         };
-        let no_issuer = match issued_by(&RootCertStore::empty()) {
-            Err(error @ rustls::Error::InvalidCertificate(UnknownIssuer)) => error,
+        // Without a root, all is looked at but the issuer.
+        match issued_by(&RootCertStore::empty()) {
+            Ok(()) | Err(rustls::Error::InvalidCertificate(UnknownIssuer)) => {}
             Err(error) => return Err(UnfitIdentity::NoServers(error)),
-            Ok(()) => return Ok(()),
-        };
+        }
         for other in others {
             let mut roots = RootCertStore::empty();
-            roots.add(other.clone()).map_err(UnfitIdentity::Certificate)?;
+            // Clients pass over what they cannot parse.
+            if roots.add(other.clone()).is_err() {
+                continue;
+            }
             match issued_by(&roots) {
                 Ok(()) => {}
                 Err(rustls::Error::InvalidCertificate(UnknownIssuer | BadSignature)) => continue,
@@ -149,10 +153,7 @@ impl ServerIdentity {
             let (from, until) = (issuer.not_before_text(), issuer.not_after_text());
             return Err(UnfitIdentity::Intermediate(from, until, date(now)));
         }
-        match others.len() {
-            0 => Ok(()),
-            count => Err(UnfitIdentity::NotIssued(count, no_issuer)),
-        }
+        if others.is_empty() { Ok(()) } else { Err(UnfitIdentity::NotIssued) }
     }
 
     // ANCHOR: from_pem_files

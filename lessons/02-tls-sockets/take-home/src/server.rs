@@ -269,6 +269,8 @@ where
             tell(&observe, Event::Refused(peer, Refused::TooMany(limits.per_address)));
             continue;
         };
+        // Since then, somebody may have left: then nobody has to be put out.
+        let permit = permit.or_else(|| permits.now());
         let place = strangers.enter(peer.ip(), permit.is_none());
         // The one of the stranger who was put out, or of the next who leaves.
         let permit = tokio::select! {
@@ -376,11 +378,15 @@ impl Permits {
 
     /// Waits for a permit; `None` if there is none, but a stranger can be put out to make one free.
     async fn next(&self, strangers: &Strangers) -> Option<OwnedSemaphorePermit> {
-        match self.0.clone().try_acquire_owned() {
-            Err(_none) if strangers.can_be_put_out() => None,
-            Err(_none) => self.wait().await,
-            Ok(permit) => Some(permit),
+        match self.now() {
+            None if strangers.can_be_put_out() => None,
+            None => self.wait().await,
+            permit => permit,
         }
+    }
+
+    fn now(&self) -> Option<OwnedSemaphorePermit> {
+        self.0.clone().try_acquire_owned().ok()
     }
 
     /// The permit, or the one of the stranger who was put out.

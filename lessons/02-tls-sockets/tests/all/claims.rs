@@ -650,6 +650,22 @@ fn a_pipe_that_nobody_writes_to_is_refused_at_once() -> TestResult {
     Ok(())
 }
 
+/// A good leaf, and after it the CA that issued it, which expired in 2021.
+fn issued_by_an_expired_ca() -> Result<ServerIdentity, Box<dyn Error>> {
+    let mut ca = rcgen::CertificateParams::default();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    (ca.not_before, ca.not_after) =
+        (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2021, 1, 1));
+    let ca = rcgen::CertifiedIssuer::self_signed(ca, rcgen::KeyPair::generate()?)?;
+    let key = rcgen::KeyPair::generate()?;
+    let leaf = rcgen::CertificateParams::new([SERVER.to_owned()])?.signed_by(&key, &ca)?;
+    let chain = vec![leaf.der().clone(), ca.der().clone()];
+    Ok(ServerIdentity {
+        chain,
+        key: rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der())?,
+    })
+}
+
 #[test]
 fn an_identity_that_clients_would_refuse_is_refused_before_it_is_used() -> TestResult {
     let ca = LabCa::new("Lab")?;
@@ -687,10 +703,11 @@ fn an_identity_that_clients_would_refuse_is_refused_before_it_is_used() -> TestR
     assert!(foreign.check(&name, now).is_ok(), "alone: its issuer is a root, perhaps");
     foreign.chain.push(other.leaf(SERVER).issue()?.chain().remove(1));
     for (identity, says) in [
-        (foreign, "the 1 certificates after the leaf did not issue it"),
-        (identity(ca.leaf(SERVER).for_clients().issue()?), "not one of a server"),
-        (identity(ca.leaf(SERVER).for_clients().without_intermediate().issue()?), "not one of a"),
-        (identity(ca.leaf(SERVER).as_ca().issue()?), "not one of a server"),
+        (foreign, "none of them issued it"),
+        (identity(ca.leaf(SERVER).for_clients().issue()?), "from no server"),
+        (identity(ca.leaf(SERVER).for_clients().without_intermediate().issue()?), "from no server"),
+        (identity(ca.leaf(SERVER).as_ca().issue()?), "from no server"),
+        (issued_by_an_expired_ca()?, "the intermediate that issued the certificate is valid from"),
     ] {
         let refused = identity.check(&name, now).expect_err(says);
         assert!(refused.to_string().contains(says), "{refused}");

@@ -57,7 +57,7 @@ impl DenyList {
 
     // ANCHOR: deny
     /// Remembers a token while there is room. If there is none, one that has ended is forgotten: no
-    /// verifier accepts it, whatever its leeway.
+    /// verifier accepts it, whatever its leeway. Or else one that was issued while the clock was ahead.
     pub(crate) fn deny<T>(
         &self,
         Claims { iss, jti, iat, exp, .. }: &Claims<T>,

@@ -300,8 +300,7 @@ fn about_login(name: &Name, error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// What a request that must not come twice may have done, after an error. Nothing is certain only before it was sent,
-/// or if the server has refused it before it was carried out.
+/// What a request that must not come twice may have done, after an error.
 fn perhaps(error: &AccountError, none: &str, unknown: String) -> String {
     match error {
         AccountError::Done(_) => "both are kept, and the next command finds out".to_owned(),
@@ -609,7 +608,7 @@ async fn read_one(account: &mut Account, client: &mut Client) -> anyhow::Result<
             break;
         }
         if looked_at >= MAX_READ {
-            say(&format!("{name}: there is more: mailbox read\n"))?;
+            say(&format!("{name}: there is more: mailbox --as {name} read\n"))?;
             left.more = true;
             return Ok(left);
         }
@@ -685,13 +684,15 @@ async fn trust(
 }
 
 async fn new_key(account: &mut Account, client: &mut Client, drop: bool) -> anyhow::Result<()> {
-    const LOSE: &str =
-        "The key has not changed. To change it and lose them: mailbox new-key --drop";
+    let lose = format!(
+        "The key has not changed. To change it and lose them: mailbox --as {} new-key --drop",
+        account.name()
+    );
     // What was sealed for the old key, or by it, can't be opened afterwards.
     match read_one(account, client).await.map(|left| left.text()) {
         Ok(left) if left.is_empty() => {}
         Ok(left) if drop => super::complain(&format!("not read, and lost: {left}")),
-        Ok(left) => bail!("Letters that are not read: {left}. {LOSE}"),
+        Ok(left) => bail!("Letters that are not read: {left}. {lose}"),
         Err(error) => return Err(error.context("the key has not changed")),
     }
     let sent = match account.waiting() {
@@ -704,7 +705,7 @@ async fn new_key(account: &mut Account, client: &mut Client, drop: bool) -> anyh
         let to = to.collect::<Vec<_>>().join(", ");
         if !drop {
             let why = sent.err().unwrap_or_else(|| anyhow!("they still wait"));
-            return Err(why.context(format!("Letters that are not sent, to {to}. {LOSE}")));
+            return Err(why.context(format!("Letters that are not sent, to {to}. {lose}")));
         }
         account.drop_waiting()?;
         super::complain(&format!("not sent, and lost: letters to {to}"));

@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::bail;
 use careful_errors::ErrorChain;
@@ -56,7 +57,7 @@ fn server_name(name: &str) -> anyhow::Result<ServerName<'static>> {
 
 /// Reads the command line, runs, and turns the end into an exit code: 0 done, 1 failed, 2 a wrong
 /// command line.
-fn run(
+pub fn run(
     command: Command,
     arguments: impl IntoIterator<Item = OsString>,
     work: impl AsyncFnOnce(ArgMatches) -> anyhow::Result<()>,
@@ -76,7 +77,10 @@ fn run(
             return ExitCode::FAILURE;
         }
     };
-    match shared::lesson::check_clock().and_then(|()| runtime.block_on(work(matches))) {
+    let done = shared::lesson::check_clock().and_then(|()| runtime.block_on(work(matches)));
+    // A file that can't be read for a long time keeps a thread, and must not keep the program.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let layers = ErrorChain(error.as_ref()).layers();

@@ -283,7 +283,8 @@ async fn serve(matches: ArgMatches) -> anyhow::Result<()> {
     let watched = lost.clone();
     let housekeeping =
         tokio::spawn(housekeeping(store.clone(), service.clone(), move || watched()));
-    until_stopped(signals, &server, &files, Duration::from_secs(every)).await;
+    let read = move || (files.identity(), files.keys());
+    until_stopped(signals, &server, read, Duration::from_secs(every)).await;
     housekeeping.abort();
     let drained = server.shut_down().await?;
     tokio::task::spawn_blocking(move || store.close()).await?;
@@ -311,7 +312,7 @@ fn new_signing_key(file: &Path) -> anyhow::Result<()> {
 
 /// The signals that the server heeds.
 #[cfg(unix)]
-struct Signals {
+pub struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     hangup: tokio::signal::unix::Signal,
@@ -319,7 +320,11 @@ struct Signals {
 
 #[cfg(unix)]
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    /// Heeds them from now on.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn new() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -339,13 +344,17 @@ impl Signals {
     }
 }
 
-/// Ctrl-C is the one that there is everywhere.
+/// The signals that the server heeds: Ctrl-C is the one that there is everywhere.
 #[cfg(not(unix))]
-struct Signals;
+pub struct Signals;
 
 #[cfg(not(unix))]
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    /// Heeds them from now on.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn new() -> std::io::Result<Self> {
         Ok(Self)
     }
 
@@ -356,13 +365,13 @@ impl Signals {
 
 /// Serves until a signal says to stop; reloads when one says so, or it is time. A file that can't be read
 /// for a long time, on a network drive that hangs for example, keeps no signal waiting.
-async fn until_stopped(
+pub async fn until_stopped(
     mut signals: Signals,
     server: &MailboxServer,
-    files: &Files,
+    read_files: impl Fn() -> FilesRead + Clone + Send + 'static,
     every: Duration,
 ) {
-    let mut reading = None;
+    let (mut reading, mut once_more) = (None, false);
     loop {
         let asked = tokio::select! {
             biased;
@@ -372,18 +381,24 @@ async fn until_stopped(
             },
             read = read(&mut reading) => {
                 reload(server, read);
-                false
+                std::mem::take(&mut once_more)
             }
             () = wait(every) => true,
         };
-        if asked {
-            let files = files.clone();
-            reading = Some(tokio::task::spawn_blocking(move || (files.identity(), files.keys())));
+        // One at a time: on a drive that hangs, each would keep a thread. What has changed meanwhile is read after it.
+        if asked && reading.is_some() {
+            tracing::warn!(
+                "the certificate or the keys are still being read: once more after that"
+            );
+            once_more = true;
+        } else if asked {
+            reading = Some(tokio::task::spawn_blocking(read_files.clone()));
         }
     }
 }
 
-type FilesRead = (anyhow::Result<ServerIdentity>, anyhow::Result<Vec<SigningKey>>);
+/// A certificate and signing keys, or why they were not read.
+pub type FilesRead = (anyhow::Result<ServerIdentity>, anyhow::Result<Vec<SigningKey>>);
 
 /// What was read, once.
 async fn read(reading: &mut Option<tokio::task::JoinHandle<FilesRead>>) -> FilesRead {

@@ -46,7 +46,8 @@ pub enum PasswordError {
 pub struct PasswordLimits {
     /// Computed at once, each with a thread and with memory for it.
     pub at_once: usize,
-    /// More that may wait.
+    /// More that may wait. When so many wait, one of a network with fewer displaces the last one of the network that
+    /// has most, whose client is told [`PasswordError::Busy`].
     pub waiting: usize,
     /// Of both together, those from one network.
     pub of_one_network: usize,
@@ -74,7 +75,7 @@ pub struct Passwords {
 }
 
 type Memory = Vec<Block>;
-/// Without memory, it isn't done, and whoever waits for it is told that the line is full.
+/// Without memory, it isn't done, and the one who waits for it is told that the line is full.
 type Job = Box<dyn FnOnce(Option<&mut Memory>) + Send>;
 
 impl Passwords {

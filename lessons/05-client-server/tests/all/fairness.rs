@@ -108,19 +108,18 @@ async fn good_logins_of_an_account_and_of_a_network_have_an_end() -> TestResult 
     Ok(())
 }
 
-/// Connections that only ping, and come again when they are put out.
-#[tokio::test]
-async fn idle_strangers_do_not_fill_the_connections() -> TestResult {
-    let connections = Limits { connections: 30, per_address: 8, reserved: 10 };
-    let stage = Stage::new(StageOptions { connections, ..quick() }).await?;
-    let honest = stage.person("honest").await?;
+/// So many clients at ten addresses. Each connects, asks this once, pings, and comes again when it is put out. Returns
+/// when this many connections are open.
+async fn flood(stage: &Stage, clients: u8, first: &Request, open: u64) -> JoinSet<()> {
     let mut flood = JoinSet::new();
-    for number in 0..45 {
-        let (address, roots) = (stage.address(), stage.ca.roots());
+    for number in 0..clients {
+        let (address, roots, first) = (stage.address(), stage.ca.roots(), first.clone());
         flood.spawn(async move {
             loop {
                 let source = here(2 + number % 10);
-                if let Ok(mut frames) = connect_from(source, address, roots.clone()).await {
+                if let Ok(mut frames) = connect_from(source, address, roots.clone()).await
+                    && ask(&mut frames, &first).await.is_ok()
+                {
                     while ask(&mut frames, &Request::Ping {}).await.is_ok() {
                         tokio::time::sleep(Duration::from_millis(50)).await;
                     }
@@ -130,9 +129,18 @@ async fn idle_strangers_do_not_fill_the_connections() -> TestResult {
         });
     }
     let counters = stage.server.service().counters();
-    while counters.connections.load(Ordering::Relaxed) < 20 {
+    while counters.connections.load(Ordering::Relaxed) < open {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    flood
+}
+
+#[tokio::test]
+async fn idle_strangers_do_not_fill_the_connections() -> TestResult {
+    let connections = Limits { connections: 30, per_address: 8, reserved: 10 };
+    let stage = Stage::new(StageOptions { connections, ..quick() }).await?;
+    let honest = stage.person("honest").await?;
+    let mut flood = flood(&stage, 45, &Request::Ping {}, 20).await;
     let worked = of_a_hundred(&stage, &honest).await;
     assert!(worked >= 95, "{worked} of 100 tries worked");
     flood.shutdown().await;
@@ -145,27 +153,7 @@ async fn who_may_log_in_does_not_fill_the_connections() -> TestResult {
     let connections = Limits { connections: 40, per_address: 10, reserved: 10 };
     let stage = Stage::new(StageOptions { connections, ..quick() }).await?;
     let (honest, mallory) = (stage.person("honest").await?, stage.person("mallory").await?);
-    let mut flood = JoinSet::new();
-    for number in 0..60 {
-        let (address, roots, request) = (stage.address(), stage.ca.roots(), log_in(&mallory));
-        flood.spawn(async move {
-            loop {
-                let source = here(2 + number % 10);
-                if let Ok(mut frames) = connect_from(source, address, roots.clone()).await
-                    && ask(&mut frames, &request).await.is_ok()
-                {
-                    while ask(&mut frames, &Request::Ping {}).await.is_ok() {
-                        tokio::time::sleep(Duration::from_millis(50)).await;
-                    }
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        });
-    }
-    let counters = stage.server.service().counters();
-    while counters.connections.load(Ordering::Relaxed) < 30 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let mut flood = flood(&stage, 60, &log_in(&mallory), 30).await;
     let worked = of_a_hundred(&stage, &honest).await;
     assert!(worked >= 95, "{worked} of 100 tries worked");
     flood.shutdown().await;

@@ -9,6 +9,7 @@ mod letters;
 mod opponents;
 mod peers;
 mod process;
+mod programs;
 mod readme;
 mod recovery;
 mod transcript;

@@ -629,7 +629,8 @@ fn a_new_key_loses_no_letter_unless_it_is_told_to() -> TestResult {
     let print = run(&["--as", "alice", "fingerprint", "alice"]);
     let refused = run(&["--as", "alice", "new-key"]);
     assert!(refused.contains("Letters that are not read: letters of bob"), "{refused}");
-    assert!(refused.contains("The key has not changed. To change it and lose them"), "{refused}");
+    let how = "To change it and lose them: mailbox --as alice new-key --drop";
+    assert!(refused.contains(how), "carol sends without --as: {refused}");
     assert_eq!(run(&["--as", "alice", "fingerprint", "alice"]), print);
     let dropped = run(&["--as", "alice", "new-key", "--drop"]);
     for expected in [

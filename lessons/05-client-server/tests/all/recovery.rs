@@ -2,14 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::common::{TestResult, name, quick, refusal, tokens};
+use crate::common::{TestResult, name, quick, refusal, silent_about, tokens};
 use careful_encryption::password::Cost;
 use careful_mailbox::account::{Account, AccountError, Found, Order};
 use careful_mailbox::client::{Client, ClientError};
 use careful_mailbox::protocol::{Bytes, Refusal, Request, Response, Secret};
-use mailbox::lab::spy::{Spy, Tamper};
-use mailbox::lab::stage::{Person, Stage, StageOptions, endpoint};
-use std::sync::Arc;
+use mailbox::lab::stage::{Person, Stage, StageOptions};
 use std::time::Duration;
 
 fn fetch(token: &Secret) -> Request {
@@ -189,21 +187,6 @@ async fn a_login_ends_by_its_refresh_token_alone() -> TestResult {
     let nothing = Request::LogOut { refresh: Secret::new("x"), token: None };
     assert_eq!(refusal(client.call(&nothing).await), Some(Refusal::Unauthorized));
     Ok(())
-}
-
-/// A server that makes the change and doesn't say so.
-async fn silent_about(
-    stage: &Stage,
-    person: Person,
-    what: impl Fn(&Request) -> bool + Send + Sync + 'static,
-) -> Result<(Spy, Person), Box<dyn std::error::Error>> {
-    let tamper: Tamper = Arc::new(move |request, answer| match what(request) {
-        true => Response::Refused { because: Refusal::Unavailable, request: String::new() },
-        false => answer,
-    });
-    let spy = Spy::before(stage, tamper).await?;
-    let person = person.at(endpoint(&stage.ca, spy.address())?)?;
-    Ok((spy, person))
 }
 
 #[tokio::test]

@@ -147,7 +147,7 @@ impl Account {
     }
 
     /// Letters that had waited, and that the server has refused for good since this was asked last. Say so to
-    /// whoever wrote them: they are gone.
+    /// the one who wrote them: they are gone.
     pub fn take_refused(&mut self) -> Vec<RefusedLetter> {
         std::mem::take(&mut self.refused)
     }

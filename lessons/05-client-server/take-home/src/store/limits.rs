@@ -3,7 +3,7 @@
 /// What the store may grow to.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreLimits {
-    /// Accounts.
+    /// Accounts, and names of deleted ones while a message that they sent has not expired.
     pub accounts: u64,
     /// Messages in a mailbox.
     pub messages: u64,

@@ -85,11 +85,26 @@ impl<'t> Tables<'t> {
         if self.accounts.get(name.as_str())?.is_some() {
             return Err(StoreError::Taken);
         }
-        if self.accounts.len()? >= limits.accounts {
+        // One that was deleted, and is registered again, is counted already.
+        if self.counts.get(name.as_str())?.is_none() && self.names(limits)? >= limits.accounts {
             return Err(StoreError::Full("the accounts of this server"));
         }
         self.accounts.insert(name.as_str(), account.to_bytes()?.as_slice())?;
         Ok(())
+    }
+
+    /// Accounts, and names of which only ids of messages are kept: else one who registers, sends and deletes in turn
+    /// fills the disk. Exact when that many could be too many.
+    fn names(&self, limits: StoreLimits) -> Result<u64, StoreError> {
+        let (accounts, counts) = (self.accounts.len()?, self.counts.len()?);
+        if accounts.saturating_add(counts) < limits.accounts {
+            return Ok(accounts.saturating_add(counts));
+        }
+        let mut names = accounts;
+        for entry in self.counts.iter()? {
+            names += u64::from(self.accounts.get(entry?.0.value())?.is_none());
+        }
+        Ok(names)
     }
 
     pub(super) fn change(&mut self, name: &Name, change: &AccountChange) -> Result<(), StoreError> {

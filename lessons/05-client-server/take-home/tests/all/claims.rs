@@ -435,6 +435,28 @@ async fn quotas_hold_and_what_is_read_or_expired_makes_room() -> TestResult {
     Ok(())
 }
 
+/// Each name may have as many ids as one sender may. Deleting an account frees its name, and not what it has sent.
+#[tokio::test]
+async fn who_registers_sends_and_deletes_in_turn_fills_no_more_than_the_accounts() -> TestResult {
+    let limits = StoreLimits { accounts: 3, ..StoreLimits::default() };
+    let shelf = shelf(limits)?;
+    shelf.people(&["bob"]).await?;
+    for mallory in ["mallory-1", "mallory-2"] {
+        shelf.people(&[mallory]).await?;
+        shelf.store.put(message(mallory, "bob", 1)).await?;
+        let generation = stored("", vec![]).generation;
+        shelf.store.remove_account(name(mallory), generation).await?;
+    }
+    let full = shelf.people(&["mallory-3"]).await;
+    assert!(full.is_err_and(|error| error.to_string().contains("accounts of this server")));
+    shelf.people(&["mallory-1"]).await?;
+    shelf.clock.advance(Duration::from_secs(limits.keep));
+    shelf.store.forget_expired().await?;
+    shelf.people(&["mallory-3"]).await?;
+    assert!(shelf.people(&["mallory-4"]).await.is_err(), "three accounts");
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_was_stored_is_there_after_the_store_was_closed() -> TestResult {
     let Shelf { _folder, path, clock, store } = shelf(StoreLimits::default())?;
