@@ -544,8 +544,8 @@ async fn read_all(setting: &Setting<'_>) -> anyhow::Result<()> {
     }
     match (failed, all) {
         (0, _) => Ok(()),
-        (1, 1) => bail!("the account could not be read"),
-        _ => bail!("accounts that could not be read: {failed} of {all}"),
+        (1, 1) => bail!("not everything could be read"),
+        _ => bail!("accounts of which not everything could be read: {failed} of {all}"),
     }
 }
 
@@ -684,16 +684,17 @@ async fn trust(
 }
 
 async fn new_key(account: &mut Account, client: &mut Client, drop: bool) -> anyhow::Result<()> {
-    let lose = format!(
-        "The key has not changed. To change it and lose them: mailbox --as {} new-key --drop",
-        account.name()
-    );
+    let name = account.name().clone();
+    let not_without = |what: &str| {
+        format!(
+            "{name} still has the old key, because {what}. To change it and lose them: mailbox --as {name} new-key \
+             --drop"
+        )
+    };
     // What was sealed for the old key, or by it, can't be opened afterwards.
-    match read_one(account, client).await.map(|left| left.text()) {
-        Ok(left) if left.is_empty() => {}
-        Ok(left) if drop => super::complain(&format!("not read, and lost: {left}")),
-        Ok(left) => bail!("Letters that are not read: {left}. {lose}"),
-        Err(error) => return Err(error.context("the key has not changed")),
+    let left = read_one(account, client).await.context("the key has not changed")?.text();
+    if !left.is_empty() && !drop {
+        return Err(anyhow!(left).context(not_without("letters are not read")));
     }
     let sent = match account.waiting() {
         0 => Ok(()),
@@ -705,7 +706,7 @@ async fn new_key(account: &mut Account, client: &mut Client, drop: bool) -> anyh
         let to = to.collect::<Vec<_>>().join(", ");
         if !drop {
             let why = sent.err().unwrap_or_else(|| anyhow!("they still wait"));
-            return Err(why.context(format!("Letters that are not sent, to {to}. {lose}")));
+            return Err(why.context(not_without(&format!("letters to {to} are not sent"))));
         }
         account.drop_waiting()?;
         super::complain(&format!("not sent, and lost: letters to {to}"));
@@ -715,6 +716,9 @@ async fn new_key(account: &mut Account, client: &mut Client, drop: bool) -> anyh
         let what = perhaps(&error, "the key has not changed", unknown.to_owned());
         anyhow::Error::from(error).context(what)
     })?;
+    if !left.is_empty() {
+        super::complain(&format!("not read, and lost: {left}"));
+    }
     Ok(say(&format!(
         "Another key. Tell those who write to you: their programs warn them, and they must compare this.\n\
          Fingerprint: {}\n{}\n",

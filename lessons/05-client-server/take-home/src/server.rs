@@ -76,8 +76,9 @@ const ADMITTED_OF_ACCOUNT: usize = 8;
 const ADMITTED_FROM_NETWORK: usize = 16;
 
 // ANCHOR: admissions
-/// Who has logged in keeps the connection, whatever strangers do: a limited number for each account and network, and
-/// never all. What is over these limits is treated as a stranger's, so it is the first to go when others need a place.
+/// Who has logged in keeps the connection, whatever strangers do: a limited number for each account
+/// and network, and never all. What is over these limits is treated as a stranger's: the first to go
+/// when others need a place.
 struct Admissions {
     most: usize,
     of: Mutex<HashMap<Holder, usize>>,

@@ -628,7 +628,10 @@ fn a_new_key_loses_no_letter_unless_it_is_told_to() -> TestResult {
 
     let print = run(&["--as", "alice", "fingerprint", "alice"]);
     let refused = run(&["--as", "alice", "new-key"]);
-    assert!(refused.contains("Letters that are not read: letters of bob"), "{refused}");
+    assert!(
+        refused.contains("alice still has the old key, because letters are not read"),
+        "{refused}"
+    );
     let how = "To change it and lose them: mailbox --as alice new-key --drop";
     assert!(refused.contains(how), "carol sends without --as: {refused}");
     assert_eq!(run(&["--as", "alice", "fingerprint", "alice"]), print);
