@@ -56,6 +56,8 @@ pub struct Lesson {
     pub parts: Vec<String>,
     /// The minutes of its parts, as `src/main.rs` says, together.
     pub minutes: u32,
+    /// The parts that `src/main.rs` names, each with its minutes.
+    pub minutes_of: Vec<(String, u32)>,
     /// Whether it has a server of its own, for `--serve`.
     pub serves: bool,
     /// The snapshots, relative to the course.
@@ -151,13 +153,15 @@ impl Lesson {
         // One that main.rs does not name comes last; the lesson's transcript test finds it.
         parts.sort_by_key(|part| program.find(&format!("\"{part}\"")).unwrap_or(usize::MAX));
         let snapshots = files(&folder.join("tests/snapshots"), "snap")?;
-        let minutes = regex::Regex::new(r#"\.part\(\s*"[^"]+",\s*"[^"]+",\s*(\d+),"#)?;
-        let minutes =
-            minutes.captures_iter(&program).filter_map(|part| part[1].parse::<u32>().ok());
-        let minutes = minutes.sum();
+        let part = regex::Regex::new(r#"\.part\(\s*"([^"]+)",\s*"[^"]+",\s*(\d+),"#)?;
+        let minutes_of: Vec<(String, u32)> = part
+            .captures_iter(&program)
+            .filter_map(|part| Some((part[1].to_owned(), part[2].parse().ok()?)))
+            .collect();
         Ok(Self {
             number,
-            minutes,
+            minutes: minutes_of.iter().map(|(_, minutes)| minutes).sum(),
+            minutes_of,
             serves: program.contains(".server("),
             folder: relative(root, folder),
             chapter: Path::new("book/src").join(format!("{name}.md")),

@@ -62,24 +62,26 @@ fn problem(course: &Course, include: &Include) -> Option<Problem> {
             "correct the path, or add the file",
         );
     };
-    let lines: Vec<&str> = content.lines().collect();
-    let selected = match include.selection.as_str() {
-        "" => lines,
-        numbers if numbers.chars().all(|c| c.is_ascii_digit() || c == ':') => {
-            by_numbers(&lines, numbers)
-        }
-        anchor => match by_anchor(&lines, anchor) {
-            Some(lines) => lines,
-            None => {
-                let what = format!("includes the missing anchor {anchor} of {}", name);
-                return report(what, "mark it with ANCHOR: and ANCHOR_END: there");
-            }
-        },
+    let Some(selected) = select(&content, &include.selection) else {
+        let what = format!("includes the missing anchor {} of {}", include.selection, name);
+        return report(what, "mark it with ANCHOR: and ANCHOR_END: there");
     };
     if selected.iter().all(|line| line.trim().is_empty()) {
         return report(format!("includes nothing of {}", name), "correct the lines or the anchor");
     }
     None
+}
+
+/// The lines that an include selects: all, those between two numbers, or those of an anchor, if it is there.
+pub fn select<'a>(content: &'a str, selection: &str) -> Option<Vec<&'a str>> {
+    let lines: Vec<&str> = content.lines().collect();
+    match selection {
+        "" => Some(lines),
+        numbers if numbers.chars().all(|c| c.is_ascii_digit() || c == ':') => {
+            Some(by_numbers(&lines, numbers))
+        }
+        anchor => by_anchor(&lines, anchor),
+    }
 }
 
 fn by_numbers<'a>(lines: &[&'a str], numbers: &str) -> Vec<&'a str> {

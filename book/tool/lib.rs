@@ -8,13 +8,17 @@
 //! | [`parts`] | a part without a section, a section without a part, a snapshot that no chapter shows |
 //! | [`commands`] | a command in the text that does not exist |
 //! | [`exercises`] | an exercise without all its files, or that no chapter shows |
+//! | [`figures`] | draws the figures |
+//! | [`pages`] | writes what a page has beyond mdBook's own |
 //! | [`take_home`] | a take-home crate whose README or chapter does not show what is there |
 
 pub mod commands;
 pub mod course;
 pub mod exercises;
+pub mod figures;
 pub mod includes;
 pub mod links;
+pub mod pages;
 pub mod parts;
 pub mod take_home;
 
@@ -55,6 +59,8 @@ pub fn build(course: &Path, into: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(folder) = into {
         book.config.build.build_dir = folder.to_owned();
     }
+    // In the place of the command in book.toml, which is the same function in a process of its own.
+    book.with_preprocessor(pages::Pages);
     book.build()?;
     Ok(book.build_dir_for("html"))
 }

@@ -1,4 +1,5 @@
 //! The book's own checks, and the repository's policies.
 
 mod book;
+mod pages;
 mod policy;

@@ -8,7 +8,7 @@ use super::{PASSWORD, alice_pays_bob};
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR: impersonate
-    t.step("Mallory opens a false bank: it says OK to everything and writes it down.");
+    t.step("Mallory opens a false bank, which says OK to everything and writes it down.");
     let false_bank = FalseBank::open(None).await?;
 
     t.step("A forged DNS answer leads Alice there. She does what she always does.");

@@ -15,7 +15,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     alice_pays_bob(t, tap.address()).await?;
 
     // ANCHOR: listen
-    t.step("The tap reads what crossed the wire.");
+    t.step("The tap reads what it recorded.");
     let wire = tap.recording();
     let conversation = wire.connections.first().context("the tap saw no connection")?;
     let sent = String::from_utf8_lossy(&conversation.to_server);
@@ -23,7 +23,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.shows("server sent", String::from_utf8_lossy(&conversation.to_client));
     t.wire_shows(&wire, "the payment", "PAY 25 bob")?;
 
-    t.step("It takes the password out of the first line, and logs in as Alice.");
+    t.step("It takes the password from the first line and logs in to the bank with it.");
     let stolen = sent
         .lines()
         .find_map(|line| line.strip_prefix("LOGIN alice "))

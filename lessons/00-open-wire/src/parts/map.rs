@@ -26,7 +26,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.wire_hides(&wire, "the payment", "PAY 25 bob")?;
     t.wire_shows(&wire, "the name that Alice asked for", tls::BANK)?;
 
-    t.step("Tamper. A relay flips one bit of the record with the payment.");
+    t.step("Tamper. A relay flips one bit of the record that holds the payment.");
     let mut tampered = Bank::open(accounts(), Some(config)).await?;
     let relay = Wiretap::attacking(tampered.address(), Framing::TlsRecords, |record| {
         // Alice's records: ClientHello, ChangeCipherSpec, Finished, LOGIN, PAY.
@@ -43,7 +43,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     ensure!(tampered.balance("alice") == 100, "Alice paid nothing");
     t.shows("alice has", format!("{} coins", tampered.balance("alice")));
 
-    t.step("Replay. Bob sends the recorded bytes again.");
+    t.step("Replay. Bob sends the recorded bytes to the bank again.");
     let recorded = &wire.connections.first().context("nothing recorded")?.to_server;
     replay(bank.address(), recorded, PATIENCE).await?;
     t.refused("by the bank", bank.outcome().await, "cannot decrypt peer's message")?;
@@ -51,7 +51,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.shows("alice has", format!("{} coins", bank.balance("alice")));
 
     t.step(
-        "Impersonate. The false bank has a certificate for bank.test, from a CA of Mallory's own.",
+        "Impersonate. The false bank shows a certificate for bank.test, which Mallory's own CA \
+         signed.",
     );
     let forged = LabCa::new("Mallory")?.leaf(tls::BANK).issue()?;
     let false_bank = FalseBank::open(Some(tls::server(&forged)?)).await?;
@@ -63,7 +64,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let diary = format!("{} lines", false_bank.diary().len());
     t.must_show("written down", &diary, "0 lines")?;
 
-    t.step("The map: each attack breaks one guarantee, and a lesson gives it back.");
+    t.step("The map: the guarantee that each attack breaks, and the lessons that restore it.");
     t.table(&[
         ["attack", "guarantee", "on the wire", "beyond the wire"],
         ["listen", "confidentiality", "lessons 1, 2", "lesson 3: encrypted data"],
@@ -72,7 +73,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         ["impersonate", "authenticity", "lessons 1, 2", "lesson 4: who the client is"],
     ]);
 
-    t.step("What no lesson gives.");
+    t.step("What no lesson can give you.");
     t.shows("endpoints", "TLS ends at both ends: a stolen laptop or server reads everything.");
     t.shows(
         "metadata",

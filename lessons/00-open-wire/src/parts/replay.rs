@@ -17,7 +17,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.shows("alice has", format!("{} coins", bank.balance("alice")));
 
     // ANCHOR: replay
-    t.step("Bob sends the recorded bytes again, twice, without understanding them.");
+    t.step("Bob sends the recorded bytes twice more. He doesn't have to understand them.");
     let recorded =
         tap.recording().connections.first().context("nothing recorded")?.to_server.clone();
     for _ in 0..2 {

@@ -10,7 +10,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let bank = Bank::open(accounts(), None).await?;
 
     // ANCHOR: tamper
-    t.step("Mallory's relay turns bob into mallory in the order, and back in the receipt.");
+    t.step("Mallory's relay changes bob to mallory in the order, and back in the receipt.");
     let relay = Wiretap::attacking(bank.address(), Framing::Lines, |line| {
         let (from, to) = match line.direction {
             Direction::ToServer => (b"bob".as_slice(), b"mallory".as_slice()),
@@ -25,7 +25,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     alice_pays_bob(t, relay.address()).await?;
     // ANCHOR_END: tamper
 
-    t.step("Alice holds a receipt for bob. The bank's ledger says otherwise.");
+    t.step("Alice has a receipt that names bob. Compare it with the bank's ledger.");
     t.shows("bob has", format!("{} coins", bank.balance("bob")));
     t.shows("mallory has", format!("{} coins", bank.balance("mallory")));
     let robbed = bank.balance("bob") == 0 && bank.balance("mallory") == 25;

@@ -41,14 +41,14 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: post
 
     // ANCHOR: status
-    t.step("Ask for a page that is not there. Status 404 is no error, until you ask.");
+    t.step("Ask for a page that doesn't exist, then ask reqwest whether the answer is an error.");
     let answer = client.get(bank.url("/balanse")).bearer_auth(TOKEN).send().await;
     let answer = t.works("GET /balanse", answer)?;
     t.shows("status", answer.status());
     t.refused("by error_for_status", answer.error_for_status(), "404 Not Found")?;
     // ANCHOR_END: status
 
-    t.step("What the tap saw of all this.");
+    t.step("Look for each of these in what the tap recorded.");
     let wire = tap.recording();
     let tls = wire.tls(0);
     let hello = tls.client_hello().context("the tap recorded no ClientHello")?;

@@ -14,13 +14,20 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let ca = LabCa::new("Course Lab")?;
     let good = ca.leaf(BANK);
 
-    t.step("The good certificate: for bank.test, current, from a CA that the client trusts.");
+    t.step("A certificate for bank.test, not expired, from a CA that the client trusts.");
     t.works("https://bank.test", visit(&ca, good.issue()?, BANK).await)?;
 
-    t.step("A wrong name, with the whole error. From here on, its last line only.");
+    t.step(
+        "A certificate for another name, with the whole error. Later steps show its last line \
+         only.",
+    );
     let shop = ca.leaf("shop.test").issue()?;
-    t.refused("wrong name", visit(&ca, shop, BANK).await, "certificate not valid for name")?;
-    so(t, "Use the name in the certificate, or issue one for the name in the URL.");
+    t.refused(
+        "a certificate for shop.test",
+        visit(&ca, shop, BANK).await,
+        "certificate not valid for name",
+    )?;
+    so(t, "Use the name in the certificate, or issue a certificate for the name in the URL.");
 
     // ANCHOR: names
     t.step("Whose name is it?");
@@ -33,16 +40,16 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     so(t, "An address needs an iPAddress entry in the SAN.");
     let common_name = visit(&ca, ca.leaf(BANK).common_name_only().issue()?, BANK).await;
     t.refused_in_short("the name in CN only", common_name, "not valid for any names")?;
-    so(t, "CN does not count (RFC 9525 section 2): put the name into the SAN.");
+    so(t, "The CN doesn't count (RFC 9525 section 2). Put the name into the SAN.");
     let deep = visit(&ca, ca.leaf("*.bank.test").issue()?, "a.b.bank.test").await;
     t.refused_in_short("a wildcard for two labels", deep, "not valid for name")?;
-    so(t, "A wildcard stands for one label, the left-most (RFC 9525 section 6.3).");
+    so(t, "A wildcard covers exactly one label, the leftmost (RFC 9525 section 6.3).");
     // ANCHOR_END: names
 
     t.step("Who signed it?");
     let stranger = LabCa::new("Another Lab")?.leaf(BANK).issue()?;
     t.refused_in_short("an unknown CA", visit(&ca, stranger, BANK).await, "UnknownIssuer")?;
-    so(t, "Trust the CA that issued it, if you know whose it is.");
+    so(t, "If you know whose CA issued it, trust that CA.");
     let namesake = LabCa::new("Course Lab")?.leaf(BANK).issue()?;
     t.refused_in_short(
         "another CA of the same name",
@@ -51,14 +58,15 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     )?;
     so(
         t,
-        "Somebody made a new CA of that name, or somebody imitates it: compare the keys, not the names.",
+        "Somebody made a new CA of that name, or somebody imitates it: compare the keys, not the \
+         names.",
     );
     let own = visit(&ca, ca.leaf(BANK).self_signed().issue()?, BANK).await;
     t.refused_in_short("signed by itself", own, "UnknownIssuer")?;
-    so(t, "Make a CA and a leaf; trust the CA.");
+    so(t, "Make a CA, let it issue a leaf certificate, and trust the CA.");
     let bare = visit(&ca, ca.leaf(BANK).without_intermediate().issue()?, BANK).await;
     t.refused_in_short("the intermediate was not sent", bare, "UnknownIssuer")?;
-    so(t, "The server sends the leaf, then every intermediate, and no root.");
+    so(t, "The server must send the leaf and then every intermediate, but not the root.");
 
     t.step("Was the signer allowed to sign?");
     let by_leaf = ca.leaf_as_issuer()?.leaf(BANK).issue()?;
@@ -74,16 +82,16 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         visit(&ca, too_deep, BANK).await,
         "PathLenConstraintViolated",
     )?;
-    so(t, "An intermediate with pathLen 0 signs leaves and no CA.");
+    so(t, "An intermediate with pathLen 0 may sign leaves, but no further CA.");
     let outside = ca.intermediate_constrained_to("shop.test")?.leaf(BANK).issue()?;
     let outside = visit(&ca, outside, BANK).await;
     t.refused_in_short("a CA constrained to shop.test", outside, "NameConstraintViolation")?;
-    so(t, "Its name constraints forbid this name (RFC 5280 section 4.2.1.10).");
+    so(t, "The CA's name constraints forbid this name (RFC 5280 section 4.2.1.10).");
 
     t.step("What is it for, and when?");
     let as_ca = visit(&ca, ca.leaf(BANK).as_ca().issue()?, BANK).await;
     t.refused_in_short("a CA certificate as a server's", as_ca, "CaUsedAsEndEntity")?;
-    so(t, "openssl req -x509 makes such a certificate: issue a leaf instead.");
+    so(t, "openssl req -x509 makes such certificates. Issue a leaf instead.");
     let for_clients = visit(&ca, ca.leaf(BANK).for_clients().issue()?, BANK).await;
     t.refused_in_short("for clients only", for_clients, "extended key usage")?;
     so(t, "A server needs the extended key usage serverAuth.");
@@ -92,7 +100,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         visit(&ca, ca.leaf(BANK).expired().issue()?, BANK).await,
         "expired",
     )?;
-    so(t, "Renew it. If it looks current, check the client's clock.");
+    so(t, "Renew the certificate. If its dates look right, check the client's clock.");
     let early = visit(&ca, ca.leaf(BANK).not_yet_valid().issue()?, BANK).await;
     t.refused_in_short("not yet valid", early, "not valid yet")?;
     so(t, "Check the client's clock first, then the start of validity.");
@@ -109,11 +117,11 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         unknown,
         "UnknownRevocationStatus",
     )?;
-    so(t, "Load the list of each CA in the chain: the root's speaks of the intermediate.");
+    so(t, "Load the list of each CA in the chain. The root's list covers the intermediate.");
     // ANCHOR_END: revoked
 
     // ANCHOR: accepted
-    t.step("Accepted, perhaps to your surprise.");
+    t.step("Four certificates that people often judge wrongly.");
     // The certificate of the step before: it is on the list, which this client does not
     // have.
     t.works("revoked, and the client has no list", visit(&ca, revoked, BANK).await)?;
@@ -125,7 +133,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let old = LabCa::with_expired_root("Old Lab")?;
     let leaf = old.leaf(BANK).issue()?;
     t.works("a root that expired yesterday, in the trust store", visit(&old, leaf, BANK).await)?;
-    t.note("A trust anchor is a name and a key, without dates (RFC 5280 section 6.1).");
+    t.note("A trust anchor is a name and a key, without dates (RFC 5280 section 6.1.1).");
     // ANCHOR_END: accepted
     Ok(())
 }

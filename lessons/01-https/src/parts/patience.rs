@@ -32,29 +32,29 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: limits
     ensure!(started.elapsed() >= TOTAL, "read_timeout ended the drip, which it should not");
 
-    t.step("A server accepts TCP and never answers the handshake.");
+    t.step("A server accepts the TCP connection and never answers the handshake.");
     t.refused("after connect_timeout, 100 ms", handshake, TIMED_OUT)?;
 
-    t.step("It reads the request and says nothing.");
+    t.step("A server reads the request and says nothing.");
     t.refused_in_short("after read_timeout, 250 ms", header, TIMED_OUT)?;
 
-    t.step("It stops in the middle of the body.");
+    t.step("A server stops in the middle of the body.");
     t.refused_in_short("after read_timeout, 250 ms", body, TIMED_OUT)?;
 
-    t.step("It sends a byte every 10 ms: never silent, never done.");
+    t.step("A server sends a byte every 10 ms, so it's never silent and never done.");
     t.refused_in_short("after timeout, 500 ms; read_timeout is 250 ms", drip, TIMED_OUT)?;
 
     // ANCHOR: flood
-    t.step("It never stops sending. What saves the memory is a limit on the body.");
+    t.step("A server never stops sending. The client has a limit on the body.");
     let answer = get(&stage, Stall::Flood, |client| client).await;
     t.refused("after 65536 bytes", answer, "expected a body of at most 65536 bytes")?;
     // ANCHOR_END: flood
 
-    t.step("It closes TCP in the middle of the body. That is a failure, not an end.");
+    t.step("A server closes the TCP connection in the middle of the body.");
     let answer = get(&stage, Stall::Cut, |client| client).await;
     t.refused_in_short("10 bytes came", answer, "without sending TLS close_notify")?;
 
-    t.step("What the take-home client sets.");
+    t.step("The limits that the take-home client sets.");
     let seconds = |limit: Duration| format!("{} seconds", limit.as_secs());
     t.shows("connect", seconds(CONNECT_TIMEOUT));
     t.shows("read", seconds(READ_TIMEOUT));

@@ -38,7 +38,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     };
 
     // ANCHOR: defaults
-    t.step("A redirect from https to http. reqwest's defaults follow it.");
+    t.step("A server redirects from https to http. The client has reqwest's defaults.");
     let answer = t.works("GET with x-api-key and authorization", get(defaults()).await)?;
     t.shows("final URL", answer.url());
     let seen = log.seen();
@@ -51,14 +51,14 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: defaults
 
     // ANCHOR: https_only
-    t.step("https_only(true) refuses the plain URL before a byte is sent.");
+    t.step("The same redirect, and a client with https_only(true).");
     let before = tap.recording().len();
     t.refused("GET", get(defaults().https_only(true)).await, "URL scheme is not allowed")?;
     t.shows("wire", format!("{} further bytes", tap.recording().len() - before));
     ensure!(tap.recording().len() == before, "nothing crosses the wire");
     // ANCHOR_END: https_only
 
-    t.step("To another https server the API key goes along, too: https_only does not help.");
+    t.step("A redirect to another https server, and the same client.");
     let shop_log = HeaderLog::default();
     let identity = ca.leaf("shop.test").issue()?;
     let shop_tls = server_tls(identity.chain(), identity.key(), TLS_1_2_AND_1_3)?;
@@ -74,7 +74,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.attack_works("shop.test has the bank's API key", shop_has_it)?;
 
     // ANCHOR: none
-    t.step("An API needs no redirects. With Policy::none(), the redirect is the answer.");
+    t.step("The same redirect, and two clients that follow none, the first with Policy::none().");
     let answer = t.works("GET", get(defaults().redirect(Policy::none())).await)?;
     t.shows("status", answer.status());
     let secure = secure_client(&trust(&ca)?)?.resolve(BANK, bank.address);

@@ -15,7 +15,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         |client: reqwest::Client| client.get(bank.url("/balance")).bearer_auth(TOKEN).send();
 
     // ANCHOR: only
-    t.step("Trust our CA and no other.");
+    t.step("Trust our CA, and no other.");
     let roots = Roots::from_pem(stage.ca.root_pem().as_bytes())?;
     let ours_only =
         secure_client(&Trust::Only(roots.clone()))?.resolve(BANK, bank.address).build()?;
@@ -24,36 +24,39 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: only
 
     // ANCHOR: none
-    t.step("Trust nobody. reqwest builds the client all the same; the first request fails.");
+    t.step("Build a client that trusts no CA at all, and send a request.");
     let nobody =
         reqwest::Client::builder().tls_certs_only([]).resolve(BANK, bank.address).no_proxy();
-    let nobody = t.works("a client without any CA is built", nobody.build())?;
+    let nobody = t.works("to build a client without any CA", nobody.build())?;
     let answer = balance(nobody).await;
     if let Err(error) = &answer {
         t.shows("println!", error);
-        t.note("That is all that Display prints. The reason is in the chain of sources:");
+        t.note("Display prints nothing more. The reason is in the chain of sources:");
     }
     t.refused("GET /balance", answer, "UnknownIssuer")?;
     // ANCHOR_END: none
 
-    t.step("Trust the platform's CAs and ours. Now any public CA can vouch for the bank.");
+    t.step("Trust the platform's CAs and ours. From now on any public CA can vouch for the bank.");
     let merged = secure_client(&Trust::PlatformAnd(roots))?.resolve(BANK, bank.address).build()?;
     let answer = t.works("GET /balance", balance(merged).await)?;
     t.shows("status", answer.error_for_status()?.status());
 
     // ANCHOR: garbage
-    t.step("Load a CA from a file that holds something else. reqwest does not mind.");
+    t.step("Load a CA from a file that holds something else, and send a request.");
     let garbage =
         t.works("Certificate::from_pem(b\"garbage\")", Certificate::from_pem(b"garbage"))?;
     let builder =
         reqwest::Client::builder().tls_certs_only([garbage]).resolve(BANK, bank.address).no_proxy();
-    let fooled = t.works("a client with it is built", builder.build())?;
+    let fooled = t.works("to build a client with it", builder.build())?;
     t.refused_in_short("GET /balance", balance(fooled).await, "UnknownIssuer")?;
-    t.note("Made at the start, the mistake shows at the first request, as if the server's.");
+    t.note(
+        "The mistake was made at the start. It shows at the first request, and looks like the \
+         server's.",
+    );
     // ANCHOR_END: garbage
 
     // ANCHOR: loader
-    t.step("The take-home loader refuses such files when it reads them.");
+    t.step("Give the take-home loader the same file, and six others.");
     let root = stage.ca.root_pem();
     let cut = &root[..root.len() / 2];
     let leaf = stage.ca.leaf(BANK).issue()?;
@@ -72,7 +75,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.refused("no such file", Roots::from_pem_file("no-such-ca.pem"), "cannot use the CA file")?;
     // ANCHOR_END: loader
 
-    t.step("And what it accepts works.");
+    t.step("Give the take-home loader our CA's file, and use what it returns.");
     let trust = Trust::Only(Roots::from_pem(root.as_bytes())?);
     let answer = secure_client(&trust)?.resolve(BANK, bank.address).build()?;
     let answer = t.works("GET /balance", balance(answer).await)?;

@@ -14,28 +14,28 @@ type Versions = &'static [&'static SupportedProtocolVersion];
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR: versions
-    t.step("Server and client have 1.2 and 1.3: the newer one is taken.");
+    t.step("Server and client both support TLS 1.2 and 1.3.");
     let (agreed, _) =
         connect(TLS_1_2_AND_1_3, |client| client.tls_version_min(Version::TLS_1_2)).await?;
     show(t, &agreed, (ProtocolVersion::TLSv1_3, NamedGroup::X25519MLKEM768))?;
 
-    t.step("A server that has 1.2 only, and a client that allows it.");
+    t.step("A server that supports TLS 1.2 only, and a client that allows it.");
     let (agreed, _) =
         connect(TLS_1_2_ONLY, |client| client.tls_version_min(Version::TLS_1_2)).await?;
     show(t, &agreed, (ProtocolVersion::TLSv1_2, NamedGroup::X25519))?;
 
-    t.step("The same server, and the take-home client, whose minimum is 1.3.");
+    t.step("The same server, and the take-home client, whose minimum is TLS 1.3.");
     let refused = connect(TLS_1_2_ONLY, |client| client).await;
     t.refused("GET", refused, "received fatal alert: ProtocolVersion")?;
     // ANCHOR_END: versions
 
     // ANCHOR: minimum
-    t.step("A minimum of TLS 1.0 is accepted in silence. What is offered on the wire?");
+    t.step("reqwest accepts a minimum of TLS 1.0. Look at what it then offers on the wire.");
     let (_, offered) =
         connect(TLS_1_2_AND_1_3, |client| client.tls_version_min(Version::TLS_1_0)).await?;
     t.shows("offered", offered.join(", "));
     anyhow::ensure!(offered == ["TLS 1.3", "TLS 1.2"], "rustls has no older version");
-    t.note("rustls has no TLS 1.0 and 1.1, which must not be negotiated (RFC 8996).");
+    t.note("rustls doesn't implement TLS 1.0 and 1.1, which must not be negotiated (RFC 8996).");
     // ANCHOR_END: minimum
     Ok(())
 }

@@ -9,6 +9,7 @@ pub mod handshake;
 pub mod ladder;
 pub mod not_tls;
 pub mod record;
+pub mod small_loop;
 
 use std::sync::Arc;
 

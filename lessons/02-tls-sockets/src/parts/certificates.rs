@@ -14,19 +14,26 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let chain = leaf.chain();
     // ANCHOR_END: chain
 
-    t.step("The root signs itself. A client that has it believes what it signs.");
+    t.step("The root signs itself. A client that trusts it believes what it signs.");
     show(t, &fields(&ca.root_der())?);
 
-    t.step("The intermediate is signed by the root, and issues leaves: path length 0.");
+    t.step(
+        "The root signed the intermediate, which issues leaves and no further CA (path length 0).",
+    );
     show(t, &fields(&chain[1])?);
 
-    t.step("The leaf is the server's. Its name is in the SAN, its purpose is serverAuth.");
+    t.step(
+        "The leaf belongs to the server. Its name is in the SAN, and its purpose is serverAuth.",
+    );
     show(t, &fields(&chain[0])?);
     let handshake = shake_hands(server(&leaf, BOTH)?, client(ca.roots(), BOTH)?, SERVER).await?;
-    t.works("a client that trusts the root accepts the chain", handshake.client)?;
+    t.works(
+        "a client that trusts the root connects to a server with this chain",
+        handshake.client,
+    )?;
 
     // ANCHOR: defaults
-    t.step("What rcgen makes if you give it a name and nothing else.");
+    t.step("What rcgen makes if you give it a name and nothing else. Compare it with the leaf.");
     let key = KeyPair::generate()?;
     let bare = CertificateParams::new([SERVER.to_owned()])?.self_signed(&key)?;
     let bare: CertificateDer<'static> = bare.der().clone();
@@ -40,7 +47,10 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         .filter(|((_, ours), (_, theirs))| ours.is_some() && theirs.is_none());
     let lost: Vec<&str> = lost.map(|((name, _), _)| *name).collect();
     t.must_show("left out", &lost.join(", "), "key usage, extended use, authority key")?;
-    t.note("It works in a test, lives for centuries, and has the name of every other one.");
+    t.note(
+        "It works in a test, is valid for two thousand years, and has the same subject as every \
+         other one.",
+    );
     Ok(())
 }
 

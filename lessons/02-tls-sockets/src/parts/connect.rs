@@ -27,7 +27,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let (chain, key) = (files.path().join("chain.pem"), files.path().join("key.pem"));
 
     // ANCHOR: serve
-    t.step("Load a chain and a key from files, and serve.");
+    t.step("Load a chain and a key from files, and start a server with them.");
     let identity = ServerIdentity::from_pem_files(&chain, &key);
     let identity = t.works("chain.pem and key.pem", identity)?;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -55,36 +55,41 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     show(t, &Negotiated::on(stream.get_ref().get_ref().1))?;
     t.works("closed by both", close(&mut stream, DEADLINE).await)?;
 
-    t.step("Stop the server: it finishes what it has, and cuts the rest.");
+    t.step(
+        "Stop the server. It finishes the connections that it has, and cuts those that take too \
+         long.",
+    );
     let drained = server.shut_down().await?;
     t.must_show("cut", &format!("{} connections", drained.cut), "0 connections")?;
 
     // ANCHOR: alpn
-    t.step("Two protocols that have nothing in common.");
+    t.step("Client and server have no protocol in common.");
     let mut ours = server_of(&leaf)?;
     ours.alpn_protocols = vec![PROTOCOL.to_vec()];
     let mut theirs = client(ca.roots(), BOTH)?;
     theirs.alpn_protocols = vec![b"http/1.1".to_vec()];
     let handshake = shake_hands(ours, theirs, SERVER).await?;
-    t.refused("by the server", handshake.client, "NoApplicationProtocol")?;
+    t.refused("the connection, by the server", handshake.client, "NoApplicationProtocol")?;
 
-    t.step("A client that names no protocol at all. rustls accepts it; the application must not.");
+    t.step(
+        "A client names no protocol at all. Judge it twice: by rustls, then by the application.",
+    );
     let mut ours = server_of(&leaf)?;
     ours.alpn_protocols = vec![PROTOCOL.to_vec()];
     let handshake = shake_hands(ours, client(ca.roots(), BOTH)?, SERVER).await?;
-    let agreed = t.works("the handshake", handshake.server)?;
+    let agreed = t.works("the handshake, by rustls", handshake.server)?;
     t.shows(
         "protocol",
         agreed.alpn.map_or("none".to_owned(), |name| name.escape_ascii().to_string()),
     );
     // ANCHOR_END: alpn
     let server_side = handshake_without_protocol(&ca, &leaf).await?;
-    t.refused("by require_protocol", server_side, "agreed on none")?;
+    t.refused("the connection, by require_protocol", server_side, "agreed on none")?;
 
-    t.step("A key that does not belong to the certificate is refused before anybody connects.");
+    t.step("Load a key that doesn't belong to the certificate.");
     let other = ca.leaf(SERVER).issue()?;
     let mixed = ServerIdentity { chain: leaf.chain(), key: other.key() };
-    t.refused("by rustls", server_config(mixed, PROTOCOL), "KeyMismatch")
+    t.refused("the pair, by rustls", server_config(mixed, PROTOCOL), "KeyMismatch")
 }
 
 fn server_of(leaf: &shared::Identity) -> Result<rustls::ServerConfig, rustls::Error> {

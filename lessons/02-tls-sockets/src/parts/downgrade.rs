@@ -19,7 +19,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let leaf = ca.leaf(SERVER).issue()?;
 
     // ANCHOR: edit
-    t.step("A relay edits the ClientHello: TLS 1.3 is no longer on offer.");
+    t.step("A relay edits the ClientHello, so that it no longer offers TLS 1.3.");
     let (tell, told) = std::sync::mpsc::channel();
     let edit = move |record: Unit<'_>| {
         if record.direction == Direction::ToClient && record.index == 0 {
@@ -39,26 +39,28 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.must_show("server chose", &tls_records::version_name(hello.version), "TLS 1.2")?;
     let sentinel = &hello.random[24..];
     t.must_show("its random", &format!("ends in \"{}\"", sentinel.escape_ascii()), "DOWNGRD")?;
-    t.refused("by the client", handshake.client, "AttemptedDowngradeToTls12WhenTls13IsSupported")?;
+    t.refused(
+        "the connection, by the client",
+        handshake.client,
+        "AttemptedDowngradeToTls12WhenTls13IsSupported",
+    )?;
     t.note("The random is part of what the server signs, so the relay cannot change it.");
 
     // ANCHOR: fallback
-    t.step(
-        "A client that falls back: if TLS 1.3 fails, it tries TLS 1.2. The relay lets 1.3 fail.",
-    );
+    t.step("A client that tries TLS 1.2 when TLS 1.3 fails. The relay makes TLS 1.3 fail.");
     let handshake = met_by_a_client_that_falls_back(&ca, &leaf).await?;
     let agreed = handshake.client?;
     // ANCHOR_END: fallback
     t.shows("agreed on", format!("{:?}", agreed.version.context("a version")?));
     let downgraded = agreed.version == Some(ProtocolVersion::TLSv1_2);
-    t.attack_works("both have TLS 1.3, and they speak TLS 1.2", downgraded)?;
+    t.attack_works("both support TLS 1.3, and they speak TLS 1.2", downgraded)?;
 
     // ANCHOR: minimum
-    t.step("A client whose minimum is TLS 1.3, and no second try.");
+    t.step("The same relay, and a client whose minimum is TLS 1.3 and which doesn't try again.");
     let handshake =
         shake_hands_attacked(server(&leaf, BOTH)?, client(ca.roots(), ONLY_1_3)?, no_1_3).await?;
-    t.refused("by the client", handshake.client, "tls handshake eof")?;
-    t.note("No connection is a failure that somebody notices. A weaker one is not.");
+    t.refused("the connection, by the client", handshake.client, "tls handshake eof")?;
+    t.note("Somebody notices when a connection fails. Nobody notices a weaker one.");
     // ANCHOR_END: minimum
     Ok(())
 }

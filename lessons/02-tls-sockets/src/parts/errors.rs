@@ -149,7 +149,7 @@ async fn signers(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
 }
 
 async fn purposes(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
-    t.step("What is it for, and when?");
+    t.step("What is it for, and when is it valid?");
     let handshake = shakes_hands(ca, &ca.leaf(SERVER).as_ca().issue()?, SERVER).await?;
     row(
         t,
@@ -253,7 +253,7 @@ fn with_lists(
 // ANCHOR_END: revocation
 
 async fn protocols(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
-    t.step("Do they have a version and a protocol in common?");
+    t.step("Do client and server have a version and a protocol in common?");
     let leaf = ca.leaf(SERVER).issue()?;
     let handshake =
         shake_hands(server(&leaf, ONLY_1_2)?, client(ca.roots(), ONLY_1_3)?, SERVER).await?;
@@ -416,7 +416,10 @@ async fn the_wire(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
 /// What only a peer with a mistake, or with an intention, sends. rustls refuses it, and ends the connection
 /// without an alert: its peer sees what it would see of an attacker on the wire.
 async fn silent_ends(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
-    t.step("Peers that break the protocol: the server knows why, and does not say it.");
+    t.step(
+        "Peers that break the protocol. The server knows why it ends the connection, and doesn't \
+         tell.",
+    );
     let leaf = ca.leaf(SERVER).issue()?;
     let fix = "look at the log of the end that closed";
     let changes = |record: Unit<'_>| match (record.direction, record.index) {

@@ -24,7 +24,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let leaf = ca.leaf(SERVER).issue()?;
 
     // ANCHOR: resume
-    t.step("The same client connects twice. The server gave it tickets the first time.");
+    t.step("The same client connects twice. The first time, the server gave it tickets.");
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let tap = Wiretap::listening_to(listener.local_addr()?).await?;
     let (ours, theirs) =
@@ -39,9 +39,12 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let sizes: Vec<usize> = wire.connections.iter().map(|c| c.to_client.len()).collect();
     t.shows("server sent", format!("{} bytes, then {} bytes", sizes[0], sizes[1]));
     ensure!(sizes[1] < sizes[0], "a resumed handshake sends less");
-    t.note("No certificate and no signature: both prove that they know the ticket's key.");
+    t.note(
+        "The second handshake has no certificate and no signature. Both sides prove that they \
+         know the ticket's key.",
+    );
 
-    t.step("A server that keeps no sessions and sends no tickets.");
+    t.step("The same client, and a server that keeps no sessions and sends no tickets.");
     let mut forgetful = server(&leaf, ONLY_1_3)?;
     forgetful.session_storage = Arc::new(NoServerSessionStorage {});
     forgetful.send_tls13_tickets = 0;
@@ -54,7 +57,10 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     }
 
     // ANCHOR: replay
-    t.step("Early data, careless: the server takes it, and its store gives a ticket out again and again.");
+    t.step(
+        "Careless early data. The server accepts it, and its store accepts the same ticket again \
+         and again.",
+    );
     let mut careless = server(&leaf, ONLY_1_3)?;
     careless.max_early_data_size = 1024;
     careless.session_storage = NeverForgets::shared();
@@ -66,10 +72,13 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         let _ended = bank.outcome().await;
     }
     t.shows("paid", format!("{} times, after two replays", bank.paid()));
-    t.attack_works("one order, paid again by whoever recorded it", bank.paid() == 4)?;
+    t.attack_works("whoever recorded Alice's order had it paid twice more", bank.paid() == 4)?;
     // ANCHOR_END: replay
 
-    t.step("A store that gives a ticket out once: the replayed order is not looked at.");
+    t.step(
+        "A store that accepts each ticket once. The server doesn't even look at the replayed \
+         order.",
+    );
     let mut once = server(&leaf, ONLY_1_3)?;
     once.max_early_data_size = 1024;
     once.session_storage = ServerSessionMemoryCache::new(256);
@@ -79,7 +88,10 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let _ended = bank.outcome().await;
     t.must_show("paid", &format!("{} times, by Alice", bank.paid()), "2 times")?;
 
-    t.step("The default: no early data at all. The client that asks for it sends its order later.");
+    t.step(
+        "The default, no early data at all. A client that asks for it sends its order after the \
+         handshake.",
+    );
     let mut bank = PayServer::start(server(&leaf, ONLY_1_3)?).await?;
     ensure!(server(&leaf, ONLY_1_3)?.max_early_data_size == 0, "rustls's default");
     let (_, all_of_it) = order_in_early_data(&ca, &mut bank).await?;

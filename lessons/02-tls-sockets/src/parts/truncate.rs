@@ -23,13 +23,13 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let ca = LabCa::new("Course Lab")?;
     let orders = orders(&ca).await?;
 
-    t.step("A server sends an order in two records. The client acts on what it read.");
+    t.step("A server sends an order in two records. The client acts on what it has read.");
     let mut stream = connect(&ca, orders.address()).await?;
     let order = t.works("undisturbed", read_to_any_end(&mut stream).await)?;
     t.must_show("order", order.trim_end(), "if carol agrees")?;
 
     // ANCHOR: attack
-    t.step("A relay knows the second record by its length, and cuts the wire before it.");
+    t.step("A relay recognizes the second record by its length, and cuts the wire before it.");
     let length = 5 + SECOND.len() + 1 + 16;
     let cut = move |record: Unit<'_>| match record.direction {
         Direction::ToClient if record.bytes.len() == length => Action::Cut,
@@ -39,21 +39,24 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let mut stream = connect(&ca, relay.address()).await?;
     let order = read_to_any_end(&mut stream).await?;
     t.shows("order", &order);
-    t.attack_works("a client that takes any end for the end pays bob", order == FIRST)?;
+    t.attack_works("a client that doesn't ask how the stream ended pays bob", order == FIRST)?;
     // ANCHOR_END: attack
 
     // ANCHOR: fix
-    t.step("The same attack, and a client that takes rustls's error for what it is.");
+    t.step("The same attack, and a client that doesn't ignore the errors of rustls.");
     let mut stream = connect(&ca, relay.address()).await?;
     let mut order = String::new();
     let read = stream.read_to_string(&mut order).await;
     t.refused("by read_to_string", read, "without sending TLS close_notify")?;
 
-    t.step("And a client whose messages have an end of their own: a line feed.");
+    t.step("The same attack, and a client whose messages end with a line feed.");
     let mut stream = BufReader::new(connect(&ca, relay.address()).await?);
     let read = read_line(&mut stream, LONGEST_LINE, LINE_DEADLINE).await;
     t.refused_in_short("by read_line", read, "close_notify")?;
-    t.note("No line, no order: such a protocol does not need close_notify to be safe.");
+    t.note(
+        "Without the line feed there is no order, so such a protocol is safe even without \
+         close_notify.",
+    );
     // ANCHOR_END: fix
     Ok(())
 }

@@ -8,19 +8,19 @@ use tls_sockets::lab::record::record;
 use tls_sockets::lab::{ONLY_1_2, ONLY_1_3};
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
-    t.step("TLS 1.3. The server says hello world, the client repeats it, both close.");
+    t.step("TLS 1.3. The server says hello world, the client repeats it, and both close.");
     let (wire, ladder) = record(ONLY_1_3).await?;
     show(t, &ladder);
     t.wire_hides(&wire, "what they said", GREETING)?;
     t.wire_hides(&wire, "the server's certificate", "Course Lab Intermediate")?;
 
-    t.step("The same in TLS 1.2.");
+    t.step("The same conversation in TLS 1.2.");
     let (wire, ladder) = record(ONLY_1_2).await?;
     show(t, &ladder);
     t.wire_hides(&wire, "what they said", GREETING)?;
     t.wire_shows(&wire, "the server's certificate", "Course Lab Intermediate")?;
 
-    t.step("What 11 bytes of text cost.");
+    t.step("What 11 bytes of text cost on the wire.");
     let record_1_3 = 5 + GREETING.len() + 1 + 16;
     let record_1_2 = 5 + 8 + GREETING.len() + 16;
     t.shows("TLS 1.3", format!("{record_1_3} bytes: header 5, text 11, content type 1, tag 16"));

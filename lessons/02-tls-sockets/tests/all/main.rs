@@ -3,4 +3,5 @@
 mod claims;
 mod peers;
 mod readme;
+mod small_loop;
 mod transcript;

@@ -16,7 +16,10 @@ const FORGED: [u8; 16] = *b"PAY EVE   $99999";
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR: attack
-    t.step("Two orders are sealed under one key and one nonce. Mallory sees both, and knows the first.");
+    t.step(
+        "Two orders were sealed under one key and one nonce. Mallory sees both, and knows the \
+         text of the first.",
+    );
     let (key, nonce) = ([7; 32], [9; 12]);
     let sealed = [careless::seal(&key, &nonce, &KNOWN), careless::seal(&key, &nonce, &SECRET)];
     let [first, second] = sealed.map(|sealed| sealed.map(|bytes| OneBlock::new(&bytes)));
@@ -24,29 +27,29 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.shows("first", hex(&first.ciphertext.bytes()));
     t.shows("second", hex(&second.ciphertext.bytes()));
 
-    t.step("She adds the two ciphertexts and the known text: the key stream vanishes.");
+    t.step("She adds the two ciphertexts and the known text, so that the key stream cancels out.");
     let text = other_text(&first, KNOWN, &second);
     t.shows("second text", String::from_utf8_lossy(&text));
     t.attack_works("the second text is read without the key", text == SECRET)?;
 
-    t.step("From the two tags she computes H, on which all tags of this key depend.");
+    t.step("From the two tags she computes H, which goes into every tag under this key.");
     let h = hash_key(&first, &second);
     t.shows("H", hex(&h.bytes()));
     // H is AES of the zero block, which only the owner of the key can compute.
     let mut zero = [0; 16];
     encrypt_block(&key, &mut zero);
     t.shows("AES(0)", hex(&zero));
-    t.attack_works("they are the same", h == Block::new(zero))?;
+    t.attack_works("she has the H that the key gives", h == Block::new(zero))?;
 
-    t.step("Now she forges an order, and aes-gcm opens it.");
+    t.step("With H she forges an order, and sends it to the bank, which uses aes-gcm.");
     let forged = forge(&first, KNOWN, FORGED, h);
     let opened = careless::open(&key, &nonce, &forged).map_err(|_| anyhow::anyhow!("refused"))?;
     t.shows("bank reads", String::from_utf8_lossy(&opened));
-    t.attack_works("a message that nobody sealed is authentic", opened == FORGED)?;
+    t.attack_works("the bank takes a message that nobody sealed for authentic", opened == FORGED)?;
     // ANCHOR_END: attack
 
     // ANCHOR: fix
-    t.step("The same steps against two messages of a Sealer, whose nonces nobody chooses.");
+    t.step("The same steps against two messages from a Sealer, which chooses the nonces itself.");
     let sealer = Sealer::new(KeyId(*b"key-2026"), &SecretKey::from_bytes(&mut key.clone()));
     let context = Context::new("payment order");
     let messages = [sealer.seal(&context, &KNOWN)?, sealer.seal(&context, &SECRET)?];

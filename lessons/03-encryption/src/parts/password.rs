@@ -11,16 +11,16 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let context = Context::new("backup");
 
     // ANCHOR: hash
-    t.step("A hash is no key derivation. A list of six passwords finds this one.");
+    t.step("A key that is a plain hash of a password. Mallory tries a list of six passwords.");
     let stored = Sha256::digest(b"sunshine");
     let list = ["123456", "password", "qwerty", "dragon", "sunshine", "iloveyou"];
     let found = list.iter().position(|guess| Sha256::digest(guess) == stored);
     t.shows("tries", found.map_or(0, |index| index + 1));
-    t.attack_works("sunshine is found: a hash is made to be fast", found == Some(4))?;
+    t.attack_works("sunshine is found, because a hash is made to be fast", found == Some(4))?;
     // ANCHOR_END: hash
 
     // ANCHOR: seal
-    t.step("Argon2id makes each try cost memory and time.");
+    t.step("A key from Argon2id, which makes each try cost memory and time.");
     let cost = Cost::LEAST;
     t.shows("memory", format!("{} MiB", cost.memory / 1024));
     t.shows("passes", cost.passes);
@@ -31,7 +31,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.must_show("text", &String::from_utf8_lossy(&opened), "the recipe of the house")?;
     // ANCHOR_END: seal
 
-    t.step("A wrong password; and another cost, under the right one.");
+    t.step("Open it with a wrong password, then with the right one and another memory cost.");
     t.refused(
         "correct horse batterx",
         open(b"correct horse batterx", Cost::LIMIT, &context, &message),
@@ -42,7 +42,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let opened = open(b"correct horse battery", Cost::LIMIT, &context, &cheaper);
     t.refused_in_short("another memory, right password", opened, "not authentic")?;
 
-    t.step("A stranger's message that asks for 4 TiB of memory is refused before any is taken.");
+    t.step("A stranger's message asks for 4 TiB of memory.");
     let mut huge = message;
     huge[1..5].copy_from_slice(&u32::MAX.to_be_bytes());
     t.refused("by open", open(b"correct horse battery", Cost::LIMIT, &context, &huge), "at byte 1")

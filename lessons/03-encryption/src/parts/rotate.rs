@@ -15,19 +15,19 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let first = ring.seal(&context, b"the first note")?;
     t.shows("sealed under", key_id(&first)?);
 
-    t.step("A second key is added. It seals from now on; the first still opens.");
+    t.step("Add a second key, which seals from now on, and open both notes.");
     ring.rotate(new, &SecretKey::random())?;
     let second = ring.seal(&context, b"the second note")?;
     t.must_show("sealed under", &key_id(&second)?.to_string(), &new.to_string())?;
-    t.works("the first note opens", ring.open(&context, &first))?;
-    t.works("the second note opens", ring.open(&context, &second))?;
+    t.works("the first note", ring.open(&context, &first))?;
+    t.works("the second note", ring.open(&context, &second))?;
 
-    t.step("The first key is retired.");
+    t.step("Retire the first key.");
     ring.retire(old)?;
     t.refused("the first note", ring.open(&context, &first), "which is retired")?;
     let stranger = KeyRing::new(KeyId(*b"key-9999"), &SecretKey::random()).seal(&context, b"x")?;
     t.refused_in_short(
-        "a note under a key of nobody",
+        "a note under an unknown key",
         ring.open(&context, &stranger),
         "which is not here",
     )?;
@@ -39,14 +39,17 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: rotate
 
     // ANCHOR: envelope
-    t.step("An envelope: the note under a key of its own, and that key under the ring's.");
+    t.step("An envelope holds the note under a key of its own, and that key under the ring's key.");
     let mut ring = KeyRing::new(old, &SecretKey::random());
     let note = vec![b'n'; 1_000_000];
     let envelope = ring.seal_envelope(&context, &note)?;
     t.shows("note", format!("{} bytes", note.len()));
     t.shows("envelope", format!("{} bytes", envelope.len()));
 
-    t.step("Rotation: only the sealed key is replaced. Then the old key can go.");
+    t.step(
+        "Rotate the ring's key. Only the sealed key in the envelope is replaced. Then retire the \
+         old key.",
+    );
     ring.rotate(new, &SecretKey::random())?;
     let rewrapped = ring.rewrap(&context, &envelope)?;
     let same = envelope[71..] == rewrapped[71..] && envelope[..71] != rewrapped[..71];
@@ -54,7 +57,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.shows("changed", format!("the first 71 of {} bytes", rewrapped.len()));
     ring.retire(old)?;
     t.refused("the old envelope", ring.open_envelope(&context, &envelope), "which is retired")?;
-    let opened = t.works("the new one opens", ring.open_envelope(&context, &rewrapped))?;
+    let opened = t.works("the rewrapped envelope", ring.open_envelope(&context, &rewrapped))?;
     t.must_show("note", &format!("{} bytes", opened.len()), "1000000")?;
     // ANCHOR_END: envelope
 
@@ -67,28 +70,28 @@ fn leaked(t: &mut Transcript, context: &Context) -> anyhow::Result<()> {
     let backup = KeyRing::new(old, &key).seal_envelope(context, b"pay Bob 90")?;
 
     // ANCHOR: leaked
-    t.step("The key leaks. Mallory seals a note of her own and puts it in the place of Alice's.");
+    t.step("The key leaks. Mallory seals a note of her own and puts it where Alice's was.");
     let hers = KeyRing::new(old, &key).seal_envelope(context, b"pay Mallory 900")?;
 
-    t.step("The wrong order: a new key, everything is rewrapped, and then the old key is retired.");
+    t.step("The wrong order. Add a new key, rewrap everything, and then retire the leaked key.");
     let mut ring = KeyRing::new(old, &key);
     ring.rotate(new, &SecretKey::random())?;
     let laundered = ring.rewrap(context, &hers)?;
     ring.retire(old)?;
     let opened = ring.open_envelope(context, &laundered);
     t.attack_works(
-        "Mallory's note is a good one now, under the key that never leaked",
+        "Mallory's note is now sealed under the key that never leaked",
         opened.is_ok_and(|note| *note == *b"pay Mallory 900"),
     )?;
 
-    t.step("The right order: a new key, and the leaked one is retired before anything else.");
+    t.step("The right order. Add a new key, retire the leaked key, and rewrap only then.");
     let mut ring = KeyRing::new(old, &key);
     ring.rotate(new, &SecretKey::random())?;
     ring.retire(old)?;
     t.refused_in_short("Mallory's note", ring.open_envelope(context, &hers), "which is retired")?;
     t.refused_in_short("to rewrap it", ring.rewrap(context, &hers), "which is retired")?;
 
-    t.step("A copy from before the leak is opened by a ring of its own, and sealed again.");
+    t.step("Open a copy from before the leak with a ring of its own, and seal it again.");
     let recovery = KeyRing::new(old, &key);
     let note = recovery.open_envelope(context, &backup)?;
     let again = ring.seal_envelope(context, &note)?;

@@ -34,7 +34,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let opened = t.works("opened", sealer.open(&context, &message))?;
     t.must_show("text", &String::from_utf8_lossy(&opened), "pay 100 to bob")?;
 
-    t.step("Seal the same text again: nothing but the header is the same.");
+    t.step("Seal the same text again, and compare.");
     let again = sealer.seal(&context, TEXT)?;
     for (part, bytes, expected) in [
         ("header", 0..9, "the same"),
@@ -46,7 +46,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         t.must_show(part, if same { "the same" } else { "different" }, expected)?;
     }
 
-    t.step("One bit of each part flipped, one after the other.");
+    t.step("Flip one bit in each part of the message, one after the other.");
     for (part, at) in
         [("version", 0), ("key id", 1), ("nonce", 9), ("ciphertext", 21), ("tag", end)]
     {
@@ -60,7 +60,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         t.refused_in_short(part, sealer.open(&context, &changed), reason)?;
     }
 
-    t.step("Half a message, and another key.");
+    t.step("Open half of the message, and then the whole one with another key.");
     t.refused("20 bytes", sealer.open(&context, &message[..20]), "at byte 9")?;
     let other = Sealer::new(KeyId(*b"key-2026"), &SecretKey::random());
     t.refused_in_short(
@@ -69,6 +69,6 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         "not authentic",
     )?;
 
-    t.step("What is printed of a key.");
+    t.step("Print a key.");
     t.must_show("{:?}", &format!("{:?}", SecretKey::random()), "SecretKey")
 }

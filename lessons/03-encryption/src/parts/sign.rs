@@ -10,15 +10,15 @@ use shared::Transcript;
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR: sign
-    t.step("Alice signs an order. Everybody can read it, and check who signed.");
+    t.step("Alice signs an order. Everybody can read it and check the signature.");
     let alice = SigningKey::random()?;
     let context = Context::new("payment order").with("number 17");
     let order = b"pay 100 to bob";
     let signature = alice.sign(&context, order);
     t.shows("signature", format!("{} bytes", signature.len()));
-    t.works("it is Alice's", alice.public().verify(&context, order, &signature))?;
+    t.works("Alice's signature", alice.public().verify(&context, order, &signature))?;
 
-    t.step("What the signature does not fit.");
+    t.step("Check the signature against other texts, and the text against another signature.");
     let verify = |context: &Context, text: &[u8]| alice.public().verify(context, text, &signature);
     t.refused_in_short("another amount", verify(&context, b"pay 900 to bob"), "does not fit")?;
     let refund = Context::new("refund").with("number 17");
@@ -35,19 +35,25 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: sign
 
     // ANCHOR: not_a_signature
-    t.step("Alice and Bob share a key. Bob shows a judge what, he says, Alice sealed.");
+    t.step("Alice and Bob share a key. Bob shows a judge a message and says that Alice sealed it.");
     let shared = SecretKey::random();
     let note = Context::new("note").with("from alice").with("to bob");
     let bob = Sealer::new(KeyId(*b"al-and-b"), &shared);
     let made_by_bob = bob.seal(&note, b"I owe Bob 100")?;
     let judge = Sealer::new(KeyId(*b"al-and-b"), &shared).open(&note, &made_by_bob)?;
     t.shows("judge reads", String::from_utf8_lossy(&judge));
-    t.attack_works("it is authentic, and Bob made it himself", judge == b"I owe Bob 100")?;
-    t.note("What both can make proves nothing to a third. A signature only Alice can make.");
+    t.attack_works("the message is authentic, and Bob made it himself", judge == b"I owe Bob 100")?;
+    t.note(
+        "A message that both could have made proves nothing to a third. Only Alice can make her \
+         signature.",
+    );
     // ANCHOR_END: not_a_signature
 
     // ANCHOR: naive
-    t.step("Alice signs, seals for Bob, and names nobody in what she signs.");
+    t.step(
+        "Alice signs an order that names no recipient, and seals it for Bob. Bob seals it again, \
+         for Carol.",
+    );
     let (bob, carol) = (KeyPair::<Classical>::random(), KeyPair::<Classical>::random());
     let text = b"I owe you 100";
     let context = Context::new("letter");
@@ -58,13 +64,13 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let opened = carol.open(&context, &to_carol)?;
     let (signature, text) = opened.split_at_checked(64).context("too short to be signed")?;
     t.attack_works(
-        "Carol has Alice's signature under it, and thinks she is owed 100",
+        "Carol sees Alice's signature, and thinks that Alice owes her 100",
         alice.public().verify(&context, text, signature).is_ok(),
     )?;
     // ANCHOR_END: naive
 
     // ANCHOR: signed_box
-    t.step("With the recipient in what is signed: secret, proved, and for Bob alone.");
+    t.step("Alice signs the recipient's name, too.");
     let to_bob = signed_box::seal(&alice, &bob.public(), &context, text)?;
     let opened = signed_box::open(&bob, &alice.public(), &context, &to_bob);
     let opened = t.works("Bob opens it, as from Alice", opened)?;

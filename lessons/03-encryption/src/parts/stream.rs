@@ -16,7 +16,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let context = Context::new("backup").with("disk 1");
 
     // ANCHOR: large
-    t.step("Seal 16 MiB, and open them again, chunk by chunk.");
+    t.step("Seal 16 MiB chunk by chunk, and open them again.");
     let (mut sealed, mut counter) = (Vec::new(), Counter::default());
     t.works("sealed", seal(&ring, &context, &mut io::repeat(b'x').take(SIZE), &mut sealed))?;
     t.works("opened", open(&ring, &context, &mut sealed.as_slice(), &mut counter))?;
@@ -30,7 +30,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     );
 
     // ANCHOR: attacks
-    t.step("Three chunks, attacked.");
+    t.step("Attack a file of three chunks.");
     let text = [vec![b'a'; CHUNK], vec![b'b'; CHUNK], b"the end".to_vec()].concat();
     let sealed = sealed_text(&ring, &context, &text)?;
     let other = sealed_text(&ring, &context, &text)?;
@@ -58,22 +58,22 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     attack("one bit flipped", flipped, t)?;
     // ANCHOR_END: attacks
 
-    t.step("Appended, and as another file.");
+    t.step("Append something to the file, and open it as another file.");
     attack("something appended", [sealed.as_slice(), b"more"].concat(), t)?;
     let elsewhere = Context::new("backup").with("disk 2");
     let refused = open(&ring, &elsewhere, &mut sealed.as_slice(), &mut io::sink());
     t.refused_in_short("as the backup of disk 2", refused, "not authentic")?;
 
     // ANCHOR: file
-    t.step("A file appears when all of it was verified, and not before.");
+    t.step("Open into a file, first with the last chunk missing, then with all of it.");
     let folder = tempfile::tempdir()?;
     let (source, target) = (folder.path().join("backup.sealed"), folder.path().join("backup"));
     std::fs::write(&source, &sealed[..chunk(2)])?;
     let refused = open_file(&ring, &context, &source, &target);
-    t.refused_in_short("two of three chunks", refused, "not authentic")?;
+    t.refused_in_short("two of the three chunks", refused, "not authentic")?;
     t.must_show("the target", if target.exists() { "is there" } else { "is not there" }, "not")?;
     std::fs::write(&source, &sealed)?;
-    t.works("all of it", open_file(&ring, &context, &source, &target))?;
+    t.works("all three chunks", open_file(&ring, &context, &source, &target))?;
     t.must_show("the target", &format!("{} bytes", std::fs::read(&target)?.len()), "131079")
     // ANCHOR_END: file
 }

@@ -33,7 +33,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let client = server.client(tap.address())?;
 
     // ANCHOR: header
-    t.step("Alice sends her token in the Authorization header, over HTTPS. A tap records.");
+    t.step("Alice sends her token in the Authorization header over HTTPS, and a tap records.");
     let expired = issuer.issue("alice", &Scope::new("read"))?;
     clock.advance(Duration::from_secs(3600));
     let token = issuer.issue("alice", &Scope::new("read"))?;
@@ -46,7 +46,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.wire_hides(&tap.recording(), "the token", token.expose())?;
     t.must_show("server's log", service.log().last().context("a line")?, "GET /balance 200")?;
 
-    t.step("Three requests without a token. Each has its reason in the log, all one answer.");
+    t.step("Three requests without a token. Compare the reasons in the log with the answer.");
     let none = [
         ("no header", get("/balance")),
         ("a name and a password", get("/balance").basic_auth("alice", Some("password"))),
@@ -54,7 +54,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     ];
     answered_alike(t, &service, none).await?;
 
-    t.step("Four requests with a token. Each has its reason in the log, all one answer.");
+    t.step("Four requests with a bad token. Compare the reasons in the log with the answer.");
     let photos = Profile::new(ISSUER, "https://photos.test", TokenType::ACCESS)?;
     let photos = Issuer::new(photos, same_key()?, clock.clone());
     let elsewhere = photos.issue("alice", &Scope::new("read"))?;
@@ -68,7 +68,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     ];
     answered_alike(t, &service, refused).await?;
 
-    t.step("An old page of the service takes the token from the URL, too.");
+    t.step("An old page of the service also takes the token from the URL.");
     let path = format!("/old/balance?access_token={}", token.expose());
     let answer = t.works("GET /old/balance", get(&path).send().await)?;
     ensure!(answer.status().is_success(), "the old page takes it");
@@ -78,13 +78,19 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let copied = line.split("access_token=").nth(1).and_then(|rest| rest.split(' ').next());
     let copied = copied.context("a token in the log")?;
     let answer = get("/balance").bearer_auth(copied).send().await?;
-    t.attack_works("Mallory reads the log, and is Alice", answer.status().is_success())?;
+    t.attack_works(
+        "Mallory copies the token from the log, and the service takes her for Alice",
+        answer.status().is_success(),
+    )?;
     let path = format!("/balance?access_token={}", token.expose());
     let answer = get(&path).send().await?;
     t.must_show("GET /balance", &answer.status().to_string(), "401")?;
 
     // ANCHOR: bound
-    t.step("A token that is bound to Alice's TLS certificate. The service asks for one.");
+    t.step(
+        "A token that is bound to Alice's TLS certificate, and a service that asks for a \
+         certificate.",
+    );
     let ca = server.ca();
     let (alices, mallorys) =
         (ca.leaf("alice.test").for_clients(), ca.leaf("mallory.test").for_clients());
@@ -97,12 +103,12 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.must_show("subject", &subject, "alice")?;
     // ANCHOR_END: bound
     t.refused(
-        "Mallory, with the stolen token and a good certificate of her own",
+        "Mallory, with the stolen token and a valid certificate of her own",
         logged(present(ca, &mallorys, bound.expose(), &verifier).await?),
         "the holder of another certificate",
     )?;
     t.refused(
-        "the stolen token at the service that asks for no certificate",
+        "the stolen token, at a service that asks for no certificate",
         logged(verifier.verify::<Scope>(bound.expose())),
         "presented without one",
     )?;

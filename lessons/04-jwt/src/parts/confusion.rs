@@ -15,16 +15,18 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let now = Clock::system().now();
     let claims = json!({ "iss": ISSUER, "sub": "alice", "aud": AUDIENCE, "exp": now + 300 });
 
-    t.step("A bank signs with RSA (RS256), and publishes its public key.");
+    t.step("A bank signs with RSA (RS256) and publishes its public key.");
     let rsa = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256)?;
     let (private, public) = (rsa.serialize_pem(), rsa.public_key_pem());
     let key = EncodingKey::from_rsa_pem(private.as_bytes())?;
     let token = jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &key)?;
     t.shows("public key", public.lines().next().unwrap_or_default());
-    t.works("Alice's token verifies", careless::by_header(&token, &public))?;
+    t.works("Alice's token", careless::by_header(&token, &public))?;
 
     // ANCHOR: attack
-    t.step("Mallory writes HS256 into a header, and signs with the public key as the secret.");
+    t.step(
+        "Mallory writes HS256 into the header, and uses the public key as the secret of an HMAC.",
+    );
     let mut admin = claims;
     admin["sub"] = "admin".into();
     let header = json!({ "typ": "JWT", "alg": "HS256" });
@@ -32,9 +34,12 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: attack
     t.shows("header", forge::json(&forged, 0).context("JSON")?);
     let fooled = careless::by_header(&forged, &public)?;
-    t.attack_works("the verifier that lets the header decide", fooled["sub"] == "admin")?;
+    t.attack_works(
+        "a verifier that lets the header choose the algorithm takes her for admin",
+        fooled["sub"] == "admin",
+    )?;
 
-    t.step("jsonwebtoken, told one algorithm for the key.");
+    t.step("jsonwebtoken, which is told the one algorithm of the key.");
     let rsa_key = DecodingKey::from_rsa_pem(public.as_bytes())?;
     t.refused(
         "the same token",
@@ -51,7 +56,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
          from_secret(pem).",
     );
 
-    t.step("The take-home verifier: the key id leads to a key, and the key has one algorithm.");
+    t.step("The take-home verifier, in which each key has one algorithm.");
     let (issuer, verifier) = pair(SigningKey::ed25519(key_id("2026-11")?)?, &Clock::settable(NOW))?;
     let token = issuer.issue("alice", &Scope::new("read"))?;
     let jwks = careful_tokens::jwks::KeySet::new([issuer.verifying_key()])?.to_jwks()?;

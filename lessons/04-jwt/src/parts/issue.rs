@@ -29,22 +29,22 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         t.shows(name, format!("{} characters, {start}…", part.len()));
     }
 
-    t.step("Header and claims are base64url of JSON. Anybody can read them.");
+    t.step("The header and the claims are JSON in base64url, so anybody can read them.");
     for (name, index) in [("header", 0), ("claims", 1)] {
         let json = forge::json(text, index).context("JSON")?;
         let text = serde_json::to_string_pretty(&json)?;
         t.shows(name, text);
     }
-    t.note("Encoded, not encrypted: put nothing into a token that its holder must not see.");
+    t.note("A token is encoded, not encrypted. Put nothing into it that its holder mustn't see.");
 
-    t.step("The signature is over the first two parts, with the dot.");
+    t.step("The signature covers the first two parts and the dot between them.");
     let (unsigned, _) = text.rsplit_once('.').context("a dot")?;
     let by_hand = forge::hs256(&for_bob, unsigned);
     ensure!(by_hand == text, "HMAC-SHA256 over header and claims is the signature");
     t.shows("by hand", "HMAC-SHA256 of them, in base64url, gives the same token");
-    t.works("the verifier takes it", logged(verifier.verify::<Scope>(text)))?;
+    t.works("the token", logged(verifier.verify::<Scope>(text)))?;
 
-    t.step("Alice changes a claim: \"read\" becomes \"root\".");
+    t.step("Alice changes a claim from \"read\" to \"root\".");
     let mut claims = forge::json(text, 1).context("JSON")?;
     claims["scope"] = "root".into();
     let header = forge::json(text, 0).context("JSON")?;
@@ -52,32 +52,32 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.refused("it", logged(verifier.verify::<Scope>(&changed)), "signature does not fit")?;
 
     // ANCHOR: forge
-    t.step("Bob's service verifies the bank's tokens. So it has the secret.");
+    t.step("Bob's service verifies the bank's tokens, so it has the secret.");
     let forged = forge::hs256(&for_bob, &forge::unsigned(&header, &claims));
     let accepted = verifier.verify::<Scope>(&forged);
     t.attack_works(
-        "Bob makes a token for Alice, scope root",
+        "Bob issues himself a token for Alice with the scope root",
         accepted.is_ok_and(|claims| claims.more.scope == "root"),
     )?;
-    t.note("HS256 is for an issuer that verifies its own tokens, and nobody else does.");
+    t.note("Use HS256 only where the issuer is also the only verifier.");
 
-    t.step("The same with EdDSA: the bank signs, Bob has the public key.");
+    t.step("The same with EdDSA. The bank signs with its private key, and Bob has the public key.");
     let (issuer, verifier) = pair(SigningKey::ed25519(key_id("2026-11")?)?, &clock)?;
     let token = issuer.issue("alice", &Scope::new("read"))?;
     t.shows("characters", token.expose().len());
-    t.works("the verifier takes it", logged(verifier.verify::<Scope>(token.expose())))?;
+    t.works("the token", logged(verifier.verify::<Scope>(token.expose())))?;
     let public = careful_tokens::jwks::KeySet::new([issuer.verifying_key()])?.to_jwks()?;
     t.shows("Bob has", public.replace(',', ", "));
     let header = forge::json(token.expose(), 0).context("JSON")?;
     let forged = forge::hs256(public.as_bytes(), &forge::unsigned(&header, &claims));
     t.refused(
-        "what Bob makes with it",
+        "a token that Bob makes with the public key as the secret",
         logged(verifier.verify::<Scope>(&forged)),
         "signature does not fit",
     )?;
     // ANCHOR_END: forge
 
-    t.step("What is printed of a token, of a key and of a refusal.");
+    t.step("Print a token, a key and a refusal.");
     let refused = verifier.verify::<Scope>(&forged).err().context("refused")?;
     t.must_show("token", &format!("{token:?}"), "redacted")?;
     let key = SigningKey::ed25519(key_id("2026-12")?)?;

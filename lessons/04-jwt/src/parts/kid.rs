@@ -28,7 +28,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     };
 
     // ANCHOR: file
-    t.step("A verifier reads its key from the file that the key id names.");
+    t.step("A careless verifier reads its key from the file that the key id names.");
     let folder = tempfile::tempdir()?;
     let (keys, public) = (folder.path().join("keys"), folder.path().join("public"));
     std::fs::create_dir(&keys)?;
@@ -37,16 +37,16 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     rand::fill(&mut secret).ok().context("random bytes")?;
     std::fs::write(keys.join("2026-11"), secret)?;
     std::fs::write(public.join("robots.txt"), "User-agent: *\n")?;
-    t.works("a good token", careless::key_from_file(&signed("2026-11", &secret), &keys))?;
+    t.works("the bank's token", careless::key_from_file(&signed("2026-11", &secret), &keys))?;
 
-    t.step("Mallory names a file whose contents she knows, and signs with them.");
+    t.step("Mallory names a public file, whose contents she knows, and signs with them.");
     let forged = signed("../public/robots.txt", b"User-agent: *\n");
     t.shows("header", forge::json(&forged, 0).context("JSON")?);
     let fooled = careless::key_from_file(&forged, &keys)?;
     t.attack_works("the verifier takes her for admin", fooled["sub"] == "admin")?;
     // ANCHOR_END: file
 
-    t.step("Another asks a key server, and pastes the key id into the address.");
+    t.step("A second verifier asks a key server, and pastes the key id into the address.");
     let server = WebServer::start(key_server(secret)).await?;
     let client = server.client(server.address())?;
     let ask = async |token: &str| {
@@ -55,23 +55,23 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         let key = DecodingKey::from_secret(&read_body(answer, 1024).await?);
         anyhow::Ok(careless::by_defaults(token, &key, Algorithm::HS256)?)
     };
-    t.works("a good token", ask(&signed("2026-11", &secret)).await)?;
+    t.works("the bank's token", ask(&signed("2026-11", &secret)).await)?;
     let forged = signed("m1&tenant=mallory", b"the key of tenant mallory");
     t.shows("asks for", careless::key_address(&forged)?);
     t.attack_works(
-        "it gets the key of Mallory's own account",
+        "the verifier gets the key of Mallory's own account",
         ask(&forged).await.is_ok_and(|claims| claims["sub"] == "admin"),
     )?;
 
-    t.step("A third takes the key from the token itself: the header's jwk.");
+    t.step("A third verifier takes the key from the header of the token itself (jwk).");
     let hers = EncodingKey::from_ed_der(&SigningKey::ed25519(key_id("m1")?)?.expose());
     let forged = with_own_key(&hers, &admin)?;
     let header = forge::json(&forged, 0).context("JSON")?.to_string();
     t.shows("header", header.replace(',', ", "));
     let fooled = careless::embedded_key(&forged)?;
-    t.attack_works("Mallory's key fits Mallory's token", fooled["sub"] == "admin")?;
+    t.attack_works("Mallory's token brings the key that verifies it", fooled["sub"] == "admin")?;
 
-    t.step("The take-home verifier looks the id up in a map, and nowhere else.");
+    t.step("The take-home verifier looks the key id up in a map, and nowhere else.");
     let (_issuer, verifier) =
         pair(SigningKey::hs256(key_id("2026-11")?, &secret)?, &Clock::settable(NOW))?;
     for (name, token) in [
@@ -83,7 +83,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         t.refused_in_short(name, refused, "not in the set")?;
     }
     t.refused(
-        "and no key can have such an id",
+        "a key whose id is a path, when it is added",
         careful_tokens::keys::KeyId::new("../public/robots.txt"),
         "letters, digits",
     )

@@ -18,7 +18,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         pair(SigningKey::hs256(key_id("2026-11")?, &secret)?, &Clock::settable(NOW))?;
     let token = issuer.issue("alice", &Scope::new("read"))?;
 
-    t.step("Mallory takes a token, writes another name into it, and leaves the signature out.");
+    t.step("Mallory takes her token, writes another name into it and leaves out the signature.");
     let mut claims = forge::json(token.expose(), 1).context("JSON")?;
     claims["sub"] = "admin".into();
     let forged = |alg: &str| {
@@ -27,7 +27,10 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     };
     t.shows("header", forge::json(&forged("none"), 0).context("JSON")?);
 
-    t.step("A verifier written by hand honors it. A second one has none on a list.");
+    t.step(
+        "Three verifiers: a handwritten one, one with a deny list that has \"none\" on it, and \
+         the take-home one.",
+    );
     let sub = |claims: Option<serde_json::Value>| match claims {
         Some(claims) if claims["sub"] == "admin" => "admin",
         _ => "refused",
@@ -47,10 +50,13 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         rows.push([format!("{alg:?}"), first.into(), second.into(), ours.into()]);
     }
     t.table(&rows);
-    t.attack_works("against the one by hand", accepted[0] > 0)?;
-    t.attack_works("against the one with a list: letters in another case", accepted[1] > 0)?;
+    t.attack_works("the handwritten verifier takes Mallory for admin", accepted[0] > 0)?;
+    t.attack_works(
+        "the verifier with the list does so, too, if \"none\" has a capital letter",
+        accepted[1] > 0,
+    )?;
 
-    t.step("The take-home verifier has no list: none is no algorithm of any key.");
+    t.step("The take-home verifier, in which each key has its algorithm.");
     t.refused(
         "alg none",
         logged(verifier.verify::<Scope>(&forged("none"))),
@@ -67,7 +73,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
          no signature.",
     );
     let read = careless::reads_only(&forged("HS256"))?;
-    t.attack_works("it serves admin", read["sub"] == "admin")?;
-    t.note("In this course clippy refuses that function: it stands in clippy.toml.");
+    t.attack_works("the verifier takes Mallory for admin", read["sub"] == "admin")?;
+    t.note("In this course clippy refuses that function, because clippy.toml lists it.");
     Ok(())
 }

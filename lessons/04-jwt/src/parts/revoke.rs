@@ -26,13 +26,16 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let scope = Scope::new("read");
 
     // ANCHOR: refresh
-    t.step("Alice logs in: an access token for 10 minutes, a refresh token for the next one.");
+    t.step(
+        "Alice logs in. She gets an access token for 10 minutes, and a refresh token to get the \
+         next one with.",
+    );
     let first = store.log_in("alice")?;
     let access = issuer.issue("alice", &scope)?;
     t.works("the access token", logged(verifier.verify::<Scope>(access.expose())))?;
     t.shows("refresh token", format!("{} random characters", first.expose().len()));
 
-    t.step("Ten minutes later it has expired. The refresh token gives the next pair, once.");
+    t.step("Ten minutes later she tries both.");
     clock.advance(Duration::from_secs(605));
     t.refused_in_short(
         "the access token",
@@ -42,66 +45,79 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let second = t.works("the refresh token", store.refresh(first.expose()))?.token;
     // ANCHOR_END: refresh
 
-    t.step("Mallory had copied the first refresh token. She uses it.");
-    t.refused("her copy", told(store.refresh(first.expose())), "used before: somebody has a copy")?;
+    t.step("Mallory had copied the first refresh token, and uses it after Alice.");
     t.refused(
-        "and Alice's own, the second: the login is ended for both",
+        "Mallory's copy, which Alice has used before",
+        told(store.refresh(first.expose())),
+        "used before: somebody has a copy",
+    )?;
+    t.refused(
+        "Alice's own second refresh token, which nobody copied",
         told(store.refresh(second.expose())),
         "of a login that was ended",
     )?;
 
-    t.step("The other way around: Mallory is the first to use her copy.");
+    t.step("The other way around. Mallory uses her copy before Alice does.");
     let first = store.log_in("alice")?;
     let hers = store.refresh(first.expose())?.token;
-    t.attack_works("Mallory has the next one", !hers.expose().is_empty())?;
-    t.refused_in_short("Alice's", told(store.refresh(first.expose())), "used before")?;
+    t.attack_works("Mallory gets the next pair", !hers.expose().is_empty())?;
     t.refused_in_short(
-        "Mallory's",
+        "then Alice's first refresh token",
+        told(store.refresh(first.expose())),
+        "used before",
+    )?;
+    t.refused_in_short(
+        "then Mallory's new refresh token",
         told(store.refresh(hers.expose())),
         "of a login that was ended",
     )?;
-    t.note("Until Alice's next refresh the theft works. Then it ends, and is noticed.");
+    t.note(
+        "The theft works until Alice's next refresh, which ends the login and reveals the theft.",
+    );
 
     // ANCHOR: deny
-    t.step("Alice logs out. Her access token would live for ten more minutes.");
+    t.step("Alice logs out. Her access token would be valid for ten more minutes.");
     let access = issuer.issue("alice", &scope)?;
-    let claims = t.works("before", logged(verifier.verify::<Scope>(access.expose())))?;
+    let claims = t.works(
+        "the access token, before she logs out",
+        logged(verifier.verify::<Scope>(access.expose())),
+    )?;
     verifier.deny(&claims)?;
     t.refused_in_short(
-        "after",
+        "the access token, afterwards",
         logged(verifier.verify::<Scope>(access.expose())),
         "on the deny list",
     )?;
     // ANCHOR_END: deny
 
-    t.step("The list has room for two. When it is full, it forgets what has expired, and nothing else.");
+    t.step("The deny list has room for two tokens. Fill it, and wait until they have expired.");
     let deny = || {
         let token = issuer.issue("bob", &scope)?;
         let claims = logged(verifier.verify::<Scope>(token.expose()))?;
         verifier.deny(&claims).map_err(anyhow::Error::from)
     };
-    t.works("a second token", deny())?;
-    t.refused("a third token", deny(), "expected at most 2 tokens")?;
+    t.works("a second token goes on the list", deny())?;
+    t.refused("a third token goes on the list", deny(), "expected at most 2 tokens")?;
     clock.advance(Duration::from_secs(719));
     t.refused_in_short(
-        "after 719 s: a verifier with the longest leeway, 120 s, would accept both",
+        "a third token after 719 s, while the longest leeway, 120 s, lasts",
         deny(),
         "at most 2",
     )?;
     clock.advance(Duration::from_secs(1));
-    t.works("after 720 s", deny())?;
-    t.works("and once more", deny())?;
-    t.refused("and no third time", deny(), "expected at most 2 tokens")?;
+    t.works("a third token after 720 s", deny())?;
+    t.works("a fourth token after 720 s", deny())?;
+    t.refused("a fifth token after 720 s", deny(), "expected at most 2 tokens")?;
     t.refused_in_short(
-        "the first one",
+        "the first token, at the verifier",
         logged(verifier.verify::<Scope>(access.expose())),
         "expired",
     )?;
 
-    t.step("Unused for a day, or after 30 days in all, a login is over.");
+    t.step("A login that isn't used for a day, and one that is used every day for a month.");
     let idle = store.log_in("carol")?;
     clock.advance(Duration::from_secs(24 * 60 * 60));
-    t.refused_in_short("unused", told(store.refresh(idle.expose())), "over")?;
+    t.refused_in_short("after a day without use", told(store.refresh(idle.expose())), "over")?;
     let mut busy = store.log_in("carol")?;
     let mut days: f64 = 0.0;
     loop {

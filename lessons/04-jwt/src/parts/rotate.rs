@@ -29,7 +29,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let new = SigningKey::ed25519(key_id("2026-12")?)?;
     let (old_public, new_public) = (old.verifying(), new.verifying());
 
-    t.step("The login publishes its keys over HTTPS. A service fetches them.");
+    t.step("The login publishes its keys over HTTPS, and a service fetches them.");
     let page = Arc::new(Page::default());
     page.publish(&KeySet::new([old_public.clone()])?)?;
     let server = WebServer::start(page.handler()).await?;
@@ -49,10 +49,15 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: fetch
     let mut issuer = Issuer::new(profile()?, old, clock.clone());
     let first = issuer.issue("alice", &Scope::new("read"))?;
-    t.works("a token of the key 2026-11", logged(service.verify::<Scope>(first.expose()).await))?;
+    t.works(
+        "a token signed with the key 2026-11",
+        logged(service.verify::<Scope>(first.expose()).await),
+    )?;
     t.must_show("fetches", &page.fetches(), "1")?;
 
-    t.step("A second key is published beside the first, and signs a minute later.");
+    t.step(
+        "The login publishes a second key next to the first one, and signs with it a minute later.",
+    );
     page.publish(&KeySet::new([old_public, new_public.clone()])?)?;
     clock.advance(Duration::from_secs(60));
     drop(issuer.rotate(new));
@@ -60,17 +65,17 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let kid = forge::json(second.expose(), 0).context("JSON")?["kid"].clone();
     t.shows("kid", kid);
     t.works(
-        "a token of the key 2026-12: unknown here, so the service looks once",
+        "a token signed with the key 2026-12, which the service hasn't seen",
         logged(service.verify::<Scope>(second.expose()).await),
     )?;
     t.must_show("fetches", &page.fetches(), "2")?;
     t.works(
-        "the token of the key 2026-11 still works",
+        "the token signed with the key 2026-11",
         logged(service.verify::<Scope>(first.expose()).await),
     )?;
 
     // ANCHOR: storm
-    t.step("Mallory sends a thousand tokens, each with another key id of her own.");
+    t.step("Mallory sends a thousand tokens, each with another made-up key id.");
     let mut refused = 0;
     for number in 0..1000 {
         let header = json!({ "typ": "at+jwt", "alg": "EdDSA", "kid": format!("mallory-{number}") });
@@ -79,15 +84,20 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     }
     t.must_show("refused", &refused.to_string(), "1000")?;
     t.must_show("fetches", &page.fetches(), "2")?;
-    t.note("One look in 30 seconds, whatever comes. The login does not notice Mallory.");
+    t.note(
+        "The service fetches at most once in 30 seconds, whatever it's sent, so Mallory can't \
+         flood the login.",
+    );
     // ANCHOR_END: storm
 
-    t.step("The last token of the first key has expired; that key is taken out.");
+    t.step(
+        "The last token of the first key has expired, and the login no longer publishes that key.",
+    );
     clock.advance(Duration::from_secs(600));
     page.publish(&KeySet::new([new_public])?)?;
     let third = issuer.issue("alice", &Scope::new("read"))?;
     t.works(
-        "a token of the key 2026-12: the old keys judge it, and newer ones are fetched meanwhile",
+        "a token signed with the key 2026-12",
         logged(service.verify::<Scope>(third.expose()).await),
     )?;
     let until_refused = async {
@@ -104,10 +114,13 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.refused_in_short("the first token", logged(Err::<(), _>(refused)), "not in the set")?;
     t.must_show("fetches", &page.fetches(), "3")?;
 
-    t.step("The login is down for an hour. Old keys work, until they are too old.");
+    t.step("The login is down for an hour.");
     page.fail();
     clock.advance(Duration::from_secs(590));
-    t.works("after 10 minutes", logged(service.verify::<Scope>(third.expose()).await))?;
+    t.works(
+        "a fresh token, after 10 minutes",
+        logged(service.verify::<Scope>(third.expose()).await),
+    )?;
     clock.advance(Duration::from_secs(3600));
     let fourth = issuer.issue("alice", &Scope::new("read"))?;
     t.refused(

@@ -17,14 +17,17 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let header = json!({ "typ": "JWT", "alg": "HS256" });
     let claims = json!({ "iss": ISSUER, "sub": "mallory", "aud": AUDIENCE, "exp": now + 300 });
 
-    t.step("A service signs with a secret from an example. Mallory logs in and gets a token.");
+    t.step(
+        "A service signs with a secret that was copied from an example. Mallory logs in and gets \
+         a token.",
+    );
     let token = forge::hs256(b"your-256-bit-secret", &forge::unsigned(&header, &claims));
     let key = jsonwebtoken::DecodingKey::from_secret(b"your-256-bit-secret");
     let hs256 = jsonwebtoken::Algorithm::HS256;
-    t.works("the token is a good one", careless::by_defaults(&token, &key, hs256))?;
+    t.works("Mallory's own token", careless::by_defaults(&token, &key, hs256))?;
 
     // ANCHOR: attack
-    t.step("At home she tries a list of words against its signature. Nobody sees it.");
+    t.step("At home she tries a list of words against the signature, where nobody sees it.");
     let started = Instant::now();
     let Search { tries, found } = search(&token);
     let elapsed = started.elapsed();
@@ -41,15 +44,13 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let secret = found.unwrap_or_default().as_bytes();
     let forged = forge::hs256(secret, &forge::unsigned(&header, &admin));
     let accepted = careless::by_defaults(&forged, &key, hs256)?;
-    t.attack_works("the service takes her for admin", accepted["sub"] == "admin")?;
+    t.attack_works("the service takes Mallory for admin", accepted["sub"] == "admin")?;
 
-    t.step(
-        "jsonwebtoken takes any secret, even none. The take-home key takes 32 bytes, or base64 of them.",
-    );
+    t.step("Give jsonwebtoken an empty secret, and the take-home key three secrets.");
     let nothing = forge::hs256(b"", &forge::unsigned(&header, &admin));
     let empty = jsonwebtoken::DecodingKey::from_secret(b"");
     t.attack_works(
-        "an empty secret signs and verifies",
+        "jsonwebtoken signs and verifies with an empty secret",
         careless::by_defaults(&nothing, &empty, hs256).is_ok(),
     )?;
     let typed = BASE64_STANDARD.encode("thirty-two letters of a password");
@@ -69,6 +70,6 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let Search { tries, found } = search(token.expose());
     t.shows("tries", tries);
     t.must_show("found", found.unwrap_or("nothing"), "nothing")?;
-    t.note("Whether bytes are random, nobody can check: what is refused is what cannot be.");
+    t.note("No program can tell whether bytes are random. The key refuses those that can't be.");
     Ok(())
 }

@@ -30,7 +30,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let (_issuer, accounts) = pair(same_key()?, &clock)?;
 
     // ANCHOR: audience
-    t.step("Alice lets a photo service in with a token of her bank's login. Its owner is Mallory.");
+    t.step("Alice logs in to Mallory's photo service with a token from her bank's login.");
     let photos = Profile::new(ISSUER, "https://photos.test", TokenType::ACCESS)?;
     let photos = Issuer::new(photos, same_key()?, clock.clone());
     let token = photos.issue("alice", &Scope::new("read"))?;
@@ -40,16 +40,19 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         t.shows(name, claims[name].as_str().unwrap_or_default());
     }
 
-    t.step("Mallory takes it to the accounts. Issuer, key, signature and times are right.");
+    t.step("Mallory shows that token to the bank. Its issuer, key, signature and times are right.");
     let fooled = careless::any_audience(token.expose(), &public)?;
-    t.attack_works("a verifier without the check lets her in", fooled["sub"] == "alice")?;
+    t.attack_works(
+        "a verifier that doesn't check the audience takes Mallory for Alice",
+        fooled["sub"] == "alice",
+    )?;
     t.refused(
         "the take-home verifier",
         logged(accounts.verify::<Scope>(token.expose())),
         "for another audience",
     )?;
 
-    t.step("A token without any audience, at a verifier that has set_audience.");
+    t.step("A token without an audience, at a jsonwebtoken verifier that calls set_audience.");
     let now = clock.now();
     let anywhere = json!({ "iss": ISSUER, "sub": "alice", "exp": now + 300, "iat": now,
         "jti": "1", "scope": "read" });
@@ -58,7 +61,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let signing = jsonwebtoken::EncodingKey::from_ed_der(&key.expose());
     let token = jsonwebtoken::encode(&header, &anywhere, &signing)?;
     let defaults = careless::by_defaults(&token, &public, Algorithm::EdDSA);
-    t.attack_works("the defaults take it: what is not there is not checked", defaults.is_ok())?;
+    t.attack_works("jsonwebtoken doesn't check a claim that isn't there", defaults.is_ok())?;
     t.refused(
         "the take-home verifier",
         logged(accounts.verify::<Scope>(&token)),
@@ -66,13 +69,16 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     )?;
 
     // ANCHOR: kind
-    t.step("The login also signs a receipt: same key, same issuer, same audience.");
+    t.step("The login also signs receipts, with the same key, issuer and audience.");
     let receipts = Profile::new(ISSUER, AUDIENCE, TokenType::new("receipt+jwt"))?;
     let receipts = Issuer::new(receipts, same_key()?, clock.clone());
     let receipt = receipts.issue("alice", &Scope::new("read"))?;
     // ANCHOR_END: kind
     let defaults = careless::by_defaults(receipt.expose(), &public, Algorithm::EdDSA);
-    t.attack_works("the defaults take the receipt for an access token", defaults.is_ok())?;
+    t.attack_works(
+        "jsonwebtoken's defaults take the receipt for an access token",
+        defaults.is_ok(),
+    )?;
     t.refused(
         "the take-home verifier",
         logged(accounts.verify::<Scope>(receipt.expose())),

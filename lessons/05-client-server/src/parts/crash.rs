@@ -37,7 +37,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let alice = t.works("alice", person("alice").await)?;
     let carol = t.works("carol", person("carol").await)?;
 
-    t.step("Alice sends. The answer is held up on the way; then the server is killed.");
+    t.step("Alice sends a letter. The relay holds the answer back, and then the server is killed.");
     let answers = Arc::new(AtomicUsize::new(usize::MAX));
     let held = Arc::new(tokio::sync::Notify::new());
     let (left, seen) = (answers.clone(), held.clone());
@@ -73,12 +73,14 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
          waits in her outbox, with its id.",
     );
 
-    t.step("The server starts again, on the same files. She sends what waits.");
+    t.step(
+        "The server starts again on the same files, and Alice's program sends the letter again.",
+    );
     let server = start()?;
     let mut alice = alice.at(at(server.address())?)?;
     let mut carol = carol.at(at(server.address())?)?;
     let count = alice.account.send_waiting(&mut alice.client).await;
-    let sent = t.works("sent again", count)?;
+    let sent = t.works("to send it again", count)?;
     let there = format!("{} of {} letters was there already", sent.again, sent.letters);
     t.must_show("server", &there, "1 of 1")?;
     let found = carol.read().await?;
@@ -90,8 +92,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 
     // ANCHOR: storm
     t.step(
-        "Four people send 25 letters each, all at once. The server is killed in the middle of \
-         it, three times.",
+        "Four people send 25 letters each, all at once. Meanwhile, the server is killed three \
+         times.",
     );
     let mut people = Vec::new();
     for number in 0..SENDERS {

@@ -19,32 +19,35 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let folder = |name: &str| stage.folder.path().join(name);
 
     // ANCHOR: deliver
-    t.step("Alice and Bob register: a password for the server, a public key for each other.");
+    t.step(
+        "Alice and Bob register, each with a password for the server and a public key for the \
+         other.",
+    );
     let alice = Person::register(folder("alice"), "alice", tapped()?).await;
     let mut alice = t.works("alice", alice)?;
     let bob = Person::register(folder("bob"), "bob", tapped()?).await;
     let mut bob = t.works("bob", bob)?;
 
-    t.step("Before she writes, Alice asks Bob on the telephone for his fingerprint.");
+    t.step("Before Alice writes, she asks Bob on the telephone for his fingerprint.");
     let (offered, known) =
         alice.account.fingerprint_of(&mut alice.client, &Name::new("bob")?).await?;
     ensure!(!known, "the first use");
     t.shows("server says", &offered);
     t.must_show("Bob says", &bob.account.own_fingerprint(), &offered)?;
-    t.note("Equal: the server gave her Bob's key, and it is pinned from now on.");
+    t.note("The two are equal, so the server gave her Bob's key. Her program pins it from now on.");
 
-    t.step("She seals a letter for him, and leaves it on the server.");
-    t.works("stored, on the disk", alice.send("bob", TEXT).await)?;
+    t.step("Alice seals a letter for Bob, and leaves it on the server.");
+    t.works("to store the letter", alice.send("bob", TEXT).await)?;
     let database = std::fs::read(stage.database())?;
 
-    t.step("Bob reads. The server deletes it.");
-    for found in t.works("read", bob.read().await)? {
+    t.step("Bob reads the letter, and the server deletes it.");
+    for found in t.works("to read it", bob.read().await)? {
         t.must_show("Bob's program", &found.to_string(), TEXT)?;
     }
     ensure!(bob.read().await?.is_empty(), "it is not there any more");
     // ANCHOR_END: deliver
 
-    t.step("What the tap saw.");
+    t.step("Look for each of these in what the tap recorded.");
     let wire = tap.recording();
     let tls = wire.tls(0);
     let hello = tls.client_hello().context("a ClientHello")?;
@@ -62,7 +65,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         t.wire_hides(&wire, what, bytes)?;
     }
 
-    t.step("What the server's log says, at its most talkative level.");
+    t.step("What the server's log says at its most verbose level.");
     let lines = log.text()[before..].to_owned();
     t.shows("requests", log.requests().join(", "));
     for (what, secret) in
@@ -72,7 +75,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         t.must_show(what, found, "not in it")?;
     }
 
-    t.step("What the database holds, byte by byte, after the letter was stored.");
+    t.step("What the database file holds after the letter was stored.");
     t.shows("size", format!("{} KiB", database.len() / 1024));
     for (what, bytes, expected) in [
         ("the letter", TEXT.as_bytes(), "not in it"),

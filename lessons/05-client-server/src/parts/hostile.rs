@@ -49,14 +49,14 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // Both wait for their deadlines at the same time.
     let mut silent = TcpStream::connect(address).await?;
     let mut quiet = stranger::connect(address, roots()).await?;
-    t.step("A client that connects and says nothing: no handshake.");
+    t.step("A client that connects and never starts the handshake.");
     honest.is_answered().await?;
     t.must_show("server", &closed(&mut silent).await?, "closed")?;
 
-    t.step("One that shakes hands and says nothing: no first frame.");
+    t.step("A client that finishes the handshake and never sends a frame.");
     t.must_show("server", &closed(&mut quiet).await?, "closed")?;
 
-    t.step("One that sends a byte of a frame, and another one, and another one.");
+    t.step("A client that sends a frame one byte at a time.");
     let mut slow = stranger::connect(address, roots()).await?;
     slow.write_all(&SLOW_FRAME.to_be_bytes()).await?;
     let (mut answer, mut bytes) = tokio::io::split(slow);
@@ -78,13 +78,13 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.must_show("server", server, "closed")?;
 
     // ANCHOR: giant
-    t.step("One that announces a frame of 4 GiB.");
+    t.step("A client that announces a frame of 4 GiB.");
     let mut giant = stranger::connect(address, roots()).await?;
     let answer = stranger::send_and_read(&mut giant, &u32::MAX.to_be_bytes()).await?;
     t.must_show("server", &text(&answer), "bad_request")?;
     // ANCHOR_END: giant
 
-    t.step("One that sends a frame of nonsense, and one with a request of another protocol.");
+    t.step("Two clients that send frames of nonsense, one of them a request of another protocol.");
     for frame in [&b"GET / HTTP/1.1"[..], b"{\"do\":\"open\",\"sesame\":true}"] {
         let mut stream = stranger::connect(address, roots()).await?;
         let length = (frame.len() as u32).to_be_bytes();
@@ -92,7 +92,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         t.must_show("server", &text(&answer), "bad_request")?;
     }
 
-    t.step("One that vanishes in the middle of a frame.");
+    t.step("A client that vanishes in the middle of a frame.");
     let dropped = || stage.server.service().counters().dropped.load(Ordering::Relaxed);
     let before = dropped();
     let mut half = stranger::connect(address, roots()).await?;
@@ -104,7 +104,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     }
     t.shows("server", "counts a connection that ended early");
 
-    t.step("A flood: 200 connections from one address, of which 20 may be open.");
+    t.step("A flood of 200 connections from one address, of which 20 may be open.");
     let mut flood = Vec::new();
     let mut refused = 0;
     for _ in 0..200 {
@@ -129,7 +129,9 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     }
 
     // ANCHOR: guess
-    t.step("One that guesses Alice's password. Three wrong ones are allowed in 15 minutes.");
+    t.step(
+        "A client that guesses Alice's password. Three wrong guesses are allowed in 15 minutes.",
+    );
     stage.person("alice").await?;
     let mut guesser = Client::new(stage.endpoint()?);
     for number in 1..=4 {
@@ -141,10 +143,10 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     }
     let name = Name::new("nobody")?;
     let answer = guesser.call(&Request::LogIn { name, password: Secret::new("x") }).await;
-    t.refused_in_short("an account that there is not", answer, "not authenticated")?;
+    t.refused_in_short("a login for an account that doesn't exist", answer, "not authenticated")?;
     // ANCHOR_END: guess
 
-    t.step("A flood of logins: 12 at once, of which one is computed and two may wait.");
+    t.step("A flood of 12 logins at once. The server computes one at a time, and two may wait.");
     let mut clients = Vec::new();
     for _ in 0..12 {
         // Connected before, so that they ask at once.
@@ -165,7 +167,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let refused = if (1..12).contains(&busy) { "some, with busy" } else { "none, or all" };
     t.must_show("refused", refused, "busy")?;
 
-    t.step("Meanwhile an honest client asked, again and again.");
+    t.step("Meanwhile, an honest client kept asking.");
     honest.is_answered().await?;
     honest.stop().await?;
     t.shows("answered", "every time, on one connection");

@@ -29,7 +29,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     };
 
     // ANCHOR: certificate
-    t.step("Alice is connected. The server gets another certificate, as after 47 days.");
+    t.step("Alice is connected. The server gets a new certificate, as it would every 47 days.");
     let mut alice = stage.person("alice").await?;
     alice.read().await?;
     let kept = stranger::connect(stage.address(), stage.ca.roots()).await?;
@@ -42,11 +42,11 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     kept.send(&Request::Ping {}).await?;
     let pong = kept.receive::<Response>().await?;
     t.must_show("open one", &serde_json::to_string(&pong)?, "pong")?;
-    t.works("Alice goes on", alice.read().await)?;
+    t.works("Alice reads on her open connection", alice.read().await)?;
     // ANCHOR_END: certificate
 
     // ANCHOR: sessions
-    t.step("A client that comes again resumes its session, but not after a replacement.");
+    t.step("A client connects twice, and once more after the server got a new certificate.");
     let config = client_config(stage.ca.roots(), ALPN)?;
     for (time, expected) in [("first", "full"), ("second", "resumed"), ("third", "full")] {
         if time == "third" {
@@ -65,7 +65,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let after = serial().await?;
 
     // ANCHOR: unfit
-    t.step("Certificates that every client would refuse, and so does the server.");
+    t.step("Give the server three certificates that every client would refuse.");
     let mut keys_differ = identity(&stage.ca)?;
     keys_differ.key = identity(&stage.ca)?.key;
     let expired = stage.ca.leaf(LAB_NAME).expired().issue()?;
@@ -82,7 +82,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: unfit
 
     // ANCHOR: keys
-    t.step("A new key signs tokens. Alice's token is of the old one.");
+    t.step("The server signs tokens with a new key. Alice's token was signed with the old one.");
     let token = alice.client.token().context("a token")?.clone();
     let rotate = || {
         let rotated = signing_keys::rotate(&stage.signing_keys())?;
@@ -92,18 +92,18 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     rotate()?;
     let mut other = Client::new(stage.endpoint()?);
     let fetch = |token: &Secret| Request::Fetch { token: token.clone(), after: 0 };
-    t.works("her token still works", other.call(&fetch(&token)).await)?;
+    t.works("Alice's token", other.call(&fetch(&token)).await)?;
     let mut bob = stage.person("bob").await?;
     bob.read().await?;
     let new = bob.client.token().context("a token")?;
     let signer = if key_id(new)? == key_id(&token)? { "the old key" } else { "the new key" };
     t.must_show("Bob's token", signer, "the new key")?;
 
-    t.step("After the next rotation the first key is gone.");
+    t.step("After one more rotation, the first key is gone.");
     stage.clock.advance(Duration::from_secs(60));
     rotate()?;
     t.refused("Alice's old token", other.call(&fetch(&token)).await, "not authenticated")?;
-    t.works("her client renews its own, and goes on", alice.read().await)?;
+    t.works("her program, which renews its token", alice.read().await)?;
     let Person { client, .. } = alice;
     let renewed = client.token().context("a token")?;
     let signer =

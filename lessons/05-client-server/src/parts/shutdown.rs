@@ -19,7 +19,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let deadlines = FrameDeadlines { idle: seconds, frame: seconds, write: seconds };
 
     // ANCHOR: shutdown
-    t.step("One client has asked to log in, which takes a while. Another one is idle.");
+    t.step("One client has asked to log in, which takes a while. Another client is idle.");
     let mut busy = Frames::new(stranger::connect(address, roots.clone()).await?, deadlines);
     let mut idle = Frames::new(stranger::connect(address, roots).await?, deadlines);
     idle.send(&Request::Ping {}).await?;

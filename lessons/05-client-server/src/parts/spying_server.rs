@@ -17,7 +17,9 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let (alice_name, bob_name) = (Name::new("alice")?, Name::new("bob")?);
 
     // ANCHOR: first_use
-    t.step("Alice has never written to Bob. The server gives her a key of its own as his.");
+    t.step(
+        "Alice has never written to Bob. The server gives her a key of its own instead of Bob's.",
+    );
     let servers = Arc::new(KeyPair::random());
     let swapped = servers.public().to_bytes();
     let kept = Arc::new(Mutex::new(Vec::new()));
@@ -48,18 +50,21 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     )?;
     t.shows("pinned", fingerprint(&bob_name, &servers.public()));
     t.shows("Bob's own", bob.account.own_fingerprint());
-    t.note("Only comparing finds it: by telephone, on paper, not by this mailbox.");
+    t.note(
+        "Only comparing fingerprints reveals this, by telephone or on paper, but not through this \
+         mailbox.",
+    );
     // ANCHOR_END: first_use
 
     // ANCHOR: changed
-    t.step("Carol wrote to Bob before. Now the server tries the same with her.");
+    t.step("Carol has written to Bob before. The server tries the same with her.");
     let mut carol = stage.person("carol").await?;
     carol.send("bob", "hello").await?;
     let mut carol = carol.at(at_spy)?;
     t.refused("to send", carol.send("bob", "again").await, "HAS CHANGED")?;
     // ANCHOR_END: changed
 
-    t.step("Alice compared, and trusts Bob's own key now. She writes four letters to him.");
+    t.step("Alice has compared, and now trusts Bob's own key. She writes four letters to Bob.");
     let mut alice = alice.at(stage.endpoint()?)?;
     let compared = bob.account.own_fingerprint();
     alice.account.trust(&mut alice.client, &bob_name, &compared).await?;
@@ -71,7 +76,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         alice.send("bob", text).await?;
     }
 
-    t.step("The server turns the order of the first two around.");
+    t.step("The server swaps the first two letters.");
     let swap = |messages: &mut Vec<Delivery>| messages.swap(0, 1);
     let expected = [
         "2 letters of alice are missing",
@@ -82,7 +87,9 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     ];
     let bob = show(t, &stage, bob, swap, &expected).await?;
 
-    t.step("She writes friday and saturday. It drops friday, and delivers thursday again.");
+    t.step(
+        "Alice writes friday and saturday. The server drops friday, and delivers thursday again.",
+    );
     alice.send("bob", "friday").await?;
     alice.send("bob", "saturday").await?;
     let old = lock(&SEEN).clone();
@@ -94,7 +101,10 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let expected = ["letter 5 of alice came again", "missing", "7 of alice: saturday"];
     let bob = show(t, &stage, bob, repeat, &expected).await?;
 
-    t.step("She writes sunday. It says that Mallory did, and gives Alice's key as Mallory's.");
+    t.step(
+        "Alice writes sunday. The server says that Mallory did, and gives Alice's key as \
+         Mallory's.",
+    );
     alice.send("bob", "sunday").await?;
     let mallory = Name::new("mallory")?;
     let rename = move |messages: &mut Vec<Delivery>| {
@@ -104,7 +114,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let alices = alices.to_bytes();
     let bob = show_with_key(t, &stage, bob, Some(alices), rename, &expected).await?;
 
-    t.step("She writes easter. It gives the letter the id of another.");
+    t.step("Alice writes easter. The server gives the letter another letter's id.");
     alice.send("bob", "easter").await?;
     let relabel = |messages: &mut Vec<Delivery>| {
         messages.iter_mut().for_each(|message| message.id = MessageId([7; 16]));
@@ -112,16 +122,16 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let expected = ["said to come from alice, and does not"];
     let bob = show(t, &stage, bob, relabel, &expected).await?;
 
-    t.step("She writes january. It says that there is nothing.");
+    t.step("Alice writes january. The server tells Bob that there are no letters.");
     alice.send("bob", "january").await?;
     let bob = show(t, &stage, bob, Vec::clear, &[]).await?;
 
-    t.step("She writes february, and it delivers that.");
+    t.step("Alice writes february, and the server delivers it.");
     alice.send("bob", "february").await?;
     let drop_first = |messages: &mut Vec<Delivery>| drop(messages.drain(..1));
     let expected = ["3 letters of alice are missing", "letter 11 of alice: february"];
     show(t, &stage, bob, drop_first, &expected).await?;
-    t.note("What never comes is not noticed, until a later letter does.");
+    t.note("Nobody notices a letter that never arrives, until a later letter does.");
     Ok(())
 }
 

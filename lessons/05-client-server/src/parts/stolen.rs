@@ -23,19 +23,19 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let fetch = |token: &Secret| Request::Fetch { token: token.clone(), after: 0 };
 
     // ANCHOR: stolen
-    t.step("Mallory has a copy of Alice's access token, from a machine that she broke into.");
+    t.step("Mallory broke into a machine and copied Alice's access token.");
     alice.send("bob", "hello").await?;
     let stolen = alice.client.token().context("a token")?.clone();
     let answer = mallory.call(&fetch(&stolen)).await?;
     let Response::Messages { messages, .. } = answer else { bail!("messages") };
-    t.attack_works("she fetches what lies in Alice's mailbox", messages.len() == 1)?;
+    t.attack_works("she fetches the letter in Alice's mailbox", messages.len() == 1)?;
     t.shows("she has", format!("{:?}, sealed for Alice", messages[0].sealed));
     let name = Name::new("mallory")?;
     let key = careful_encryption::public_key::KeyPair::random();
     let box_ = &messages[0].sealed.0;
     let from = careful_encryption::public_key::PublicKey::from_bytes(&public(&mut bob).await?)?;
     t.refused(
-        "to open it without Alice's key",
+        "to open the letter without Alice's key",
         careful_mailbox::sealed::open(
             (&name, &key),
             (&messages[0].from, &from),
@@ -44,33 +44,40 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         ),
         "not a letter",
     )?;
-    t.note("She can delete it, and send in Alice's name what Bob will not take for Alice's.");
+    t.note(
+        "She can delete the letter, and send letters in Alice's name, which Bob's program won't \
+         accept as Alice's.",
+    );
 
-    t.step("Alice logs out. The token would live for minutes more.");
+    t.step("Alice logs out. The token would be valid for some minutes more.");
     let Person { client, folder, .. } = alice;
     client.close().await;
     t.refused("the stolen token", mallory.call(&fetch(&stolen)).await, "not authenticated")?;
     // ANCHOR_END: stolen
 
-    t.step("A token that nobody revoked, ten minutes later.");
+    t.step("A stolen token that nobody revoked, at once and ten minutes later.");
     let mut alice = Person::load(folder, stage.endpoint()?)?;
     alice.read().await?;
     let stolen = alice.client.token().context("a token")?.clone();
     t.works("at once", mallory.call(&fetch(&stolen)).await)?;
     stage.clock.advance(Duration::from_secs(605));
     t.refused("after 605 s", mallory.call(&fetch(&stolen)).await, "not authenticated")?;
-    t.works("Alice's client renews its own, and goes on", alice.read().await)?;
+    t.works("Alice's program, which renews its token", alice.read().await)?;
 
     // ANCHOR: way_back
-    t.step("A thief who copied Alice's refresh token uses it, before she does.");
+    t.step("Mallory has copied Alice's refresh token, too, and uses it before Alice does.");
     let (alice_name, mut own) = (alice.account.name().clone(), Client::new(stage.endpoint()?));
     let answer = own.call(&log_in(&alice_name, alice.account.password())).await?;
     let Response::Tokens { refresh, .. } = answer else { bail!("tokens") };
     let renew = Request::Refresh { refresh };
     let answer = mallory.call(&renew).await?;
     let Response::Tokens { access: stolen, .. } = answer else { bail!("tokens") };
-    t.works("Mallory's next pair", mallory.call(&fetch(&stolen)).await)?;
-    t.refused_in_short("then Alice's own try", own.call(&renew).await, "not authenticated")?;
+    t.works("the pair that Mallory gets for it", mallory.call(&fetch(&stolen)).await)?;
+    t.refused_in_short(
+        "Alice's program, with the same refresh token",
+        own.call(&renew).await,
+        "not authenticated",
+    )?;
     t.refused_in_short(
         "Mallory's access token",
         mallory.call(&fetch(&stolen)).await,
@@ -79,50 +86,58 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let reused = stage.server.service().counters().reused_tokens.load(Ordering::Relaxed);
     t.must_show("operator sees", &format!("{reused} token that was used twice"), "1 token")?;
 
-    t.step("Alice's machine was broken into: another password, and another key.");
+    t.step("Somebody broke into Alice's machine, so she changes her password and her key.");
     let fresh = Secret::new("a new password, only for Alice");
     let ended = alice.account.change_password(&mut alice.client, fresh).await;
-    t.works("another password", ended)?;
+    t.works("a new password", ended)?;
     let old = log_in(&alice_name, Secret::new("the password of alice"));
-    t.refused_in_short("Mallory, with the old one", mallory.call(&old).await, "not authenticated")?;
+    t.refused_in_short(
+        "Mallory, with the old password",
+        mallory.call(&old).await,
+        "not authenticated",
+    )?;
     let ended = alice.account.change_key(&mut alice.client).await;
-    t.works("another key", ended)?;
+    t.works("a new key", ended)?;
     let warned = bob.send("alice", "is that you?").await;
-    t.refused_in_short("Bob, to write to her", warned, "HAS CHANGED")?;
+    t.refused_in_short("Bob's next letter to her", warned, "HAS CHANGED")?;
     let compared = alice.account.own_fingerprint();
     let removed = bob.account.trust(&mut bob.client, alice.account.name(), &compared).await;
-    t.works("Bob compared, and trusts it", removed)?;
+    t.works("Bob compares, and trusts the new key", removed)?;
     bob.send("alice", "it is you").await?;
     let found = alice.read().await?;
     let [missing, letter] = &found[..] else { bail!("expected two lines, got {found:?}") };
     t.must_show("Alice reads", &missing.to_string(), "a letter of bob is missing")?;
     t.must_show("", &letter.to_string(), "it is you")?;
     t.note(
-        "The missing one was sealed for her old key. Bob's program told him, and he wrote again.",
+        "The missing letter was sealed for her old key. Bob's program told him, and he wrote \
+         again.",
     );
     // ANCHOR_END: way_back
 
-    t.step("A token of another service, of the same login and signed with the same key.");
+    t.step("A token for another service, from the same login and signed with the same key.");
     let keys = signing_keys::load_or_make(&stage.signing_keys())?;
     let key = keys.into_iter().next_back().context("a key")?;
     let photos = Profile::new(LAB_NAME, "photos.test", TokenType::ACCESS)?;
     let photos = Issuer::new(photos, key, stage.clock.clone());
     let scope = serde_json::json!({ "scope": "mailbox" });
     let token = Secret::new(photos.issue("alice", &scope)?.expose());
-    t.refused("it", mallory.call(&fetch(&token)).await, "not authenticated")?;
+    t.refused("the token", mallory.call(&fetch(&token)).await, "not authenticated")?;
 
-    t.step("A token of her own, with Alice's name written into it.");
+    t.step("Mallory's own token, with Alice's name written into it.");
     let mut own = stage.person("mallory").await?;
     own.read().await?;
     let token = own.client.token().context("a token")?.clone();
     let forged = about_another(&token, "alice")?;
-    t.refused("it", mallory.call(&fetch(&forged)).await, "not authenticated")?;
+    t.refused("the token", mallory.call(&fetch(&forged)).await, "not authenticated")?;
     let answer = mallory.call(&fetch(&token)).await?;
     let Response::Messages { messages, .. } = answer else { bail!("messages") };
     t.must_show("with her own", &format!("{} letters: her mailbox", messages.len()), "0")?;
 
     // ANCHOR: twice
-    t.step("A request that comes twice: a client that got no answer, or a thief with a recording.");
+    t.step(
+        "A request that arrives twice, from a client that got no answer or from a thief with a \
+         recording.",
+    );
     let id = MessageId::random().context("random bytes")?;
     let token = alice.client.token().context("a token")?.clone();
     let send = |sealed: &[u8]| Request::Send {
@@ -138,7 +153,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         t.must_show(time, text, if expected { "already" } else { "stored" })?;
     }
     t.refused(
-        "the same id with other content",
+        "the same id with another content",
         mallory.call(&send(b"another box")).await,
         "another message has that id",
     )

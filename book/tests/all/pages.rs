@@ -1,0 +1,114 @@
+//! The pages: figures, listings with their files' names, transcripts.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use book::course::Course;
+use book::figures;
+use book::pages::{Page, figure_name};
+
+fn course() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+#[test]
+fn every_figure_is_shown_once_and_its_words_have_room() {
+    let mut shown: BTreeMap<String, usize> = BTreeMap::new();
+    for text in Course::read(&course()).expect("the course").texts {
+        for name in text.markdown.lines().filter_map(figure_name) {
+            *shown.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+    for figure in figures::all() {
+        assert_eq!(shown.get(figure.name), Some(&1), "{} in the texts", figure.name);
+        let sheet = (figure.draw)(&course()).expect("a figure");
+        assert!(sheet.too_wide.is_empty(), "{}: no room for {:?}", figure.name, sheet.too_wide);
+        let svg = sheet.svg(figure.alternative);
+        assert!(!svg.trim_end().contains("\n\n"), "{}: an empty line ends the HTML", figure.name);
+        assert!(figure.alternative.len() > figure.caption.len() / 2, "{}", figure.name);
+    }
+    assert!(figures::all().count() >= 14, "figures");
+}
+
+#[test]
+fn words_that_have_no_room_are_noticed() {
+    let mut sheet = figures::sheet::Sheet::default();
+    sheet.boxed((2, 2), (40, 20), figures::sheet::Look::Plain, &["far too long for it"]);
+    assert!(!sheet.too_wide.is_empty());
+}
+
+/// A page of a small course, with these files.
+fn written(repository: Option<&str>, files: &[(&str, &str)], markdown: &str) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (file, text) in files {
+        let path = folder.path().join(file);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    }
+    let page = Page { root: folder.path(), file: Path::new("book/src/page.md"), repository };
+    page.written(markdown, None).expect("a page")
+}
+
+const LISTING: &str = "# A page\n\n```rust,noplayground\n{{#include ../../src/a.rs:one}}\n```\n";
+const SOURCE: &str = "mod m {\n    // ANCHOR: one\n    fn one() {\n        two();\n    }\n    // ANCHOR_END: one\n}\n";
+
+#[test]
+fn a_listing_has_its_files_name_and_starts_at_the_margin() {
+    let page = written(None, &[("src/a.rs", SOURCE)], LISTING);
+    assert!(page.contains("<p class=\"file\">src/a.rs</p>"), "{page}");
+    assert!(page.contains("```rust,noplayground\nfn one() {\n    two();\n}\n```"), "{page}");
+}
+
+#[test]
+fn a_listings_name_is_a_link_when_the_course_has_an_address() {
+    let page = written(Some("https://code.test/course"), &[("src/a.rs", SOURCE)], LISTING);
+    let link = "<a href=\"https://code.test/course/blob/main/src/a.rs\">src/a.rs</a>";
+    assert!(page.contains(link), "{page}");
+}
+
+#[test]
+fn a_transcript_is_no_listing_and_its_labels_are_marked() {
+    let snapshot = "---\nsource: x\n---\n1. Ask <her>.\n   ok             it worked\n   attack works   she is in\n   answer         a & b\n";
+    let page = written(
+        None,
+        &[("tests/listen.snap", snapshot)],
+        "```text\n{{#include ../../tests/listen.snap:4:}}\n```\n",
+    );
+    for expected in [
+        "<pre class=\"transcript\" tabindex=\"0\" role=\"group\" aria-label=\"Output: listen\">",
+        "<b>1. Ask &lt;her&gt;.</b>",
+        "   <i class=\"g\">ok</i>             it worked",
+        "   <i class=\"a\">attack works</i>   she is in",
+        "   answer         a &amp; b",
+    ] {
+        assert!(page.contains(expected), "expected {expected} in\n{page}");
+    }
+}
+
+#[test]
+fn what_is_no_sole_include_stays_as_it_is() {
+    let markdown = "```text\na line\n{{#include ../../src/a.rs}}\n```\n\nProse with `{{#figure listen}}` in it.\n";
+    assert_eq!(written(None, &[("src/a.rs", SOURCE)], markdown), markdown);
+}
+
+#[test]
+fn a_figure_that_does_not_exist_is_an_error() {
+    let page = Page { root: Path::new("."), file: Path::new("book/src/page.md"), repository: None };
+    let error = page.written("{{#figure nobody-drew-it}}\n", None).expect_err("no such figure");
+    assert_eq!(error.to_string(), "there is no figure nobody-drew-it");
+}
+
+/// What a reader's own mdBook starts: `book.toml` names a program, which reads the book and writes it again.
+#[test]
+fn the_preprocessor_that_the_book_names_answers_mdbook() {
+    let configuration = fs::read_to_string(course().join("book/book.toml")).expect("book.toml");
+    let program = Path::new(env!("CARGO_BIN_EXE_book-pages"));
+    let name = program.file_stem().expect("a name").to_string_lossy();
+    assert!(configuration.contains(&format!("--bin {name}\"")), "{configuration}");
+    let supported = std::process::Command::new(program).args(["supports", "html"]).status();
+    assert!(supported.expect("it runs").success());
+    let odd = std::process::Command::new(program).args(["--help"]).output().expect("it runs");
+    assert!(!odd.status.success());
+    assert!(String::from_utf8_lossy(&odd.stderr).contains("expected what mdBook says"), "{odd:?}");
+}
