@@ -180,15 +180,15 @@ fn timeouts(_: &Path) -> anyhow::Result<Sheet> {
     sheet.words((x(0), 14), At::Start, "connect: 5 s in all");
     sheet.boxed((x(0), 20), (50, 18), Look::Strong, &[]);
     sheet.words((x(0), 60), At::Start, "read: 10 s, again after every byte");
-    for (from, to) in [(5, 12), (12, 18), (18, 28)] {
+    for (from, to) in [(0, 8), (8, 14), (14, 24)] {
         sheet.boxed((x(from), 66), (10 * (to - from), 18), Look::Plain, &[]);
     }
-    for (second, words) in [(12, "byte"), (18, "byte")] {
+    for (second, words) in [(8, "byte"), (14, "byte")] {
         sheet.arrow((x(second), 106), (x(second), 86), Look::Plain);
         sheet.small((x(second), 118), At::Middle, words);
     }
-    sheet.cross((x(28), 75));
-    sheet.small((x(28), 98), At::Middle, "silence");
+    sheet.cross((x(24), 75));
+    sheet.small((x(24), 98), At::Middle, "silence");
     sheet.words((x(0), 142), At::Start, "total: 30 s, whatever comes");
     sheet.boxed((x(0), 148), (300, 18), Look::Strong, &[]);
     sheet.line((x(0), 182), (x(30), 182), Look::Plain);

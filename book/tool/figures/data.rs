@@ -147,8 +147,8 @@ fn hpke(_: &Path) -> anyhow::Result<Sheet> {
     sheet.arrow((153, 36), (217, 48), Look::Plain);
     sheet.arrow((153, 70), (217, 58), Look::Plain);
     sheet.boxed((218, 36), (120, 34), Look::Filled, &["letter's key"]);
-    sheet.small((218, 88), At::Start, "Bob opens it alone;");
-    sheet.small((218, 102), At::Start, "anybody can seal it");
+    sheet.small((218, 88), At::Start, "opened by Bob's key,");
+    sheet.small((218, 102), At::Start, "sealed by anybody");
     sheet.bold((2, 130), At::Start, "authenticated");
     sheet.boxed((2, 138), (150, 28), Look::Plain, &["a fresh key pair"]);
     sheet.boxed((2, 172), (150, 28), Look::Plain, &["Bob's public key"]);
@@ -157,7 +157,7 @@ fn hpke(_: &Path) -> anyhow::Result<Sheet> {
     sheet.arrow((153, 186), (217, 186), Look::Plain);
     sheet.arrow((153, 220), (217, 194), Look::Plain);
     sheet.boxed((218, 169), (120, 34), Look::Filled, &["letter's key"]);
-    sheet.small((218, 220), At::Start, "Bob opens it with");
-    sheet.small((218, 234), At::Start, "Alice's public key");
+    sheet.small((218, 220), At::Start, "opened by Bob's key");
+    sheet.small((218, 234), At::Start, "and Alice's public key");
     Ok(sheet)
 }

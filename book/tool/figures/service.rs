@@ -33,7 +33,7 @@ pub const FIGURES: &[Figure] = &[
     },
     Figure {
         name: "group-commit",
-        caption: "Durable letters a second, measured. The disk syncs no faster; 64 senders share each sync.",
+        caption: "Letters stored a second, from the figures above. The first bar is how often this disk syncs; many senders share one sync.",
         alternative: "Bars from the bench's result, of letters stored a second: one sender waits for a sync of its \
                       own, 8 senders together store several times as many, and 64 senders more than the disk has syncs.",
         draw: group_commit,
