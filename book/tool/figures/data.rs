@@ -158,6 +158,6 @@ fn hpke(_: &Path) -> anyhow::Result<Sheet> {
     sheet.arrow((153, 220), (217, 194), Look::Plain);
     sheet.boxed((218, 169), (120, 34), Look::Filled, &["letter's key"]);
     sheet.small((218, 220), At::Start, "opened by Bob's key");
-    sheet.small((218, 234), At::Start, "and Alice's public key");
+    sheet.small((218, 234), At::Start, "and Alice's key");
     Ok(sheet)
 }
