@@ -13,6 +13,19 @@
     window.addEventListener("load", reachable);
     window.addEventListener("resize", reachable);
 
+    // mdBook's label for its table of contents is a button to those who can't see it.
+    const contents = document.getElementById("mdbook-sidebar-toggle");
+    if (contents) {
+        contents.setAttribute("role", "button");
+        contents.tabIndex = 0;
+        contents.addEventListener("keydown", (event) => {
+            if (event.key === "Enter" || event.key === " ") {
+                event.preventDefault();
+                contents.click();
+            }
+        });
+    }
+
     const unfold = () => document.querySelectorAll("main details").forEach((fold) => { fold.open = true; });
     window.addEventListener("beforeprint", unfold);
     if (location.pathname.endsWith("/print.html")) window.addEventListener("DOMContentLoaded", unfold);

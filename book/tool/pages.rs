@@ -81,6 +81,11 @@ impl Page<'_> {
                 at += 3;
                 continue;
             }
+            if let Some((entry, height)) = (!in_block).then(|| to_tick(&lines[at..])).flatten() {
+                page.push_str(&entry);
+                at += height;
+                continue;
+            }
             let line = lines[at];
             if line.trim_start().starts_with("```") {
                 in_block = !in_block;
@@ -126,6 +131,15 @@ impl Page<'_> {
             to_the_margin(&selected).join("\n")
         ))
     }
+}
+
+/// An entry of a checklist, `- [ ] …`, whose box is labeled by its text; and how many lines it has.
+fn to_tick(lines: &[&str]) -> Option<(String, usize)> {
+    let first = lines.first()?.strip_prefix("- [ ] ")?;
+    let rest = lines[1..].iter().take_while(|line| line.starts_with("  "));
+    let words: Vec<&str> = std::iter::once(first).chain(rest.map(|line| line.trim())).collect();
+    let entry = format!("- <label><input type=\"checkbox\"> {}</label>\n", words.join(" "));
+    Some((entry, words.len()))
 }
 
 /// The name in a line `{{#figure NAME}}`.

@@ -93,6 +93,14 @@ fn what_is_no_sole_include_stays_as_it_is() {
 }
 
 #[test]
+fn an_entry_of_a_checklist_is_the_label_of_its_box() {
+    let page = written(None, &[], "- [ ] one thing,\n  [a link](x.md)\n- [ ] another\n\nProse.\n");
+    let expected = "- <label><input type=\"checkbox\"> one thing, [a link](x.md)</label>\n\
+                    - <label><input type=\"checkbox\"> another</label>\n\nProse.\n";
+    assert_eq!(page, expected);
+}
+
+#[test]
 fn a_figure_that_does_not_exist_is_an_error() {
     let page = Page { root: Path::new("."), file: Path::new("book/src/page.md"), repository: None };
     let error = page.written("{{#figure nobody-drew-it}}\n", None).expect_err("no such figure");
@@ -111,4 +119,58 @@ fn the_preprocessor_that_the_book_names_answers_mdbook() {
     let odd = std::process::Command::new(program).args(["--help"]).output().expect("it runs");
     assert!(!odd.status.success());
     assert!(String::from_utf8_lossy(&odd.stderr).contains("expected what mdBook says"), "{odd:?}");
+}
+
+/// Words that a reader knows from elsewhere; their special meaning is explained where it matters.
+const EVERYDAY: [&str; 8] =
+    ["certificate", "context", "frame", "issuer", "key id", "record", "stream", "tap"];
+
+/// A term is bold, italic or a link where it first stands in the chapters, so that nobody meets it unexplained.
+#[test]
+fn every_term_of_the_glossary_is_explained_where_it_first_stands() {
+    let course = Course::read(&course()).expect("the course");
+    let text = |name: &str| {
+        let file = Path::new("book/src").join(name);
+        let text = course.texts.iter().find(|text| text.file == file);
+        text.unwrap_or_else(|| panic!("no {name}")).markdown.clone()
+    };
+    let code = regex::Regex::new(r"(?s)```.*?```").expect("an expression");
+    let space = regex::Regex::new(r"\s+").expect("an expression");
+    let mut paragraphs = Vec::new();
+    let chapters = course.lessons.iter().map(|lesson| lesson.chapter.clone());
+    for chapter in
+        [PathBuf::from("preface.md"), PathBuf::from("set-up.md")].into_iter().chain(chapters)
+    {
+        let name = chapter.file_name().expect("a name").to_string_lossy().into_owned();
+        let prose = code.replace_all(&text(&name), "").into_owned();
+        // A heading, and what a chapter promises, come before what they name.
+        let told =
+            prose.split("\n\n").map(|paragraph| space.replace_all(paragraph, " ").into_owned());
+        paragraphs.extend(told.filter(|told| {
+            !told.starts_with('#') && !told.starts_with("- say ") && !told.starts_with("- seal ")
+        }));
+    }
+    let glossary = text("glossary.md");
+    let mut unexplained = Vec::new();
+    for heading in glossary.lines().filter_map(|line| line.strip_prefix("## ")) {
+        let words = heading.replace(" and ", ", ").replace(" (", ", ").replace(')', "");
+        for term in
+            words.split(", ").filter(|term| !EVERYDAY.contains(&term.to_lowercase().as_str()))
+        {
+            let plain = format!(r"(?i)(^|[^\w-]){}(s|es)?($|\W)", regex::escape(term));
+            let plain = regex::Regex::new(&plain).expect("an expression");
+            let marked = format!(r"(?i)(\*[^*]*{0}|\[[^\]]*{0}[^\]]*\])", regex::escape(term));
+            let marked = regex::Regex::new(&marked).expect("an expression");
+            match paragraphs.iter().find(|paragraph| plain.is_match(paragraph)) {
+                Some(first) if marked.is_match(first) => {}
+                Some(first) => unexplained.push(format!("{term}: {first}")),
+                None => unexplained.push(format!("{term}: in no chapter")),
+            }
+        }
+    }
+    assert!(
+        unexplained.is_empty(),
+        "make each bold, or a link to the glossary:\n{}",
+        unexplained.join("\n")
+    );
 }

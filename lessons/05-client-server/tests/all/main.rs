@@ -11,6 +11,7 @@ mod opponents;
 mod peers;
 mod process;
 mod programs;
+mod protocol;
 mod readme;
 mod recovery;
 mod transcript;
