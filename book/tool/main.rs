@@ -14,8 +14,26 @@ fn main() -> ExitCode {
                 .action(ArgAction::SetTrue)
                 .help("Build it, and open nothing"),
         )
+        .arg(
+            Arg::new("figure")
+                .long("figure")
+                .value_name("NAME")
+                .help("Print a figure as SVG, and build nothing"),
+        )
         .get_matches();
     let course = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    if let Some(name) = arguments.get_one::<String>("figure") {
+        return match book::figures::file(&course, name) {
+            Ok(svg) => {
+                print!("{svg}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let page = match book::build(&course, None) {
         Ok(folder) => folder.join("index.html"),
         Err(error) => {

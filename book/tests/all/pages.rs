@@ -174,3 +174,57 @@ fn every_term_of_the_glossary_is_explained_where_it_first_stands() {
         unexplained.join("\n")
     );
 }
+
+/// The README's first screen shows a lesson as it is: a figure of the book, and an excerpt of what the lesson prints.
+#[test]
+fn the_readmes_first_screen_is_what_the_lesson_prints() {
+    let readme = fs::read_to_string(course().join("README.md")).expect("the README");
+    let figure = figures::file(&course(), "tamper").expect("a figure");
+    let file = fs::read_to_string(course().join("book/tamper.svg")).unwrap_or_default();
+    assert!(
+        file.replace('\r', "") == figure,
+        "run: cargo run --bin book -- --figure tamper > book/tamper.svg"
+    );
+    let alternative =
+        figures::all().find(|figure| figure.name == "tamper").expect("it").alternative;
+    assert!(
+        readme.contains(&format!("![{alternative}](book/tamper.svg)")),
+        "the figure's text alternative"
+    );
+    let excerpt = readme
+        .split("```text\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .expect("an excerpt");
+    let snapshot = course().join("lessons/00-open-wire/tests/snapshots/tamper.snap");
+    let snapshot = fs::read_to_string(snapshot).expect("a snapshot").replace('\r', "");
+    assert!(snapshot.contains(excerpt), "not what just lesson 0 tamper prints:\n{excerpt}");
+}
+
+/// Where the book is read, for a course with this address.
+fn address_of_the_pages(repository: &str) -> Option<String> {
+    let (owner, name) =
+        repository.trim_end_matches('/').strip_prefix("https://github.com/")?.split_once('/')?;
+    Some(format!("https://{}.github.io/{name}/", owner.to_lowercase()))
+}
+
+/// The README says where to read the book when the course has an address, and not before.
+#[test]
+fn the_readme_says_where_to_read_the_book_when_there_is_such_a_place() {
+    assert_eq!(
+        address_of_the_pages("https://github.com/Someone/course/").as_deref(),
+        Some("https://someone.github.io/course/")
+    );
+    let readme = fs::read_to_string(course().join("README.md")).expect("the README");
+    let manifest = fs::read_to_string(course().join("Cargo.toml")).expect("Cargo.toml");
+    let manifest: toml::Table = manifest.parse().expect("TOML");
+    let repository =
+        manifest["workspace"]["package"].get("repository").and_then(toml::Value::as_str);
+    match repository.and_then(address_of_the_pages) {
+        Some(address) => {
+            let line = format!("Read the book at <{address}>.");
+            assert!(readme.contains(&line), "add a line to the README: {line}");
+        }
+        None => assert!(!readme.contains("Read the book at"), "there is no such place yet"),
+    }
+}

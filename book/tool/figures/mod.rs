@@ -46,6 +46,16 @@ pub fn figure(course: &Path, name: &str) -> anyhow::Result<String> {
     ))
 }
 
+/// A figure as a file of its own.
+///
+/// # Errors
+/// There is no figure of that name, or what it is drawn from can't be read.
+pub fn file(course: &Path, name: &str) -> anyhow::Result<String> {
+    let figure = all().find(|figure| figure.name == name);
+    let figure = figure.with_context(|| format!("there is no figure {name}"))?;
+    Ok((figure.draw)(course)?.file(figure.alternative))
+}
+
 /// The number before `unit` in the line of a file that begins with `label`, without regard to spaces.
 fn measured(course: &Path, file: &str, label: &str) -> anyhow::Result<u64> {
     let text = std::fs::read_to_string(course.join(file)).with_context(|| file.to_owned())?;

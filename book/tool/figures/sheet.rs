@@ -10,6 +10,19 @@ pub const WIDTH: u32 = 340;
 /// How wide a letter is on average, and at most, in the figures' font of 13 units.
 const LETTER: f32 = 6.6;
 
+/// What the book's style sheet says of figures, for a figure without the book.
+const STYLE: &str = "\
+svg { font: 13px sans-serif; color: #1a1a1a; --bg: #ffffff; }
+@media (prefers-color-scheme: dark) { svg { color: #e6e6e6; --bg: #101418; } }
+text { fill: currentColor; }
+.n { font-size: 11px; }
+.b { font-weight: bold; }
+rect, line { stroke: currentColor; fill: var(--bg); }
+.s { stroke-width: 2.5; }
+.d { stroke-dasharray: 4 3; stroke-width: 1.5; }
+.h { fill: currentColor; }
+";
+
 /// A figure under way.
 #[derive(Default)]
 pub struct Sheet {
@@ -154,6 +167,16 @@ impl Sheet {
 
     fn reach(&mut self, y: u32) {
         self.height = self.height.max(y);
+    }
+
+    /// The SVG as a file of its own, for a page without the book's style: dark lines, or light ones where the reader's
+    /// system is dark.
+    pub fn file(&self, alternative: &str) -> String {
+        let svg = self.svg(alternative);
+        let (head, body) = svg.split_once('\n').unwrap_or((&svg, ""));
+        let head =
+            head.replacen("<svg ", "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"440\" ", 1);
+        format!("{head}\n<style>\n{STYLE}</style>\n{body}")
     }
 
     /// The SVG, without an empty line, so that it can stand in Markdown.

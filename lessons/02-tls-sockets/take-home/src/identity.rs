@@ -76,7 +76,7 @@ pub enum UnfitIdentity {
     Expired(String, String),
     /// rustls accepts it from no server, by which CA it may be: it is for clients alone (RFC 5280 section 4.2.1.12) or
     /// a CA's, for example.
-    #[error("a client with rustls accepts the certificate from no server")]
+    #[error("clients with rustls accept this certificate from no server")]
     NoServers(#[source] rustls::Error),
     /// No certificate of the chain issued the leaf.
     #[error(

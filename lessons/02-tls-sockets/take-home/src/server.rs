@@ -119,16 +119,18 @@ pub enum Refused {
     #[error("the TLS handshake failed")]
     Handshake(#[source] io::Error),
     /// Not done in time.
-    #[error("expected a TLS handshake within {0:?}, not done")]
+    #[error("expected a TLS handshake within {0:?}, but it did not finish")]
     TooSlow(Duration),
     /// It speaks another protocol, or named none.
     #[error("connected, but for another service")]
     Protocol(#[from] WrongProtocol),
     /// Over [`Limits::per_address`].
-    #[error("expected at most {0} connections from this address, came another one")]
+    #[error("expected at most {0} connections from this address, got one more")]
     TooMany(usize),
     /// For another one: see [`Limits::reserved`].
-    #[error("put out for another client: strangers had all places, and its address most of them")]
+    #[error(
+        "closed for another client: strangers had all places, and this address had most of them"
+    )]
     PutOut,
 }
 

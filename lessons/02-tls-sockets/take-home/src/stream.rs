@@ -26,7 +26,7 @@ pub enum ConnectError {
     #[error("the connection failed")]
     Io(#[from] io::Error),
     /// Not done within the deadline.
-    #[error("expected TCP and the TLS handshake within {0:?}, not done")]
+    #[error("expected TCP and the TLS handshake within {0:?}, but they did not finish")]
     TooSlow(Duration),
     /// The server speaks something else.
     #[error("connected, but to another service")]

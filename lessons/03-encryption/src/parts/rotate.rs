@@ -29,7 +29,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.refused_in_short(
         "a note under an unknown key",
         ring.open(&context, &stranger),
-        "which is not here",
+        "which is not in the ring",
     )?;
     t.refused_in_short(
         "to retire the current key",

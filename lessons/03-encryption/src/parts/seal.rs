@@ -54,7 +54,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         changed[at] ^= 1;
         let reason = match part {
             "version" => "expected version 1",
-            "key id" => "which is not here",
+            "key id" => "which is not in the ring",
             _ => "not authentic",
         };
         t.refused_in_short(part, sealer.open(&context, &changed), reason)?;

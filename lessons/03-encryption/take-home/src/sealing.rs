@@ -110,7 +110,7 @@ pub enum SealError {
     #[error("expected a text of at most {MAX_TEXT} bytes, got more: use a stream")]
     TooLong,
     /// [`MAX_MESSAGES`] of this sealer.
-    #[error("this key has sealed 2^32 messages: use another")]
+    #[error("this key has sealed 2^32 messages: rotate to another one")]
     KeyIsWornOut,
 }
 
@@ -121,7 +121,7 @@ pub enum OpenError {
     #[error("not a sealed message")]
     Format(#[from] FormatError),
     /// It was sealed under a key of another id.
-    #[error("sealed under the key {0}, which is not here")]
+    #[error("sealed under the key {0}, which is not in the ring")]
     UnknownKey(KeyId),
     /// It was sealed under a key that is not used any more.
     #[error("sealed under the key {0}, which is retired")]

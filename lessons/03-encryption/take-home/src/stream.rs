@@ -49,7 +49,7 @@ pub enum StreamError {
     #[error("the target cannot be written")]
     Write(#[source] io::Error),
     /// At the target's path is something else than a regular file. It is left as it is.
-    #[error("the target is no regular file, and was left as it was")]
+    #[error("the target is not a regular file, and was left as it was")]
     NotAFile,
     /// The target has taken its place, but its folder could not be opened or synced (on Unix, where
     /// that is tried): after a power loss the old target may stand there.

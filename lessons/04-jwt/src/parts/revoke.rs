@@ -54,7 +54,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.refused(
         "Alice's own second refresh token, which nobody copied",
         told(store.refresh(second.expose())),
-        "of a login that was ended",
+        "the login was ended",
     )?;
 
     t.step("The other way around. Mallory uses her copy before Alice does.");
@@ -69,7 +69,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.refused_in_short(
         "then Mallory's new refresh token",
         told(store.refresh(hers.expose())),
-        "of a login that was ended",
+        "the login was ended",
     )?;
     t.note(
         "The theft works until Alice's next refresh, which ends the login and reveals the theft.",

@@ -116,7 +116,7 @@ pub enum RefreshReason {
     #[error("not a refresh token")]
     Malformed,
     /// Never issued, or forgotten.
-    #[error("of no login that is known")]
+    #[error("the login is unknown")]
     Unknown,
     /// Too long unused, or at the end of the login.
     #[error("the login is over")]
@@ -125,7 +125,7 @@ pub enum RefreshReason {
     #[error("used before: somebody has a copy, so the login was ended")]
     Reused,
     /// Of a login that was ended.
-    #[error("of a login that was ended")]
+    #[error("the login was ended")]
     Ended,
     /// [`RefreshLimits::refreshes`]
     #[error("too many refreshes: log in again")]
@@ -145,7 +145,7 @@ pub enum LoginError {
     #[error("expected at most {0} logins at once")]
     Full(usize),
     /// [`RefreshLimits::hashes`], and nobody has more than this subject would have.
-    #[error("expected at most {0} refresh tokens that are remembered")]
+    #[error("expected at most {0} refresh tokens in the store")]
     FullOfHashes(usize),
     /// The system has no random bytes.
     #[error("the system gave no random bytes")]

@@ -62,10 +62,10 @@ pub enum Reason {
     #[error("the signature does not fit")]
     Signature,
     /// It has extensions that must be understood (RFC 7515 section 4.1.11).
-    #[error("extensions that must be understood (crit), and are not")]
+    #[error("critical extensions (crit) that this verifier does not know")]
     Critical,
     /// A token of another kind.
-    #[error("expected the kind {0}, got another one or none")]
+    #[error("expected the kind {0}, got another kind or none")]
     Kind(&'static str),
     /// Claims are missing or of another type.
     #[error("claims: {0}")]

@@ -41,7 +41,7 @@ pub enum FrameError {
     #[error("expected a frame of at most {MAX_FRAME} bytes")]
     TooLong,
     /// Nothing came.
-    #[error("expected a frame within {0:?}, none began")]
+    #[error("expected a frame within {0:?}, but none began")]
     Idle(Duration),
     /// It began, and did not end.
     #[error("expected a frame to end within {0:?}")]

@@ -41,7 +41,7 @@ pub enum SealError {
 
 /// The box is not a letter of this sender to this recipient under this id.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("not a letter of this sender, to this recipient, with this id")]
+#[error("not a letter from this sender to this recipient with this id")]
 pub struct NotALetter;
 
 // ANCHOR: context

@@ -349,9 +349,9 @@ async fn next_unless_stopped<S: AsyncRead + AsyncWrite + Unpin>(
 enum Ended {
     #[error(transparent)]
     Frame(FrameError),
-    #[error("expected a login in time, and there was none")]
+    #[error("expected a login in time, but there was none")]
     NoLogin,
-    #[error("it is as old as a connection may get")]
+    #[error("the connection has reached its greatest age")]
     Old,
 }
 

@@ -47,7 +47,7 @@ const OPERATOR: &str = "mailbox operator";
 #[derive(Debug, Error)]
 pub enum ServiceError {
     /// The profile of the tokens.
-    #[error("the server's name cannot stand in tokens")]
+    #[error("the server's name cannot be used in tokens")]
     Profile(#[from] ProfileError),
     /// Two signing keys have one id.
     #[error("the signing keys cannot be used")]

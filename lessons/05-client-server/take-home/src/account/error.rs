@@ -99,13 +99,13 @@ pub enum AccountError {
     NotAFingerprint(String),
     /// The server has made the change, and the account's file could not be written: it still has both, the one
     /// before and the new one, and [`Account::settle`](super::Account::settle) finds out.
-    #[error("the server has made the change, and here it could not be written down")]
+    #[error("the server has made the change, but it could not be written down here")]
     Done(#[source] Box<AccountError>),
     /// A change of the key whose answer was lost, and that could not be settled now.
-    #[error("whether the server has taken the new key isn't known, and has to be found out first")]
+    #[error("it is not known whether the server has taken the new key: connect to it first")]
     Unsettled(#[source] Box<AccountError>),
     /// Letters wait that are sealed by the key that is to be changed: afterwards nobody could open them.
-    #[error("letters wait to be sent, sealed by the key that is to be changed: {0}")]
+    #[error("letters wait to be sent that the old key has sealed: {0}")]
     LettersWait(usize),
     /// Too many letters wait to be sent.
     #[error("expected at most {MAX_OUTBOX} letters that wait to be sent")]

@@ -67,7 +67,7 @@ pub enum OpenStoreError {
     )]
     Empty,
     /// Another program's file.
-    #[error("the file is no database of a mailbox: another program wrote it")]
+    #[error("the file is not a mailbox's database: another program wrote it")]
     Alien,
     /// Damaged, or cut off.
     #[error("the database is damaged: restore it from a copy")]
