@@ -12,7 +12,7 @@ use crate::{normal, shown};
 pub struct Course {
     /// Its folder.
     pub root: PathBuf,
-    /// The chapters, and the README and CONTRIBUTING beside them.
+    /// The chapters, and the README and CONTRIBUTING next to them.
     pub texts: Vec<Text>,
     /// The lessons, by number.
     pub lessons: Vec<Lesson>,

@@ -109,7 +109,7 @@ impl Transcript {
         self.labeled(label, AnsiColor::Blue.on_default(), &value.to_string());
     }
 
-    /// A value that must contain `expected`: what one side of a connection says, as a rule.
+    /// A value that must contain `expected`: what one side of a connection usually says.
     pub fn must_show(&mut self, label: &str, value: &str, expected: &str) -> anyhow::Result<()> {
         self.claim()?;
         ensure!(

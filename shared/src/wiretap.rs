@@ -1,7 +1,7 @@
 //! A relay on loopback between a client and a server: a tap that records, or an attacker
 //! that changes, repeats, delays and cuts.
 //!
-//! Whoever runs a router, an access point or a proxy on the way stands where this relay
+//! Anybody who runs a router, an access point or a proxy on the way stands where this relay
 //! stands. It has no key and no certificate; it has the bytes.
 
 use std::fmt;

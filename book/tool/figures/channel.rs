@@ -72,7 +72,7 @@ pub const FIGURES: &[Figure] = &[
     },
     Figure {
         name: "early-data",
-        caption: "Early data: what Alice sends with her first message can be sent again by whoever recorded it.",
+        caption: "Early data: what Alice sends with her first message can be sent again by anybody who recorded it.",
         alternative: "Alice sends a hello with the order PAY 25 in it. Mallory records it. The server pays. Mallory \
                       sends the same bytes again, and the server pays again.",
         draw: early_data,

@@ -1,4 +1,4 @@
-//! `just bench 2`: the take-home server beside a bare tokio-rustls echo with the same TLS set-up.
+//! `just bench 2`: the take-home server next to a bare tokio-rustls echo with the same TLS set-up.
 //!
 //! Full handshakes, resumed handshakes, and round trips of 64 bytes over kept connections. The two
 //! take turns within one run, round by round, so that what else the machine does meets both; the

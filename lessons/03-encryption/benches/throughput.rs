@@ -1,4 +1,4 @@
-//! `just bench 3`: the take-home `Sealer` beside bare aes-gcm and aws-lc-rs, and the stream.
+//! `just bench 3`: the take-home `Sealer` next to bare aes-gcm and aws-lc-rs, and the stream.
 //!
 //! The three take turns within one run, round by round, so that what else the machine does meets
 //! all of them; each figure is the median. The stream's peak of memory is the kernel's own count

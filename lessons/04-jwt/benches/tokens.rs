@@ -1,4 +1,4 @@
-//! `just bench 4`: the take-home issuer and verifier beside bare jsonwebtoken, and PyJWT.
+//! `just bench 4`: the take-home issuer and verifier next to bare jsonwebtoken, and PyJWT.
 //!
 //! The Rust ways take turns within one run, round by round; each figure is the median. "Bare" is
 //! `jsonwebtoken::encode` and `decode` with the library's defaults, issuer and audience, on the

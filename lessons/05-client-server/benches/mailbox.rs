@@ -1,4 +1,4 @@
-//! `just bench 5`: the mailbox server beside a bare tokio-rustls echo with the same TLS set-up, and
+//! `just bench 5`: the mailbox server next to a bare tokio-rustls echo with the same TLS set-up, and
 //! the usual threaded Python server; its disk, full mailboxes and a start after a crash; its memory. Loopback
 //! only; about three minutes.
 //!

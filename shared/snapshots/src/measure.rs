@@ -1,4 +1,4 @@
-//! Measuring ways to do the same beside one another, in turns within one run, round by round: so
+//! Measuring ways to do the same next to one another, in turns within one run, round by round: so
 //! what else the machine does meets all of them.
 
 use std::time::{Duration, Instant};

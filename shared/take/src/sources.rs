@@ -1,4 +1,4 @@
-//! Which files of a crate are its own: what git tracks, and nothing else that lies beside it.
+//! Which files of a crate are its own: what git tracks, and nothing else that lies next to it.
 
 use std::fs;
 use std::path::{Path, PathBuf};

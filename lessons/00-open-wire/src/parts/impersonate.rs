@@ -1,4 +1,4 @@
-//! Authenticity: whoever answers is taken for the bank.
+//! Authenticity: anybody who answers is taken for the bank.
 
 use anyhow::Context;
 use open_wire::lab::bank::FalseBank;

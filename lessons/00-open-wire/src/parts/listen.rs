@@ -1,4 +1,4 @@
-//! Confidentiality: whoever is on the way reads everything.
+//! Confidentiality: anybody who is on the way reads everything.
 
 use anyhow::Context;
 use open_wire::lab::bank::Bank;

@@ -1,4 +1,4 @@
-//! Integrity: whoever is on the way changes what it likes.
+//! Integrity: anybody who is on the way changes what it likes.
 
 use open_wire::lab::bank::Bank;
 use shared::wiretap::{Action, Framing, replace_bytes};

@@ -1,4 +1,4 @@
-//! A plain HTTP server that writes down the headers of whoever comes, and an HTTPS server
+//! A plain HTTP server that writes down the headers of anybody who comes, and an HTTPS server
 //! that sends everybody elsewhere.
 
 use std::convert::Infallible;

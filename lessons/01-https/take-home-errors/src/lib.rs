@@ -23,7 +23,7 @@ pub struct ErrorChain<'a>(pub &'a (dyn Error + 'static));
 
 impl<'a> ErrorChain<'a> {
     /// The text of each layer, outermost first, with control characters escaped: a peer's
-    /// text must not move the cursor of whoever reads the log.
+    /// text must not move the cursor of anybody who reads the log.
     ///
     /// A layer that only repeats the one above it is left out: `io::Error::other` and
     /// `#[error(transparent)]` make such layers.

@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::temporary::Temporary;
 
-/// Why a file cannot be read. The path isn't in it: whoever knows what the file is for adds that.
+/// Why a file cannot be read. The path isn't in it: anybody who knows what the file is for adds that.
 #[derive(Debug, Error)]
 pub enum FileError {
     /// It cannot be opened or read.

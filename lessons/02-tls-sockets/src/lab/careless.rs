@@ -21,8 +21,8 @@ pub async fn read_to_any_end(stream: &mut (impl AsyncRead + Unpin)) -> io::Resul
 // ANCHOR_END: any_end
 
 // ANCHOR: forgetful
-/// INSECURE: a session store that gives a ticket out as often as it is asked: a cache
-/// shared by several machines, as a rule, that reads without deleting.
+/// INSECURE: a session store that gives a ticket out as often as it is asked. A cache that several
+/// machines share often does, because it reads without deleting.
 #[derive(Debug, Default)]
 pub struct NeverForgets(Mutex<Vec<(Vec<u8>, Vec<u8>)>>);
 

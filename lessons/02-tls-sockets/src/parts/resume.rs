@@ -72,7 +72,10 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         let _ended = bank.outcome().await;
     }
     t.shows("paid", format!("{} times, after two replays", bank.paid()));
-    t.attack_works("whoever recorded Alice's order had it paid twice more", bank.paid() == 4)?;
+    t.attack_works(
+        "Mallory, who recorded Alice's order, had it paid twice more",
+        bank.paid() == 4,
+    )?;
     // ANCHOR_END: replay
 
     t.step(

@@ -20,7 +20,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         |event| eprintln!("{event:?}"),
         |mut connection| async move {
             let greeting = connection.stream.write_all(b"hello\n");
-            // Whoever connects must read within a deadline, here and for each message of yours.
+            // Anybody who connects must read within a deadline, here and for each message of yours.
             let _sent = tokio::time::timeout(Duration::from_secs(5), greeting).await;
             let _closed = close(&mut connection.stream, Duration::from_secs(1)).await;
         },

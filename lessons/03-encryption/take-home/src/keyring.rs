@@ -177,7 +177,7 @@ impl KeyRing {
     }
 
     /// The same envelope, its data key sealed with the current key. The message is not touched. An envelope under a
-    /// key that leaked becomes a good one by this, whoever sealed it: retire that key first.
+    /// key that leaked becomes a good one by this, no matter who sealed it: retire that key first.
     ///
     /// # Errors
     /// See [`RewrapError`].

@@ -231,7 +231,7 @@ mod tests {
         Ok(message)
     }
 
-    /// AES-GCM alone does not commit to its key: whoever knows two passwords can make one message for both.
+    /// AES-GCM alone does not commit to its key: anybody who knows two passwords can make one message for both.
     #[test]
     fn the_commitment_is_compared() -> TestResult {
         let (key, commitment) = derived(b"password").ok_or("memory")?;

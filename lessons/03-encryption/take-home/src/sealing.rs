@@ -27,7 +27,7 @@ use crate::format::{FormatError, Reader};
 
 /// The version that this code writes and reads.
 pub const VERSION: u8 = 1;
-/// Bytes that a message has beside the text.
+/// Bytes that a message has besides the text.
 pub const OVERHEAD: usize = HEADER + NONCE + TAG;
 /// The longest text, in bytes: GCM's own limit is 2^36 - 32; larger things belong into a stream.
 pub const MAX_TEXT: usize = 64 * 1024 * 1024;
@@ -36,7 +36,7 @@ pub const MAX_TEXT: usize = 64 * 1024 * 1024;
 ///
 /// That counts nonces alone. The blocks of 16 bytes count too: 2^32 messages of [`MAX_TEXT`] are
 /// 2^54 of them, and an attacker can tell them from random bytes with an advantage of about 2^-21.
-/// Whoever seals long texts rotates earlier.
+/// Anybody who seals long texts rotates earlier.
 pub const MAX_MESSAGES: u64 = 1 << 32;
 
 const HEADER: usize = 1 + KeyId::LENGTH;
@@ -151,7 +151,7 @@ impl Sealer {
     }
 
     /// The same for a key that has sealed so many messages already: in another process, before a
-    /// restart. A sealer does not know of the others of its key; whoever shares a key adds up.
+    /// restart. A sealer does not know of the others of its key; if you share a key, add up the counts.
     ///
     /// A count that is stored after sealing is too small after a crash: store a number ahead of it,
     /// before you seal.

@@ -243,7 +243,7 @@ impl From<ReplaceError> for StreamError {
 }
 // ANCHOR_END: whole_file
 
-/// What each chunk is bound to beside its place: the format and the file's nonce. Not the sealed
+/// What each chunk is bound to besides its place: the format and the file's nonce. Not the sealed
 /// key, which may be sealed again; the key itself is the file's own.
 fn bound(nonce: &[u8; NONCE]) -> [u8; 1 + NONCE] {
     let mut bound = [VERSION; 1 + NONCE];

@@ -13,7 +13,7 @@ use careful_tokens::verifier::Verifier;
 pub const ISSUER: &str = "https://login.bank.test";
 /// For which service.
 pub const AUDIENCE: &str = "https://accounts.bank.test";
-/// When it is, for whoever does not look at the system's clock: in November 2026.
+/// When it is, for anybody who does not look at the system's clock: in November 2026.
 pub const NOW: u64 = 1_795_600_000;
 
 /// What the bank's own claims are.

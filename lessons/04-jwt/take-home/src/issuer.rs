@@ -19,7 +19,7 @@ use crate::keys::{SigningKey, VerifyingKey};
 use crate::profile::Profile;
 use crate::verifier::LONGEST_TOKEN;
 
-/// A signed token. Whoever has it can use it, so it is not printed.
+/// A signed token. Anybody who has it can use it, so it is not printed.
 #[derive(Clone)]
 pub struct Token(Zeroizing<String>);
 
@@ -85,7 +85,7 @@ impl Issuer {
         self.key.verifying()
     }
 
-    /// A bearer token for `subject`: whoever has it can use it.
+    /// A bearer token for `subject`: anybody who has it can use it.
     ///
     /// # Errors
     /// See [`IssueError`].

@@ -39,7 +39,7 @@ pub enum Algorithm {
     EdDsa,
     /// ECDSA with P-256 and SHA-256 (RFC 7518 section 3.4): the same, for those who need it.
     Es256,
-    /// HMAC with SHA-256 (RFC 7518 section 3.2): whoever verifies can also sign.
+    /// HMAC with SHA-256 (RFC 7518 section 3.2): anybody who verifies can also sign.
     Hs256,
 }
 

@@ -1,7 +1,7 @@
 //! Refresh tokens: each is used once, for the next one and an access token (RFC 9700 section
 //! 4.14.2).
 //!
-//! The mistakes this prevents: a long-lived token that works for whoever copied it, for as long as
+//! The mistakes this prevents: a long-lived token that works for anybody who copied it, for as long as
 //! it lives; a store from which the tokens can be read.
 
 use std::collections::HashMap;
@@ -66,7 +66,7 @@ impl Default for RefreshLimits {
     }
 }
 
-/// A refresh token. Whoever has it can use it, once; so it is not printed.
+/// A refresh token. Anybody who has it can use it, once; so it is not printed.
 #[derive(Clone)]
 pub struct RefreshToken(Zeroizing<String>);
 
@@ -371,7 +371,7 @@ impl RefreshStore {
         ended
     }
 
-    /// For one more hash of this login: first from the subject's other logins, then from whoever has most.
+    /// For one more hash of this login: first from the subject's other logins, then from the subject that has the most.
     fn make_room_for_one(&self, logins: &mut Logins, id: &FamilyId, subject: &str, now: Duration) {
         let theirs = logins.ids_of(subject);
         if logins.share(&theirs, Room::Hashes) >= self.limits.hashes_of_one {

@@ -496,7 +496,7 @@ fn a_weak_secret_is_found_and_a_strong_one_is_not_made_of_it() -> TestResult {
     Ok(())
 }
 
-/// Each is a key that others may have: as a secret, whoever has it can make tokens.
+/// Each is a key that others may have: as a secret, anybody who has it can make tokens.
 #[test]
 fn no_key_in_a_text_is_a_secret() -> TestResult {
     let pair = rcgen::KeyPair::generate()?;
@@ -766,7 +766,7 @@ fn a_key_set_from_elsewhere_is_read_strictly() -> TestResult {
         let said = set.left_out()[0].to_string();
         assert!(said.is_ascii() && !said.contains(char::is_control) && said.len() < 200, "{said}");
     }
-    // Left out, beside a good one; alone, nothing is left.
+    // Left out, next to a good one; alone, nothing is left.
     let short = BASE64_URL_SAFE_NO_PAD.encode([4; 31]);
     for (of, other, name, value) in [
         (&ed25519, &p256, "kid", json!("a b")),

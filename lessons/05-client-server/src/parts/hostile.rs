@@ -109,7 +109,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let mut refused = 0;
     for _ in 0..200 {
         let mut client = Client::new(stage.endpoint()?);
-        // Whoever gets in stays; whoever does not is closed before the handshake.
+        // Anybody who gets in stays; anybody who does not is closed before the handshake.
         match client.call(&Request::Ping {}).await {
             Ok(_pong) => flood.push(client),
             Err(ClientError::Connect(_) | ClientError::Lost(_) | ClientError::Closed) => {

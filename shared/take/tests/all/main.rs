@@ -229,7 +229,7 @@ fn a_folder_that_cannot_be_written_to_is_said_and_nothing_is_left() -> TestResul
 
 #[test]
 fn a_folder_above_the_temporary_one_does_not_steer_cargo() -> TestResult {
-    // On a machine of several users, whoever is first makes `/tmp/.cargo`, and `/tmp/Cargo.toml`.
+    // On a machine of several users, anybody who is first makes `/tmp/.cargo`, and `/tmp/Cargo.toml`.
     let theirs = tempfile::tempdir()?;
     std::fs::create_dir(theirs.path().join(".cargo"))?;
     let config = "[build]\nrustc-wrapper = \"a-program-of-theirs\"\n";
