@@ -180,3 +180,43 @@ async fn a_letter_of_a_deleted_account_is_opened_by_its_pinned_key() -> TestResu
     assert_eq!(carol.read().await?, [Found::NoSender { from: name("alice") }]);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_mailbox_of_several_pages_is_read_to_its_end() -> TestResult {
+    let stage = Stage::new(quick()).await?;
+    let (mut alice, mut bob) = (stage.person("alice").await?, stage.person("bob").await?);
+    // A frame has room for some 13 of these.
+    let text = "x".repeat(7_000);
+    for _ in 0..20 {
+        alice.send("bob", &text).await?;
+    }
+    let (mut pages, mut letters) = (0, 0);
+    loop {
+        let reading = bob.account.read(&mut bob.client).await?;
+        let more = reading.more;
+        letters += reading.found.len();
+        pages += 1;
+        bob.account.finish(&mut bob.client, reading).await?;
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(letters, 20);
+    assert!(pages > 1, "{pages}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_request_that_was_refused_is_not_sent_again() -> TestResult {
+    let stage = Stage::new(quick()).await?;
+    let mut alice = stage.person("alice").await?;
+    let requests =
+        || stage.server.service().counters().requests.load(std::sync::atomic::Ordering::SeqCst);
+    let before = requests();
+    let wrong =
+        Request::LogIn { name: name("alice"), password: Secret::new("not the password of alice") };
+    let refused = alice.client.call_repeatedly(&wrong).await;
+    assert_eq!(crate::common::refusal(refused), Some(Refusal::Unauthorized));
+    assert_eq!(requests(), before + 1, "one guess is counted, not three");
+    Ok(())
+}
