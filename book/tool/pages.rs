@@ -211,13 +211,26 @@ fn contents(root: &Path, lesson: &Lesson) -> anyhow::Result<String> {
     for exercise in exercise::find(root).context("the exercises")? {
         if u32::from(exercise.number.0) == lesson.number {
             let name = exercise.name();
-            entries.push(format!("[exercise {name}](#do-it) {}", exercise.minutes));
+            let heading = anchor(&format!("Exercise {name}: {}", exercise.title));
+            entries.push(format!("[exercise {name}](#{heading}) {}", exercise.minutes));
         }
     }
     if entries.is_empty() {
         return Ok(String::new());
     }
     Ok(format!("\n**In this chapter**, with minutes: {}.\n", entries.join(", ")))
+}
+
+/// The id that mdBook gives to a heading.
+fn anchor(heading: &str) -> String {
+    let kept = |letter: char| match letter {
+        ' ' => Some('-'),
+        letter if letter.is_alphanumeric() || "-_".contains(letter) => {
+            Some(letter.to_ascii_lowercase())
+        }
+        _ => None,
+    };
+    heading.chars().filter_map(kept).collect()
 }
 
 /// Text as HTML.
