@@ -163,9 +163,15 @@ fn transcript(file: &Path, lines: &[&str]) -> String {
         "<pre class=\"transcript\" tabindex=\"0\" role=\"group\" aria-label=\"Output: {name}\">"
     );
     let end = lines.iter().rposition(|line| !line.trim().is_empty()).map_or(0, |last| last + 1);
+    let mut in_step = false;
     for line in lines[..end].iter().skip_while(|line| line.trim().is_empty()) {
-        html.push_str(&labeled(line));
-        html.push('\n');
+        in_step = starts_a_step(line) || (in_step && continues_a_step(line));
+        if in_step {
+            html.push_str(&format!("<b>{}</b>\n", escaped(line)));
+        } else {
+            html.push_str(&labeled(line));
+            html.push('\n');
+        }
     }
     html.push_str("</pre>\n");
     html
@@ -175,14 +181,23 @@ fn transcript(file: &Path, lines: &[&str]) -> String {
 const GOOD: [&str; 3] = ["ok", "refused", "wire hides"];
 const BAD: [&str; 2] = ["attack works", "wire shows"];
 
-/// A line of a transcript, with its label or the number of its step marked.
-fn labeled(line: &str) -> String {
-    let step = line.split_once(". ").is_some_and(|(number, _)| {
+/// A number, a dot, and a sentence.
+fn starts_a_step(line: &str) -> bool {
+    line.split_once(". ").is_some_and(|(number, _)| {
         !number.is_empty() && number.chars().all(|digit| digit.is_ascii_digit())
-    });
-    if step {
-        return format!("<b>{}</b>", escaped(line));
-    }
+    })
+}
+
+/// The rest of a step's sentence is indented as a label is, but no label has a word in its last two columns.
+fn continues_a_step(line: &str) -> bool {
+    let Some(rest) = line.strip_prefix("   ").filter(|rest| !rest.starts_with(' ')) else {
+        return false;
+    };
+    rest.split_at_checked(15).is_none_or(|(start, _)| !start.ends_with("  "))
+}
+
+/// A line of a transcript, with its label marked.
+fn labeled(line: &str) -> String {
     let Some((label, value)) = line.strip_prefix("   ").and_then(|rest| rest.split_at_checked(15))
     else {
         return escaped(line);

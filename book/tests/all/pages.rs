@@ -69,7 +69,7 @@ fn a_listings_name_is_a_link_when_the_course_has_an_address() {
 
 #[test]
 fn a_transcript_is_no_listing_and_its_labels_are_marked() {
-    let snapshot = "---\nsource: x\n---\n1. Ask <her>.\n   ok             it worked\n   attack works   she is in\n   answer         a & b\n";
+    let snapshot = "---\nsource: x\n---\n1. Ask <her>\n   once more.\n   ok             it worked\n   attack works   she is in\n   answer         a & b\n";
     let page = written(
         None,
         &[("tests/listen.snap", snapshot)],
@@ -77,7 +77,7 @@ fn a_transcript_is_no_listing_and_its_labels_are_marked() {
     );
     for expected in [
         "<pre class=\"transcript\" tabindex=\"0\" role=\"group\" aria-label=\"Output: listen\">",
-        "<b>1. Ask &lt;her&gt;.</b>",
+        "<b>1. Ask &lt;her&gt;</b>\n<b>   once more.</b>\n",
         "   <i class=\"g\">ok</i>             it worked",
         "   <i class=\"a\">attack works</i>   she is in",
         "   answer         a &amp; b",
