@@ -228,3 +228,22 @@ fn the_readme_says_where_to_read_the_book_when_there_is_such_a_place() {
         None => assert!(!readme.contains("Read the book at"), "there is no such place yet"),
     }
 }
+
+/// A reader's own `mdbook build` and `just book` make the same pages.
+#[test]
+fn the_program_that_the_book_names_writes_the_same_pages() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ours = book::build(&course(), Some(&folder.path().join("ours"))).expect("our book");
+    let mut theirs = mdbook_driver::MDBook::load(course().join("book")).expect("a book");
+    theirs.config.build.build_dir = folder.path().join("theirs");
+    theirs.build().expect("their book, by the command of book.toml");
+    for page in ["00-open-wire.html", "closing.html", "protocol.html"] {
+        let read = |folder: &Path| fs::read_to_string(folder.join(page)).expect("a page");
+        let theirs = read(&theirs.build_dir_for("html"));
+        assert!(
+            theirs.contains("class=\"transcript\"") || page == "closing.html",
+            "{page} was not written by it"
+        );
+        assert!(read(&ours) == theirs, "{page} differs");
+    }
+}
