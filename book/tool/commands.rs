@@ -120,6 +120,7 @@ fn lesson(course: &Course, number: &str, rest: &[&str]) -> Verdict {
     if lesson.serves {
         flags.extend(SERVER_FLAGS.map(str::to_owned));
     }
+    flags.extend(lesson.options.iter().cloned());
     let mut words = rest.iter();
     while let Some(word) = words.next() {
         match word.starts_with('-') {
@@ -128,7 +129,9 @@ fn lesson(course: &Course, number: &str, rest: &[&str]) -> Verdict {
             false if word.parse().is_ok_and(|part| (1..=lesson.parts.len()).contains(&part)) => {}
             false => known(&format!("part of lesson {number}"), word, &lesson.parts)?,
         }
-        if ["--port", "--key-log"].contains(word) {
+        if ["--port", "--key-log"].contains(word)
+            || lesson.options.iter().any(|option| option == word)
+        {
             words.next();
         }
     }

@@ -58,6 +58,8 @@ pub struct Lesson {
     pub minutes: u32,
     /// The parts that `src/main.rs` names, each with its minutes.
     pub minutes_of: Vec<(String, u32)>,
+    /// The options of its parts, with their dashes; each takes a value.
+    pub options: Vec<String>,
     /// Whether it has a server of its own, for `--serve`.
     pub serves: bool,
     /// The snapshots, relative to the course.
@@ -162,6 +164,10 @@ impl Lesson {
             number,
             minutes: minutes_of.iter().map(|(_, minutes)| minutes).sum(),
             minutes_of,
+            options: regex::Regex::new(r#"\.option\(\s*"([^"]+)""#)?
+                .captures_iter(&program)
+                .map(|option| format!("--{}", &option[1]))
+                .collect(),
             serves: program.contains(".server("),
             folder: relative(root, folder),
             chapter: Path::new("book/src").join(format!("{name}.md")),

@@ -58,6 +58,15 @@ pub struct Lesson {
     parts: Vec<Part>,
     server: Option<Server>,
     key_log: bool,
+    options: Vec<PartOption>,
+}
+
+/// An option of one part.
+struct PartOption {
+    name: &'static str,
+    value: &'static str,
+    part: &'static str,
+    about: &'static str,
 }
 
 /// What `--serve` runs.
@@ -75,7 +84,7 @@ pub struct ServeOptions {
 impl Lesson {
     /// A lesson without parts yet.
     pub fn new(number: u8, title: &'static str) -> Self {
-        Self { number, title, parts: Vec::new(), server: None, key_log: false }
+        Self { number, title, parts: Vec::new(), server: None, key_log: false, options: Vec::new() }
     }
 
     /// Adds the next part: its name on the command line, one sentence about it, how many minutes a learner needs for it
@@ -86,6 +95,18 @@ impl Lesson {
     {
         let run: Run = Box::new(move |transcript| Box::pin(async move { run(transcript).await }));
         self.parts.push(Part { name, about, minutes, run });
+        self
+    }
+
+    /// Adds an option of one part, `--NAME VALUE`, which the part reads with [`Transcript::option`].
+    pub fn option(
+        mut self,
+        name: &'static str,
+        value: &'static str,
+        part: &'static str,
+        about: &'static str,
+    ) -> Self {
+        self.options.push(PartOption { name, value, part, about });
         self
     }
 
@@ -132,11 +153,21 @@ impl Lesson {
             wanted.is_empty() || wanted.iter().any(|wanted| **wanted == name || **wanted == number)
         };
         let parts: Vec<usize> = (0..self.parts.len()).filter(is_wanted).collect();
-        let transcript = match (arguments.get_flag("pause"), arguments.get_flag("predict")) {
+        let mut transcript = match (arguments.get_flag("pause"), arguments.get_flag("predict")) {
             (true, _) => Transcript::paused(),
             (_, true) => Transcript::predicted(),
             _ => Transcript::to_stdout(),
         };
+        for option in &self.options {
+            let Some(value) = arguments.get_one::<String>(option.name) else { continue };
+            if parts.len() != 1 || self.parts[parts[0]].name != option.part {
+                let (name, part) = (option.name, option.part);
+                let line = format!("just lesson {} {part} --{name} {}", self.number, option.value);
+                eprintln!("error: --{name} is for the part {part} alone: {line}");
+                return ExitCode::from(2);
+            }
+            transcript.set_option(option.name, value);
+        }
         self.run(&parts, transcript)
     }
 
@@ -176,13 +207,25 @@ impl Lesson {
                     .conflicts_with("pause")
                     .help("Ask before each verdict what it will be, and count how often you are right"),
             );
+        let command = self.options.iter().fold(command, |command, option| {
+            command.arg(
+                Arg::new(option.name)
+                    .long(option.name)
+                    .value_name(option.value)
+                    .help(format!("With the part {}: {}", option.part, option.about)),
+            )
+        });
         if self.server.is_none() {
             return command;
         }
         let command = command
             .arg(
                 flag("serve")
-                    .conflicts_with_all(["part", "list", "pause", "predict"])
+                    .conflicts_with_all(
+                        ["part", "list", "pause", "predict"]
+                            .into_iter()
+                            .chain(self.options.iter().map(|option| option.name)),
+                    )
                     .help("Run the lesson's server until Ctrl-C, and run no part"),
             )
             .arg(

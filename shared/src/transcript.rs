@@ -16,6 +16,7 @@
 //! Plain text of 80 columns. Color decorates the labels on a terminal, and no meaning
 //! hangs on it.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{self, BufRead, Write};
 
@@ -28,6 +29,8 @@ use careful_errors::ErrorChain;
 const WIDTH: usize = 80;
 const INDENT: &str = "   ";
 const LABEL: usize = 15;
+/// The column of a field's meaning.
+const FIELD: usize = 27;
 /// The fewest bytes whose absence says something.
 const SHORTEST_SECRET: usize = 8;
 
@@ -60,6 +63,7 @@ pub struct Transcript {
     began: bool,
     step: usize,
     claims: usize,
+    options: BTreeMap<&'static str, String>,
 }
 
 impl Transcript {
@@ -89,6 +93,7 @@ impl Transcript {
             began: false,
             step: 0,
             claims: 0,
+            options: BTreeMap::new(),
         }
     }
 
@@ -123,6 +128,30 @@ impl Transcript {
     /// What to take from the lines above, in a sentence.
     pub fn note(&mut self, sentence: &str) {
         self.labeled("note", Style::new(), sentence);
+    }
+
+    /// What the command line says for an option of this part.
+    pub fn option(&self, name: &str) -> Option<&str> {
+        self.options.get(name).map(String::as_str)
+    }
+
+    pub(crate) fn set_option(&mut self, name: &'static str, value: &str) {
+        self.options.insert(name, value.to_owned());
+    }
+
+    /// Bytes, in at most 26 characters, and what they mean; a meaning of several lines keeps its lines.
+    pub fn field(&mut self, bytes: &str, meaning: &str) {
+        let hanging = " ".repeat(INDENT.len() + FIELD);
+        let options = textwrap::Options::new(WIDTH)
+            .initial_indent(&hanging)
+            .subsequent_indent(&hanging)
+            .word_splitter(textwrap::WordSplitter::NoHyphenation)
+            .break_words(true);
+        let filled: Vec<String> =
+            meaning.lines().map(|line| textwrap::fill(line, &options)).collect();
+        let filled = filled.join("\n");
+        let body = filled.get(hanging.len()..).unwrap_or_default();
+        self.write(&format!("{INDENT}{bytes:FIELD$}{body}\n"));
     }
 
     /// A table: the first row is its head. Cells of the last column may be long.

@@ -57,6 +57,19 @@ pub fn settings(package: &str, filters: &[Filter]) -> insta::Settings {
 /// When a part fails or prints something else, or when parts, files in `src/parts` and
 /// snapshots are not the same set.
 pub fn check_lesson(binary: &str, package: &str, filters: &[Filter]) {
+    check_lesson_with(binary, package, filters, &[]);
+}
+
+/// The same, with more arguments for some parts.
+///
+/// # Panics
+/// See [`check_lesson`].
+pub fn check_lesson_with(
+    binary: &str,
+    package: &str,
+    filters: &[Filter],
+    arguments: &[(&str, &[&str])],
+) {
     let parts = parts(binary);
     let names: BTreeSet<String> = parts.iter().cloned().collect();
     assert_eq!(
@@ -67,9 +80,24 @@ pub fn check_lesson(binary: &str, package: &str, filters: &[Filter]) {
     );
 
     let parts: Vec<String> = parts.into_iter().filter(|part| !is_skipped(binary, part)).collect();
+    let with = |part: &'_ str| {
+        let more = arguments
+            .iter()
+            .filter(|(of, _)| *of == part)
+            .flat_map(|(_, more)| more.iter().copied());
+        std::iter::once(part).chain(more).map(str::to_owned).collect::<Vec<String>>()
+    };
     let outputs = std::thread::scope(|scope| {
-        let runs: Vec<_> =
-            parts.iter().map(|part| scope.spawn(move || run(binary, &[part]))).collect();
+        let runs: Vec<_> = parts
+            .iter()
+            .map(|part| {
+                let arguments = with(part);
+                scope.spawn(move || {
+                    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+                    run(binary, &arguments)
+                })
+            })
+            .collect();
         runs.into_iter()
             .map(|run| run.join().expect("the thread that ran a part"))
             .collect::<Vec<_>>()

@@ -4,10 +4,12 @@ pub mod careless;
 pub mod certificate;
 pub mod early_data;
 pub mod echo;
+pub mod explain;
 pub mod forged;
 pub mod handshake;
 pub mod ladder;
 pub mod not_tls;
+pub mod pcapng;
 pub mod record;
 pub mod small_loop;
 

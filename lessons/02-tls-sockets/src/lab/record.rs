@@ -1,10 +1,13 @@
 //! One connection, recorded.
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use rustls::SupportedProtocolVersion;
 use shared::LabCa;
 use shared::wiretap::Recording;
 
+use super::explain::keys::Secrets;
 use super::handshake::shake_hands_tapped;
 use super::ladder::{Rung, rungs};
 use super::{BOTH, SERVER, client, server};
@@ -15,16 +18,26 @@ use super::{BOTH, SERVER, client, server};
 pub async fn record(
     versions: &[&'static SupportedProtocolVersion],
 ) -> anyhow::Result<(Recording, Vec<Rung>)> {
+    let (wire, _secrets) = record_with_secrets(versions).await?;
+    let seen = wire.connections.first().context("nothing recorded")?;
+    let ladder = rungs(&seen.to_server, &seen.to_client, &seen.order);
+    Ok((wire, ladder))
+}
+
+/// The same, with the secrets that the client's key log gets.
+pub async fn record_with_secrets(
+    versions: &[&'static SupportedProtocolVersion],
+) -> anyhow::Result<(Recording, Secrets)> {
     let ca = LabCa::with_ed25519("Course Lab")?;
     let leaf = ca.leaf(SERVER).issue()?;
+    let secrets = Secrets::default();
     let mut client = client(ca.roots(), versions)?;
+    client.key_log = Arc::new(secrets.clone());
     client.alpn_protocols = vec![b"course-echo/1".to_vec()];
     let mut server = server(&leaf, BOTH)?;
     server.alpn_protocols = client.alpn_protocols.clone();
     let (handshake, wire) = shake_hands_tapped(server, client).await?;
     handshake.client?;
-    let seen = wire.connections.first().context("nothing recorded")?;
-    let ladder = rungs(&seen.to_server, &seen.to_client, &seen.order);
-    Ok((wire, ladder))
+    Ok((wire, secrets))
 }
 // ANCHOR_END: record
