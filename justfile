@@ -69,6 +69,21 @@ client *WORDS:
 take *NAME_FOLDER:
     @cargo run --manifest-path {{ quote(justfile_directory() / "Cargo.toml") }} --bin take -- {{ NAME_FOLDER }}
 
+# Whether this machine is ready for the course, also without internet
+[no-exit-message]
+doctor:
+    @cargo run --quiet --offline --manifest-path shared/doctor/Cargo.toml --target-dir target/doctor
+
+# An agenda for a workshop of 3h (or 90m, 1d, 2d); also --lessons 1,2 and --start 9:30
+[no-exit-message, positional-arguments, unix]
+@schedule *WORDS:
+    cargo run --quiet --package exercise --bin schedule -- "$@"
+
+# An agenda for a workshop of 3h (or 90m, 1d, 2d); also --lessons 1,2 and --start 9:30
+[no-exit-message, windows]
+schedule *WORDS:
+    @cargo run --quiet --package exercise --bin schedule -- {{ WORDS }}
+
 # Build the book and open it
 [no-exit-message, positional-arguments, unix]
 @book *FLAGS:

@@ -8,8 +8,8 @@ use crate::course::{Course, Text};
 
 const LESSON_FLAGS: [&str; 4] = ["--list", "--pause", "--predict", "--help"];
 const SERVER_FLAGS: [&str; 3] = ["--serve", "--port", "--key-log"];
-const EXERCISE_FLAGS: [&str; 6] =
-    ["--list", "--watch", "--hint", "--solution", "--reset", "--help"];
+const EXERCISE_FLAGS: [&str; 7] =
+    ["--list", "--report", "--watch", "--hint", "--solution", "--reset", "--help"];
 const CARGO: [&str; 10] =
     ["bench", "build", "check", "clippy", "doc", "fetch", "fmt", "run", "test", "tree"];
 

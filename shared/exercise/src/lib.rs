@@ -2,6 +2,7 @@
 //!
 //! An exercise is a folder `lessons/NN-…/exercises/M-name`, and its number is `N.M`. Nothing lists them elsewhere.
 
+pub mod agenda;
 pub mod catalog;
 pub mod progress;
 

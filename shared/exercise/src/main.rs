@@ -17,6 +17,7 @@ cargo exercise 3.1 --watch     the same after each save, until Ctrl-C
 cargo exercise 3.1 --hint      the next hint
 cargo exercise 3.1 --solution  the solution
 cargo exercise 3.1 --reset     the beginning again; what you wrote is kept
+cargo exercise --report        what you have done, as a text to keep or to hand in
 ";
 
 /// How often `--watch` looks at the file. It asks for its time and length, because messages about changes fail in silence
@@ -42,6 +43,7 @@ fn run() -> io::Result<ExitCode> {
     let exercises = find(&root)?;
     let (name, option) = match arguments[..] {
         [] | ["--list"] => return list(&root, &exercises),
+        ["--report"] => return report(&root, &exercises),
         ["--help" | "-h"] => return say(USAGE).map(|()| ExitCode::SUCCESS),
         [name] => (name, None),
         [name, option] | [option, name] if option.starts_with("--") => (name, Some(option)),
@@ -108,6 +110,45 @@ fn root() -> io::Result<PathBuf> {
 /// A path as it is typed in the course's folder.
 fn shown(root: &Path, path: &Path) -> String {
     path.strip_prefix(root).unwrap_or(path).display().to_string()
+}
+
+/// What the learner has done, and what to read next. Nothing leaves the machine.
+fn report(root: &Path, exercises: &[Exercise]) -> io::Result<ExitCode> {
+    let progress = Progress::read(root)?;
+    let mut text = String::from("Secure network communications in Rust: my exercises\n\n");
+    let (mut passed, mut next) = (0, Vec::new());
+    text.push_str("                                      trials  hints  minutes\n");
+    for exercise in exercises {
+        let (name, record) = (exercise.name(), progress.of(&exercise.name()));
+        let minutes = match (record.first, record.passed) {
+            (Some(first), Some(end)) => {
+                passed += 1;
+                format!("{}", end.saturating_sub(first).div_ceil(60))
+            }
+            (Some(_), None) => "not passed".to_owned(),
+            _ => "not begun".to_owned(),
+        };
+        if record.passed.is_none() || record.hints > 0 || record.solution > 0 {
+            next.push(format!("{name} {}", exercise.title));
+        }
+        let hints = match record.solution {
+            0 => record.hints.to_string(),
+            _ => format!("{}+solution", record.hints),
+        };
+        let title = format!("{name} {}", exercise.title);
+        text.push_str(&format!("{title:38}{:>6}  {hints:>5}  {minutes}\n", record.attempts));
+    }
+    text.push_str(&format!(
+        "\n{passed} of {} passed. Minutes are from the first trial to the one that passed.\n",
+        exercises.len()
+    ));
+    if !next.is_empty() {
+        let list = next.join("; ");
+        let advice = format!("To look at again, in the section Do it of each chapter: {list}.");
+        text.push_str(&format!("\n{}\n", wrapped(&advice)));
+    }
+    say(&text)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn list(root: &Path, exercises: &[Exercise]) -> io::Result<ExitCode> {

@@ -142,3 +142,53 @@ fn what_does_not_compile_is_no_attempt() {
     assert!(said.contains("Compiling") && said.contains("It does not compile yet."), "{said}");
     assert_eq!(course.progress(), "");
 }
+
+#[test]
+fn the_report_says_what_was_done_and_what_to_look_at_again() {
+    let course = Course::new("report");
+    let (code, said) = course.run(&["--report"]);
+    assert_eq!(code, Some(0));
+    assert!(said.contains("not begun") && said.contains("0 of 1 passed"), "{said}");
+    fs::write(
+        course.0.join(".exercises"),
+        "7.1 attempts=4 hints=2 solution=0 first=60 passed=650\n",
+    )
+    .expect("a file");
+    let (_, said) = course.run(&["--report"]);
+    let line = said.lines().find(|line| line.starts_with("7.1 Find the answer")).expect("a line");
+    let words: Vec<&str> = line.split_whitespace().skip(4).collect();
+    assert_eq!(words, ["4", "2", "10"], "trials, hints, minutes: {said}");
+    assert!(said.contains("1 of 1 passed") && said.contains("To look at again"), "{said}");
+    assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
+}
+
+#[test]
+fn an_agenda_is_made_for_any_length_and_nonsense_is_refused() {
+    let schedule = |arguments: &[&str]| {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_schedule")).args(arguments).output().expect("it runs");
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).expect("UTF-8");
+        (output.status.code(), said)
+    };
+    for length in ["45m", "90m", "3h", "8h", "1d", "2d", "5d"] {
+        let (code, said) = schedule(&[length]);
+        assert_eq!(code, Some(0), "{length}: {said}");
+        assert!(said.contains("listen: a tap reads the password"), "{length}: {said}");
+        assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
+    }
+    assert!(schedule(&["5d"]).1.contains("Everything fits."));
+    let (_, said) = schedule(&["90m", "--lessons", "2", "--start", "13:30"]);
+    assert!(said.starts_with("13:30") && !said.contains("lesson 1,"), "{said}");
+    for wrong in [
+        &["3w"][..],
+        &[],
+        &["3h", "--lessons", "9"],
+        &["3h", "--start", "noon"],
+        &["3h", "--lessons"],
+        &["3h", "4h"],
+    ] {
+        let (code, said) = schedule(wrong);
+        assert_eq!(code, Some(2), "{wrong:?}: {said}");
+        assert!(said.starts_with("error: ") && said.contains("just schedule 3h"), "{said}");
+    }
+}
