@@ -6,7 +6,8 @@ use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
 use crate::Problem;
 use crate::course::{Course, Text};
 
-const LESSON_FLAGS: [&str; 4] = ["--list", "--pause", "--predict", "--help"];
+const LESSON_FLAGS: [&str; 6] =
+    ["--list", "--pause", "--predict", "--width", "--no-color", "--help"];
 const SERVER_FLAGS: [&str; 3] = ["--serve", "--port", "--key-log"];
 const EXERCISE_FLAGS: [&str; 7] =
     ["--list", "--report", "--watch", "--hint", "--solution", "--reset", "--help"];
@@ -129,7 +130,7 @@ fn lesson(course: &Course, number: &str, rest: &[&str]) -> Verdict {
             false if word.parse().is_ok_and(|part| (1..=lesson.parts.len()).contains(&part)) => {}
             false => known(&format!("part of lesson {number}"), word, &lesson.parts)?,
         }
-        if ["--port", "--key-log"].contains(word)
+        if ["--port", "--key-log", "--width"].contains(word)
             || lesson.options.iter().any(|option| option == word)
         {
             words.next();

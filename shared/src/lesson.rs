@@ -153,11 +153,17 @@ impl Lesson {
             wanted.is_empty() || wanted.iter().any(|wanted| **wanted == name || **wanted == number)
         };
         let parts: Vec<usize> = (0..self.parts.len()).filter(is_wanted).collect();
+        if arguments.get_flag("no-color") {
+            anstream::ColorChoice::Never.write_global();
+        }
         let mut transcript = match (arguments.get_flag("pause"), arguments.get_flag("predict")) {
             (true, _) => Transcript::paused(),
             (_, true) => Transcript::predicted(),
             _ => Transcript::to_stdout(),
         };
+        if let Some(width) = arguments.get_one::<u16>("width") {
+            transcript.set_width(usize::from(*width));
+        }
         for option in &self.options {
             let Some(value) = arguments.get_one::<String>(option.name) else { continue };
             if parts.len() != 1 || self.parts[parts[0]].name != option.part {
@@ -198,8 +204,16 @@ impl Lesson {
                 Arg::new("pause")
                     .long("pause")
                     .action(ArgAction::SetTrue)
-                    .help("Wait for Enter before each step, when you present"),
+                    .help("Wait for Enter before each step, when you present; b shows a step again"),
             )
+            .arg(
+                Arg::new("width")
+                    .long("width")
+                    .value_name("COLUMNS")
+                    .value_parser(clap::value_parser!(u16).range(60..=200))
+                    .help("Wrap prose there (80 if nothing is said): for a projector"),
+            )
+            .arg(flag("no-color").help("Print no color, as NO_COLOR=1 does"))
             .arg(
                 Arg::new("predict")
                     .long("predict")
@@ -278,8 +292,10 @@ impl Lesson {
         if parts.len() == self.parts.len() {
             transcript.title(&format!("Lesson {}: {}", self.number, self.title));
         }
-        for &index in parts {
+        for (position, &index) in parts.iter().enumerate() {
             let part = &self.parts[index];
+            let left = parts[position..].iter().map(|&index| self.parts[index].minutes).sum();
+            transcript.set_place(position + 1, parts.len(), left);
             transcript.begin_part(&format!("Part {}, {}: {}", index + 1, part.name, part.about));
             let outcome = tokio::time::timeout(PART_DEADLINE, (part.run)(transcript)).await;
             transcript.end_part()?;

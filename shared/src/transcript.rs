@@ -27,6 +27,8 @@ use crate::wiretap::Recording;
 use careful_errors::ErrorChain;
 
 const WIDTH: usize = 80;
+/// Between two steps, with `--pause`: so that what was said before is out of sight.
+const GAP: &str = "\n\n\n\n\n\n\n\n";
 const INDENT: &str = "   ";
 const LABEL: usize = 15;
 /// The column of a field's meaning.
@@ -64,6 +66,10 @@ pub struct Transcript {
     step: usize,
     claims: usize,
     options: BTreeMap<&'static str, String>,
+    /// Columns of a line.
+    width: usize,
+    /// What a speaker is told: which part this is, of how many, and how many minutes are left with it.
+    place: Option<(usize, usize, u32)>,
 }
 
 impl Transcript {
@@ -94,6 +100,8 @@ impl Transcript {
             step: 0,
             claims: 0,
             options: BTreeMap::new(),
+            width: WIDTH,
+            place: None,
         }
     }
 
@@ -102,7 +110,7 @@ impl Transcript {
         self.step += 1;
         self.hold(Held::Step);
         let number = format!("{}. ", self.step);
-        let options = textwrap::Options::new(WIDTH)
+        let options = textwrap::Options::new(self.width)
             .initial_indent(&number)
             .subsequent_indent(INDENT)
             .break_words(false);
@@ -135,6 +143,15 @@ impl Transcript {
         self.options.get(name).map(String::as_str)
     }
 
+    pub(crate) fn set_width(&mut self, width: usize) {
+        self.width = width;
+    }
+
+    /// Which part this is, of how many, and how many minutes are left with it.
+    pub(crate) fn set_place(&mut self, part: usize, parts: usize, minutes: u32) {
+        self.place = Some((part, parts, minutes));
+    }
+
     pub(crate) fn set_option(&mut self, name: &'static str, value: &str) {
         self.options.insert(name, value.to_owned());
     }
@@ -142,7 +159,7 @@ impl Transcript {
     /// Bytes, in at most 26 characters, and what they mean; a meaning of several lines keeps its lines.
     pub fn field(&mut self, bytes: &str, meaning: &str) {
         let hanging = " ".repeat(INDENT.len() + FIELD);
-        let options = textwrap::Options::new(WIDTH)
+        let options = textwrap::Options::new(self.width)
             .initial_indent(&hanging)
             .subsequent_indent(&hanging)
             .word_splitter(textwrap::WordSplitter::NoHyphenation)
@@ -346,17 +363,49 @@ impl Transcript {
     /// Flushes the part; what was held back is revealed.
     pub(crate) fn end_part(&mut self) -> anyhow::Result<()> {
         let held = self.held_back.as_mut().map(std::mem::take).unwrap_or_default();
+        let mut last = String::new();
         for (index, held) in held.into_iter().enumerate() {
             match held {
-                Held::Text(text) => self.write_out(&text),
+                Held::Text(text) => {
+                    self.write_out(&text);
+                    last = text;
+                }
                 // The first one is the part itself.
                 Held::Step if index == 0 || self.failed.is_some() || self.predictions.is_some() => {
                 }
-                Held::Step => wait_for_enter(),
+                Held::Step => self.wait_for_enter(&last),
                 Held::Verdict(question, truth) => self.ask(&question, truth),
             }
         }
         self.report_output()
+    }
+
+    /// Waits for Enter; `b` shows the last step again. At the end of input nobody is there to press it, and the lesson
+    /// goes on.
+    fn wait_for_enter(&mut self, last: &str) {
+        loop {
+            self.failed = self.failed.take().or_else(|| self.out.flush().err());
+            let place = match self.place {
+                Some((part, parts, minutes)) => {
+                    format!("part {part} of {parts}, {minutes} minutes left; ")
+                }
+                None => String::new(),
+            };
+            let mut stderr = io::stderr();
+            let _ = write!(stderr, "\n({place}Enter to go on, b for this step again) ");
+            let mut line = String::new();
+            let read = io::stdin().lock().read_line(&mut line);
+            if !read.is_ok_and(|length| length > 0) {
+                let _ = writeln!(stderr);
+                return;
+            }
+            // On the terminal of the speaker; what is piped into a file has no gaps.
+            let _ = write!(stderr, "{GAP}");
+            if line.trim() != "b" || self.failed.is_some() {
+                return;
+            }
+            self.write_out(last);
+        }
     }
 
     fn hold(&mut self, held: Held) {
@@ -398,14 +447,15 @@ impl Transcript {
 
     fn heading(&mut self, text: &str) {
         let style = Style::new().bold();
-        let text = textwrap::fill(text, textwrap::Options::new(WIDTH).subsequent_indent(INDENT));
+        let text =
+            textwrap::fill(text, textwrap::Options::new(self.width).subsequent_indent(INDENT));
         let rule = "-".repeat(text.lines().map(str::len).max().unwrap_or(0));
         self.write(&format!("{style}{text}{style:#}\n{rule}\n"));
     }
 
     fn labeled(&mut self, label: &str, style: Style, text: &str) {
         let hanging = " ".repeat(INDENT.len() + LABEL);
-        let options = textwrap::Options::new(WIDTH)
+        let options = textwrap::Options::new(self.width)
             .initial_indent(&hanging)
             .subsequent_indent(&hanging)
             .word_separator(textwrap::WordSeparator::AsciiSpace)
@@ -450,11 +500,4 @@ impl Transcript {
             self.failed = self.out.write_all(text.as_bytes()).err();
         }
     }
-}
-
-/// Waits for Enter. At the end of input nobody is there to press it, and the lesson goes
-/// on.
-fn wait_for_enter() {
-    let _ = write!(io::stderr(), "\n(Enter to go on) ");
-    let _ = io::stdin().lock().read_line(&mut String::new());
 }

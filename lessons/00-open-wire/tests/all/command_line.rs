@@ -100,7 +100,7 @@ fn a_pipe_gets_no_color_and_a_pause_without_a_keyboard_goes_on() {
     assert!(!plain.stdout.contains(&0x1b), "an escape sequence in a pipe");
     let paused = run(LESSON, &["listen", "--pause"]);
     assert_eq!(text(&paused.stdout), text(&plain.stdout));
-    assert_eq!(text(&paused.stderr).matches("(Enter to go on)").count(), 3);
+    assert_eq!(text(&paused.stderr).matches("Enter to go on, b for this step again)").count(), 3);
 }
 
 #[cfg(target_os = "linux")]
@@ -115,4 +115,52 @@ fn a_full_disk_is_reported() -> std::io::Result<()> {
         "{said}"
     );
     Ok(())
+}
+
+/// What a speaker types, and what comes of it.
+fn spoken(arguments: &[&str], typed: &str) -> (String, String) {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    let mut child = Command::new(LESSON)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    child.stdin.take().expect("a pipe").write_all(typed.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{output:?}");
+    (text(&output.stdout).to_owned(), text(&output.stderr).to_owned())
+}
+
+#[test]
+fn a_speaker_sees_where_the_lesson_is_and_can_go_back_a_step() {
+    let (said, asked) = spoken(&["listen", "tamper", "--pause"], "\nb\n\n\n\n\n\n");
+    assert_eq!(
+        said.matches("1. Alice pays Bob over plain TCP.").count(),
+        2,
+        "once more after b: {said}"
+    );
+    assert_eq!(said.matches("2. The tap reads what it recorded.").count(), 1, "{said}");
+    assert!(
+        asked.contains("(part 1 of 2, 10 minutes left; ")
+            && asked.contains("(part 2 of 2, 5 minutes left; "),
+        "{asked}"
+    );
+}
+
+#[test]
+fn a_width_is_kept_and_nonsense_is_refused() {
+    let narrow = run(LESSON, &["map", "--width", "60", "--no-color"]);
+    let said = text(&narrow.stdout).to_owned();
+    let prose = said.lines().filter(|line| line.starts_with(|first: char| first.is_ascii_digit()));
+    assert!(prose.clone().count() > 3 && prose.clone().all(|line| line.len() <= 60), "{said}");
+    for wrong in ["10", "wide", "-1"] {
+        assert_eq!(
+            run(LESSON, &["map", &format!("--width={wrong}")]).status.code(),
+            Some(2),
+            "{wrong}"
+        );
+    }
 }

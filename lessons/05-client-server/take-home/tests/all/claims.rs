@@ -426,6 +426,9 @@ async fn quotas_hold_and_what_is_read_or_expired_makes_room() -> TestResult {
     let mut large = message("carol", "bob", 4);
     large.sealed = vec![0; 151];
     assert!(full(shelf.store.put(large).await), "251 bytes");
+    let mut exact = message("carol", "bob", 7);
+    exact.sealed = vec![0; 150];
+    assert!(!shelf.store.put(exact).await?, "250 bytes fit");
     shelf.store.put(message("alice", "carol", 5)).await?;
     assert!(full(shelf.store.put(message("alice", "carol", 6)).await), "three of one sender");
     shelf.clock.advance(Duration::from_secs(limits.keep));
