@@ -69,6 +69,16 @@ client *WORDS:
 take *NAME_FOLDER:
     @cargo run --manifest-path {{ quote(justfile_directory() / "Cargo.toml") }} --bin take -- {{ NAME_FOLDER }}
 
+# One archive for a USB stick: the course, its crates and its book; into target/bundle, or into FOLDER
+[no-exit-message, positional-arguments, unix]
+@bundle *FOLDER:
+    cargo run --quiet --bin bundle -- "$@"
+
+# One archive for a USB stick: the course, its crates and its book; into target/bundle, or into FOLDER
+[no-exit-message, windows]
+bundle *FOLDER:
+    @cargo run --quiet --bin bundle -- {{ FOLDER }}
+
 # Whether this machine is ready for the course, also without internet
 [no-exit-message]
 doctor:
