@@ -70,12 +70,13 @@ fn bundle(course: &Path, into: &Path) -> anyhow::Result<(PathBuf, u64, String)> 
 
     eprintln!("the crates");
     let vendored = Command::new(env!("CARGO"))
-        .args(["vendor", "--locked", "--quiet", "--versioned-dirs", "vendor"])
+        .args(["vendor", "--locked", "--versioned-dirs", "vendor"])
         .current_dir(&root)
-        .stderr(Stdio::inherit())
+        .stdin(Stdio::null())
         .output()
         .context("cargo vendor")?;
-    ensure!(vendored.status.success(), "cargo vendor failed");
+    let said = String::from_utf8_lossy(&vendored.stderr).into_owned();
+    ensure!(vendored.status.success(), "cargo vendor failed: {}", said.trim());
     let config = root.join(".cargo/config.toml");
     let with_alias = fs::read_to_string(&config).unwrap_or_default();
     let source = String::from_utf8(vendored.stdout).context("what cargo vendor says")?;
