@@ -44,6 +44,7 @@ fn cargo(folder: &Path, arguments: &[&str]) -> Result<String, Box<dyn Error>> {
         Command::new(env!("CARGO"))
             .args(arguments)
             .args(["--offline", "--locked"])
+            .args(vendored())
             .current_dir(folder)
             .output()
     };
@@ -333,6 +334,20 @@ fn workspace_with(dependencies: &str) -> Result<tempfile::TempDir, Box<dyn Error
     Ok(theirs)
 }
 
+/// Where the crates are, if the course came from a USB stick: outside its folder, cargo doesn't know.
+fn vendored() -> Vec<String> {
+    let folder = root().join("vendor");
+    if !folder.is_dir() {
+        return Vec::new();
+    }
+    let folder = folder.display().to_string().replace('\\', "/");
+    let configuration = [
+        "source.crates-io.replace-with='vendored-sources'".to_owned(),
+        format!("source.vendored-sources.directory='{folder}'"),
+    ];
+    configuration.into_iter().flat_map(|setting| ["--config".to_owned(), setting]).collect()
+}
+
 /// With the crates of this system, because those of others may not have been fetched.
 fn resolves_offline(workspace: &Path) -> TestResult {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
@@ -341,6 +356,7 @@ fn resolves_offline(workspace: &Path) -> TestResult {
     let host = about.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("a host")?;
     let done = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--offline", "--filter-platform", host])
+        .args(vendored())
         .current_dir(workspace)
         .output()?;
     match done.status.success() {
