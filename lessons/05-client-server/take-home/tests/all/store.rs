@@ -132,6 +132,12 @@ async fn damage_anywhere_is_an_error_or_does_no_harm() -> TestResult {
         }
         close(store).await?;
     }
+    // A file that is one page short, which is what a copy leaves that was interrupted.
+    let mut short = whole.clone();
+    short.truncate(whole.len() - 4096);
+    careful_files::replace(&path, &short)?;
+    let refused = open(&path, &Clock::settable(NOW)).err().ok_or("it is not whole")?;
+    assert!(matches!(refused, OpenStoreError::Damaged(None)), "before redb reads it: {refused:?}");
     Ok(())
 }
 
