@@ -17,6 +17,7 @@ pub mod ca;
 pub mod crypto_provider;
 pub mod lesson;
 pub mod loopback;
+pub mod pcapng;
 pub mod tls_records;
 pub mod transcript;
 pub mod wiretap;

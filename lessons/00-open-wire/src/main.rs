@@ -24,6 +24,7 @@ fn main() -> ExitCode {
             5,
             parts::map::run,
         )
+        .option("pcap", "FILE", "listen", "write what the tap saw to this new file, for Wireshark")
         .server(serve::run)
         .main()
 }

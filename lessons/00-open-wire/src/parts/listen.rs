@@ -1,9 +1,13 @@
 //! Confidentiality: anybody who is on the way reads everything.
 
+use std::fs::File;
+use std::io::Write;
+use std::time::SystemTime;
+
 use anyhow::Context;
 use open_wire::lab::bank::Bank;
-use shared::wiretap::replay;
-use shared::{Transcript, Wiretap};
+use shared::wiretap::{Conversation, replay};
+use shared::{Transcript, Wiretap, pcapng};
 
 use super::{accounts, alice_pays_bob};
 
@@ -13,6 +17,11 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 
     t.step("Alice pays Bob over plain TCP. On the way, a tap records.");
     alice_pays_bob(t, tap.address()).await?;
+    if let (Some(file), Some(conversation)) =
+        (t.option("pcap").map(str::to_owned), tap.recording().connections.first())
+    {
+        save(t, &file, conversation)?;
+    }
 
     // ANCHOR: listen
     t.step("The tap reads what it recorded.");
@@ -38,4 +47,18 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         answer.trim_end() == "OK hello alice",
     )
     // ANCHOR_END: listen
+}
+
+/// The recorded conversation as a new file for Wireshark.
+fn save(t: &mut Transcript, file: &str, conversation: &Conversation) -> anyhow::Result<()> {
+    let (capture, _packets) = pcapng::file(conversation, pcapng::PLAIN, None, SystemTime::now());
+    let mut made = File::create_new(file).with_context(|| {
+        format!("cannot make {file}: name a new file, because one that exists is not replaced")
+    })?;
+    if let Err(error) = made.write_all(&capture) {
+        let _ = std::fs::remove_file(file);
+        return Err(error).with_context(|| format!("cannot write {file}, so it was removed"));
+    }
+    t.shows("capture", format!("{file}: follow its TCP stream in Wireshark"));
+    Ok(())
 }

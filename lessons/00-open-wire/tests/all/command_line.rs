@@ -164,3 +164,23 @@ fn a_width_is_kept_and_nonsense_is_refused() {
         );
     }
 }
+
+#[test]
+fn what_the_tap_saw_can_be_read_by_tshark_and_replaces_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("wire.pcapng");
+    let file = file.to_str().expect("a path");
+    assert!(run(LESSON, &["listen", "--pcap", file]).status.success());
+    let again = run(LESSON, &["listen", "--pcap", file]);
+    assert!(text(&again.stderr).contains("name a new file"), "{}", text(&again.stderr));
+    let Some(tshark) = peers::Peer::find(&["tshark"], &["--version"], "apt install tshark") else {
+        return;
+    };
+    let read =
+        tshark.command(["-r", file, "-q", "-z", "follow,tcp,ascii,0"]).output().expect("it runs");
+    let said = text(&read.stdout).to_owned();
+    assert!(
+        said.contains("LOGIN alice correct-horse-battery") && said.contains("OK hello alice"),
+        "{said}"
+    );
+}

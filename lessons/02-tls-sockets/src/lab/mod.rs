@@ -9,7 +9,6 @@ pub mod forged;
 pub mod handshake;
 pub mod ladder;
 pub mod not_tls;
-pub mod pcapng;
 pub mod record;
 pub mod small_loop;
 

@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, ensure};
-use shared::Transcript;
+use shared::{Transcript, pcapng};
 use tls_sockets::lab::ONLY_1_3;
 use tls_sockets::lab::handshake::GREETING;
-use tls_sockets::lab::pcapng;
 use tls_sockets::lab::record::record_with_secrets;
 
 pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
@@ -17,7 +16,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR: capture
     let (wire, secrets) = record_with_secrets(ONLY_1_3).await?;
     let conversation = wire.connections.first().context("nothing recorded")?;
-    let (capture, packets) = pcapng::file(conversation, &secrets.key_log(), began);
+    let (capture, packets) =
+        pcapng::file(conversation, pcapng::TLS, Some(&secrets.key_log()), began);
     // ANCHOR_END: capture
     t.wire_hides(&wire, "what they said", GREETING)?;
 

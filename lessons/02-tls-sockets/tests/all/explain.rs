@@ -321,8 +321,12 @@ async fn tshark_opens_the_capture_and_reads_the_same() -> TestResult {
     let file = folder.path().join("capture.pcapng");
     let (recorded, secrets) = record_with_secrets(ONLY_1_3).await?;
     let wire = recorded.connections.first().ok_or("a connection")?;
-    let (capture, packets) =
-        tls_sockets::lab::pcapng::file(wire, &secrets.key_log(), std::time::SystemTime::now());
+    let (capture, packets) = shared::pcapng::file(
+        wire,
+        shared::pcapng::TLS,
+        Some(&secrets.key_log()),
+        std::time::SystemTime::now(),
+    );
     std::fs::write(&file, capture)?;
     let file = file.to_str().ok_or("a path")?;
     let read = |arguments: &[&str]| -> Result<String, Box<dyn std::error::Error>> {

@@ -7,14 +7,16 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use shared::Direction;
-use shared::wiretap::Conversation;
+use crate::Direction;
+use crate::wiretap::Conversation;
 
 const CLIENT: [u8; 4] = [192, 0, 2, 1];
 const SERVER: [u8; 4] = [192, 0, 2, 2];
 const CLIENT_PORT: u16 = 49_152;
-/// Wireshark takes this port for TLS.
-const SERVER_PORT: u16 = 443;
+/// A port that Wireshark takes for TLS.
+pub const TLS: u16 = 443;
+/// A port that Wireshark knows nothing about.
+pub const PLAIN: u16 = 7000;
 /// The most bytes of a segment: 1,500 less the headers.
 const SEGMENT: usize = 1460;
 
@@ -32,22 +34,26 @@ const SYN: u8 = 2;
 const PSH: u8 = 8;
 const ACK: u8 = 16;
 
-/// The file, and how many packets are in it.
-pub fn file(wire: &Conversation, key_log: &str, began: SystemTime) -> (Vec<u8>, usize) {
+/// The file, and how many packets are in it. `port` is the server's; `key_log` has the secrets of TLS, in the NSS format.
+pub fn file(
+    wire: &Conversation,
+    port: u16,
+    key_log: Option<&str>,
+    began: SystemTime,
+) -> (Vec<u8>, usize) {
     let mut file = Vec::new();
     // Byte order, version 1.0, and a section of unknown length.
     let section =
         [&0x1a2b_3c4du32.to_le_bytes()[..], &1u16.to_le_bytes(), &0u16.to_le_bytes(), &[0xff; 8]];
     block(&mut file, SECTION_HEADER, &section.concat());
     block(&mut file, INTERFACE, &[RAW_IP.to_le_bytes(), 0u32.to_le_bytes()].concat());
-    let secrets = [
-        &TLS_KEY_LOG.to_le_bytes()[..],
-        &(key_log.len() as u32).to_le_bytes(),
-        &padded(key_log.as_bytes()),
-    ];
-    block(&mut file, SECRETS, &secrets.concat());
+    if let Some(key_log) = key_log {
+        let length = (key_log.len() as u32).to_le_bytes();
+        let secrets = [&TLS_KEY_LOG.to_le_bytes()[..], &length, &padded(key_log.as_bytes())];
+        block(&mut file, SECRETS, &secrets.concat());
+    }
 
-    let mut tcp = Tcp { sequence: [1_000, 2_000], packets: 0, began };
+    let mut tcp = Tcp { port, sequence: [1_000, 2_000], packets: 0, began };
     tcp.send(&mut file, Direction::ToServer, SYN, &[]);
     tcp.send(&mut file, Direction::ToClient, SYN | ACK, &[]);
     tcp.send(&mut file, Direction::ToServer, ACK, &[]);
@@ -68,6 +74,8 @@ pub fn file(wire: &Conversation, key_log: &str, began: SystemTime) -> (Vec<u8>, 
 }
 
 struct Tcp {
+    /// The server's.
+    port: u16,
     /// The next byte of the client and of the server.
     sequence: [u32; 2],
     packets: usize,
@@ -78,7 +86,8 @@ impl Tcp {
     fn send(&mut self, file: &mut Vec<u8>, direction: Direction, flags: u8, payload: &[u8]) {
         let side = usize::from(direction == Direction::ToClient);
         let acknowledged = if flags & ACK == 0 { 0 } else { self.sequence[1 - side] };
-        let packet = packet(direction, self.sequence[side], acknowledged, flags, payload);
+        let packet =
+            packet((direction, self.port), self.sequence[side], acknowledged, flags, payload);
         // SYN and FIN count as a byte each (RFC 9293 section 3.4).
         let control = u32::from(flags & (SYN | FIN) != 0);
         self.sequence[side] = self.sequence[side].wrapping_add(payload.len() as u32 + control);
@@ -101,15 +110,15 @@ impl Tcp {
 
 /// An IP packet with a TCP segment in it.
 fn packet(
-    direction: Direction,
+    (direction, port): (Direction, u16),
     sequence: u32,
     acknowledged: u32,
     flags: u8,
     payload: &[u8],
 ) -> Vec<u8> {
     let ((from, from_port), (to, to_port)) = match direction {
-        Direction::ToServer => ((CLIENT, CLIENT_PORT), (SERVER, SERVER_PORT)),
-        Direction::ToClient => ((SERVER, SERVER_PORT), (CLIENT, CLIENT_PORT)),
+        Direction::ToServer => ((CLIENT, CLIENT_PORT), (SERVER, port)),
+        Direction::ToClient => ((SERVER, port), (CLIENT, CLIENT_PORT)),
     };
     let length = (20 + payload.len()) as u16;
     // Five words of header, the flags, a window of 65,535 bytes.
