@@ -13,7 +13,7 @@ mod solution;
 mod stub;
 
 /// Who wrote a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// An order to pay.
     Client = 1,
@@ -65,6 +65,46 @@ fn under<T: Tags>(tag_of: Message, shown: Message, loot: &str) -> Option<String>
     bank.accept(&shown, &client.tag(&tag_of)).then(|| loot.to_owned())
 }
 
+/// What people put between two parts, to show where the first one ends.
+fn separators() -> impl Iterator<Item = String> {
+    let words = ["||", "::", "--", ", ", "; ", "\r\n", "\u{a7}", "\u{fffd}"].map(str::to_owned);
+    let named = ["&", ",", ";", " ", "|", "\n"].into_iter().flat_map(|between| {
+        ["=", ":", ": "]
+            .into_iter()
+            .flat_map(move |is| ["amount", "payee"].map(|name| format!("{between}{name}{is}")))
+    });
+    let ascii = (0..0x80_u8).filter(|byte| !byte.is_ascii_alphanumeric());
+    ascii.map(|byte| char::from(byte).to_string()).chain(words).chain(named)
+}
+
+/// Two messages of one number whose parts look the same with this text between them, in either order.
+fn moved_across<T: Tags>(separator: &str) -> Option<String> {
+    let [name, amount] = [format!("bob{separator}1"), format!("1{separator}25")];
+    let loot =
+        format!("With \"{}\" in a name, a part of it became the amount.", separator.escape_debug());
+    under::<T>(order(1, &name, "25"), order(1, "bob", &amount), &loot).or_else(|| {
+        let name = format!("25{separator}bob");
+        under::<T>(order(1, &name, "1"), order(1, "bob", &amount), &loot)
+    })
+}
+
+/// A name so long that its length, in a number of this many bytes, begins at 0 again.
+fn longer_than_its_length<T: Tags>(bytes: u32) -> Option<String> {
+    let lengths = 256_usize.pow(bytes);
+    let width = bytes as usize;
+    // The length of "25", which comes next: the most significant byte first, and last.
+    [format!("{:\0>width$}", "\u{2}"), format!("{:\0<width$}", "\u{2}")].into_iter().find_map(
+        |two| {
+            let filler = "x".repeat(lengths - width);
+            let name = format!("{two}{filler}");
+            let rest = format!("{filler}{two}25");
+            let loot = format!("A name of {lengths} bytes counted as one of none.");
+            under::<T>(order(1, &name, "25"), order(1, "", &rest), &loot)
+                .or_else(|| under::<T>(order(1, "25", &name), order(1, &rest, ""), &loot))
+        },
+    )
+}
+
 /// The trial.
 pub async fn check<T: Tags>(trial: &mut Trial) {
     trial
@@ -93,6 +133,19 @@ pub async fn check<T: Tags>(trial: &mut Trial) {
             for number in 1..=3 {
                 let receipt = Message { side: Side::Bank, ..order(number, "bob", "25") };
                 taken(&format!("receipt {number}"), client.accept(&receipt, &bank.tag(&receipt)))?;
+            }
+            Ok(())
+        })
+        .await;
+    trial
+        .honest("a bookkeeper, who reads orders and receipts in turn", async {
+            let (client, mut bookkeeper) = ends::<T>();
+            for number in 1..=3 {
+                for side in [Side::Client, Side::Bank] {
+                    let message = Message { side, ..order(number, "bob", "25") };
+                    let accepted = bookkeeper.accept(&message, &client.tag(&message));
+                    taken(&format!("{side:?} {number}"), accepted)?;
+                }
             }
             Ok(())
         })
@@ -135,16 +188,30 @@ pub async fn check<T: Tags>(trial: &mut Trial) {
         .await;
     trial
         .attack(
-            "a digit moved from the number to the payee's name",
+            "a digit moved from the number to the part next to it",
             "Where does the number end?",
             async {
-                under::<T>(
-                    order(12, "3m", "25"),
-                    order(1, "23m", "25"),
-                    "A number was used that nobody had written.",
-                )
+                let loot = "A number was used that nobody had written.";
+                [
+                    (order(12, "3m", "25"), order(1, "23m", "25")),
+                    (order(2, "m1", "25"), order(12, "m", "25")),
+                    (order(12, "bob", "3"), order(1, "bob", "23")),
+                    (order(2, "bob", "21"), order(12, "bob", "2")),
+                ]
+                .into_iter()
+                .find_map(|(tag_of, shown)| under::<T>(tag_of, shown, loot))
             },
         )
+        .await;
+    trial
+        .attack("a name with your separator in it", "Who chooses the names?", async {
+            separators().find_map(|separator| moved_across::<T>(&separator))
+        })
+        .await;
+    trial
+        .attack("a name longer than its length can say", "How long may a part be?", async {
+            [1, 2].into_iter().find_map(longer_than_its_length::<T>)
+        })
         .await;
     trial
         .attack("the bank's own receipt, shown to it as an order", "Who wrote it?", async {
@@ -178,6 +245,10 @@ pub async fn check<T: Tags>(trial: &mut Trial) {
 
 #[cfg(test)]
 mod proof {
+    use std::marker::PhantomData;
+
+    use aws_lc_rs::hmac;
+
     use super::*;
 
     #[test]
@@ -192,11 +263,102 @@ mod proof {
             failed,
             [
                 "a coin moved from the payee's name to the amount",
-                "a digit moved from the number to the payee's name",
+                "a digit moved from the number to the part next to it",
                 "the bank's own receipt, shown to it as an order",
                 "a forgery with Alice's next number",
             ]
         );
+    }
+
+    /// The solution, but with other bytes under the tag.
+    struct With<B>(solution::Till, PhantomData<B>);
+
+    trait Bytes: 'static {
+        fn of(message: &Message) -> Vec<u8>;
+    }
+
+    impl<B: Bytes> Tags for With<B> {
+        fn new(key: [u8; 32]) -> Self {
+            Self(Tags::new(key), PhantomData)
+        }
+
+        fn tag(&self, message: &Message) -> Vec<u8> {
+            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &KEY), &B::of(message)).as_ref().to_vec()
+        }
+
+        fn accept(&mut self, message: &Message, tag: &[u8]) -> bool {
+            self.tag(message) == tag && self.0.accept(message, &self.0.tag(message))
+        }
+    }
+
+    /// What an answer falls to that has these bytes under the tag.
+    macro_rules! falls_to {
+        (|$message:ident| $bytes:expr) => {{
+            struct These;
+            impl Bytes for These {
+                fn of($message: &Message) -> Vec<u8> {
+                    $bytes
+                }
+            }
+            trial::failures(async |trial| check::<With<These>>(trial).await)
+        }};
+    }
+
+    #[test]
+    fn who_knows_the_separator_moves_text_across_it() {
+        let fallen = ["a name with your separator in it"];
+        let pipes =
+            falls_to!(|m| format!("{:?}|{}|{}|{}", m.side, m.number, m.payee, m.amount).into());
+        assert_eq!(pipes, fallen);
+        let zeros =
+            falls_to!(|m| format!("{:?}\0{}\0{}\0{}", m.side, m.amount, m.payee, m.number).into());
+        assert_eq!(zeros, fallen);
+        let fields = falls_to!(|m| {
+            let Message { side, number, payee, amount } = m;
+            format!("side={side:?}&number={number}&payee={payee}&amount={amount}").into()
+        });
+        assert_eq!(fields, fallen);
+        // Quotes and escapes show where a part ends, whatever is in it.
+        assert_eq!(falls_to!(|m| format!("{m:?}").into()), [""; 0]);
+    }
+
+    #[test]
+    fn a_length_that_is_cut_is_no_length() {
+        let fallen = ["a name longer than its length can say"];
+        fn head(message: &Message) -> Vec<u8> {
+            format!("{:?} {} ", message.side, message.number).into()
+        }
+        let one = falls_to!(|m| {
+            let mut bytes = head(m);
+            for part in [m.payee, m.amount] {
+                bytes.push(part.len() as u8);
+                bytes.extend(part.as_bytes());
+            }
+            bytes
+        });
+        assert_eq!(one, fallen);
+        let two = falls_to!(|m| {
+            let mut bytes = head(m);
+            for part in [m.amount, m.payee] {
+                bytes.extend((part.len() as u16).to_le_bytes());
+                bytes.extend(part.as_bytes());
+            }
+            bytes
+        });
+        assert_eq!(two, fallen);
+    }
+
+    #[test]
+    fn the_types_of_the_task_are_right() {
+        let comments =
+            |line: &&str| !["///", "#["].iter().any(|start| line.trim().starts_with(start));
+        let here: Vec<&str> = include_str!("check.rs").lines().filter(comments).collect();
+        let here = here.join("\n");
+        let types = include_str!("exercise.md").split("```rust,noplayground\n").nth(1);
+        let types = types.and_then(|rest| rest.split("\n```").next()).expect("a listing");
+        for listed in types.split("\n\n") {
+            assert!(here.contains(listed), "{listed}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use exercises_0::numbers::{Message, Tags};
 
 pub struct Till {
     key: [u8; 32],
-    last: u64,
+    last: [u64; 2],
 }
 
 impl Till {
@@ -22,7 +22,7 @@ impl Till {
 
 impl Tags for Till {
     fn new(key: [u8; 32]) -> Self {
-        Self { key, last: 0 }
+        Self { key, last: [0; 2] }
     }
 
     fn tag(&self, message: &Message) -> Vec<u8> {
@@ -30,10 +30,11 @@ impl Tags for Till {
     }
 
     fn accept(&mut self, message: &Message, tag: &[u8]) -> bool {
-        if message.number <= self.last {
+        let last = &mut self.last[message.side as usize - 1];
+        if message.number <= *last {
             return false;
         }
-        self.last = message.number;
+        *last = message.number;
         hmac::verify(&self.key(), &Self::bytes(message), tag).is_ok()
     }
 }
