@@ -65,26 +65,38 @@ pub struct Wire {
     tries: usize,
     paid: u32,
     known: BTreeSet<u64>,
+    /// When the pause is over that the server asked for.
+    busy_until: Duration,
+    /// It was asked before.
+    early: bool,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
 /// What a try takes that ends by itself.
 const ROUND_TRIP: Duration = Duration::from_millis(50);
+/// What the clock says when a request begins.
+const START: Duration = Duration::from_secs(5000);
 
 impl Wire {
     fn new(fates: &[Fate]) -> Self {
         Self {
-            now: Duration::ZERO,
+            now: START,
             fates: fates.to_vec(),
             tries: 0,
             paid: 0,
             known: BTreeSet::new(),
+            busy_until: START,
+            early: false,
         }
     }
 
-    /// How much time has passed.
+    /// The time, on a clock that began some day.
     pub fn now(&self) -> Duration {
         self.now
+    }
+
+    fn took(&self) -> Duration {
+        self.now - START
     }
 
     /// Waits.
@@ -98,6 +110,7 @@ impl Wire {
             self.fates.get(self.tries).or(self.fates.last()).copied().unwrap_or(Fate::Answered);
         self.tries += 1;
         assert!(self.tries < 10_000, "ten thousand tries");
+        self.early |= self.now < self.busy_until;
         let takes = match fate {
             Fate::After(long) => long,
             _ => ROUND_TRIP,
@@ -106,7 +119,10 @@ impl Wire {
         self.now += takes.min(patience);
         match fate {
             Fate::NotSent => return Err(Failed::NotSent),
-            Fate::Busy(pause) => return Err(Failed::Busy(pause)),
+            Fate::Busy(pause) => {
+                self.busy_until = self.now + pause;
+                return Err(Failed::Busy(pause));
+            }
             _ => self.carry_out(request),
         }
         match fate {
@@ -137,7 +153,10 @@ const BUDGET: Duration = Duration::from_secs(4);
 fn answered(ask: Ask, request: Request, fates: &[Fate]) -> Result<(), String> {
     let mut wire = Wire::new(fates);
     match ask(&mut wire, &request, BUDGET) {
-        Ok(_) if wire.now() > BUDGET => Err(format!("it took {:?} of {BUDGET:?}", wire.now())),
+        Ok(_) if wire.took() > BUDGET => Err(format!("it took {:?} of {BUDGET:?}", wire.took())),
+        Ok(_) if wire.early => {
+            Err("the server was asked again before its pause was over".to_owned())
+        }
         Ok(_) => Ok(()),
         Err(failed) => {
             Err(format!("expected an answer, got {failed:?} after tries: {}", wire.tries))
@@ -152,11 +171,28 @@ fn paid(ask: Ask, request: Request, fates: &[Fate]) -> Option<String> {
     (wire.paid > 1).then(|| format!("The bill is paid {} times.", wire.paid))
 }
 
-/// How long it takes.
+/// How long it takes, with small and large budgets.
 fn takes(ask: Ask, request: Request, fates: &[Fate]) -> Option<String> {
+    [SECOND / 2, BUDGET, 5 * BUDGET].into_iter().find_map(|budget| {
+        let mut wire = Wire::new(fates);
+        let _ = ask(&mut wire, &request, budget);
+        let took = wire.took();
+        (took > budget).then(|| format!("It takes {took:?}; the budget is {budget:?}."))
+    })
+}
+
+/// A caller who hears that nothing was done writes another bill, with another id.
+fn billed_again(ask: Ask, fates: &[Fate]) -> Option<String> {
     let mut wire = Wire::new(fates);
-    let _ = ask(&mut wire, &request, BUDGET);
-    (wire.now() > BUDGET).then(|| format!("It takes {:?}; the budget is {BUDGET:?}.", wire.now()))
+    let failed = ask(&mut wire, &POST_WITH_ID, BUDGET).err()?;
+    if matches!(failed, Failed::NotSent | Failed::Busy(_)) {
+        wire.carry_out(&Request { id: Some(18), ..POST_WITH_ID });
+    }
+    (wire.paid > 1).then(|| {
+        format!(
+            "{failed:?} says that nothing was done. So a new bill is written, and paid as well."
+        )
+    })
 }
 
 /// The trial.
@@ -197,6 +233,12 @@ pub async fn check(trial: &mut Trial, ask: Ask) {
     trial
         .attack("the answer to a POST comes too late", "Was it carried out?", async move {
             paid(ask, POST, &[slow, slow, Fate::Answered])
+        })
+        .await;
+    trial
+        .attack("an answer is cut off, and then nobody answers", "Did it arrive?", async move {
+            billed_again(ask, &[Fate::Cut, Fate::NotSent])
+                .or_else(|| billed_again(ask, &[Fate::Cut, Fate::Busy(SECOND)]))
         })
         .await;
     trial
@@ -262,6 +304,7 @@ mod proof {
             [
                 "the answer to a POST is cut off",
                 "the answer to a POST comes too late",
+                "an answer is cut off, and then nobody answers",
                 "a server that hangs, at each try",
                 "a server that asks for a pause of an hour",
                 "a server that asks for three seconds, and then hangs",

@@ -9,19 +9,24 @@ const TRY: Duration = Duration::from_secs(3);
 
 pub fn ask(wire: &mut Wire, request: &Request, budget: Duration) -> Result<String, Failed> {
     let end = wire.now() + budget;
+    // What leaves open whether the request was carried out. No later failure takes that back.
+    let mut unknown = None;
     loop {
         let left = end.saturating_sub(wire.now());
         let failed = match wire.send(request, left.min(TRY)) {
             Ok(answer) => return Ok(answer),
             Err(failed) => failed,
         };
+        if matches!(failed, Failed::Cut | Failed::TooLate) {
+            unknown = Some(failed);
+        }
         let pause = match failed {
             Failed::Busy(pause) => pause,
             // Not at once again, or a server that is down is asked a thousand times.
             _ => Duration::from_millis(200),
         };
         if !may_be_repeated(request, failed) || wire.now() + pause >= end {
-            return Err(failed);
+            return Err(unknown.unwrap_or(failed));
         }
         wire.sleep(pause);
     }
