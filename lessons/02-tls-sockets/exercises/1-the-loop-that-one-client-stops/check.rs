@@ -30,7 +30,7 @@ mod stub;
 /// How many, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Clients that are served at the same time.
+    /// Clients that are served at the same time, handshakes included.
     pub at_once: usize,
     /// For a handshake, from its first byte to its last.
     pub handshake: Duration,
@@ -145,6 +145,33 @@ fn fails(error: impl std::fmt::Display) -> Option<String> {
     Some(format!("It can't be tried: {error}."))
 }
 
+/// How many of sixty-four clients, who send their hello and no more, are answered before the first of them is let go.
+async fn begun_at_once<S: Server>() -> Result<usize, String> {
+    let running = started::<S>().await?;
+    let name = ServerName::try_from("bank.test").map_err(text)?;
+    let mut client = rustls::ClientConnection::new(client()?, name).map_err(text)?;
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).map_err(text)?;
+    let answered = Arc::new(AtomicUsize::new(0));
+    let mut clients = JoinSet::new();
+    for _ in 0..64 {
+        let (hello, answered, address) = (hello.clone(), answered.clone(), running.address);
+        clients.spawn(async move {
+            let mut stream = TcpStream::connect(address).await?;
+            stream.write_all(&hello).await?;
+            let mut bytes = [0; 4096];
+            if stream.read(&mut bytes).await? > 0 {
+                answered.fetch_add(1, Ordering::SeqCst);
+            }
+            while stream.read(&mut bytes).await? > 0 {}
+            Ok::<_, std::io::Error>(())
+        });
+    }
+    // However it ends: closed, or reset.
+    let _ = timeout(GONE, clients.join_next()).await;
+    Ok(answered.load(Ordering::SeqCst))
+}
+
 /// The trial.
 pub async fn check<S: Server>(trial: &mut Trial) {
     trial
@@ -238,6 +265,18 @@ pub async fn check<S: Server>(trial: &mut Trial) {
         )
         .await;
     trial
+        .attack("clients that begin a handshake, and stop", "What is a place needed for?", async {
+            match begun_at_once::<S>().await {
+                Ok(most) if most > 2 * LIMITS.at_once => Some(format!(
+                    "{most} handshakes were under way before the first was given up; there was room for {}.",
+                    LIMITS.at_once
+                )),
+                Ok(_few) => None,
+                Err(error) => fails(error),
+            }
+        })
+        .await;
+    trial
         .attack("forty clients that come together", "How many tasks are there?", async {
             let running = match started::<S>().await {
                 Ok(running) => running,
@@ -296,6 +335,7 @@ mod proof {
             [
                 "a silent client, for as long as it likes",
                 "a client that sends a byte now and then",
+                "clients that begin a handshake, and stop",
                 "forty clients that come together",
             ]
         );

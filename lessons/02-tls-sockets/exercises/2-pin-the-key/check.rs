@@ -8,7 +8,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use shared::{Identity, LabCa, crypto_provider};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -47,7 +47,7 @@ fn client(verifiers: Verifiers) -> Result<Arc<ClientConfig>, String> {
     let pin = key_hash(&bank().leaf_der()).ok_or("the bank's key has no hash")?;
     let verifier = verifiers(ca().roots(), pin)?;
     let config = ClientConfig::builder_with_provider(crypto_provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])
+        .with_protocol_versions(rustls::ALL_VERSIONS)
         .map_err(text)?;
     #[expect(clippy::disallowed_methods, reason = "the exercise is to write a verifier")]
     let config = config.dangerous().with_custom_certificate_verifier(verifier);
@@ -98,14 +98,24 @@ impl ResolvesServerCert for Borrowed {
     }
 }
 
-fn borrowed() -> Result<ServerConfig, String> {
+fn borrowed(version: &'static SupportedProtocolVersion) -> Result<ServerConfig, String> {
     let own = ca().leaf("mallory.test").issue().map_err(text)?;
     let key = crypto_provider().key_provider.load_private_key(own.key()).map_err(text)?;
     let config = ServerConfig::builder_with_provider(crypto_provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])
+        .with_protocol_versions(&[version])
         .map_err(text)?;
     let resolver = Borrowed(Arc::new(CertifiedKey::new(bank().chain(), key)));
     Ok(config.with_no_client_auth().with_cert_resolver(Arc::new(resolver)))
+}
+
+/// A certificate for the bank's name and Mallory's key, and the bank's own behind it.
+fn bank_behind() -> Result<ServerConfig, String> {
+    let own = ca().leaf("bank.test").issue().map_err(text)?;
+    let chain = own.chain().into_iter().chain([bank().leaf_der()]).collect();
+    let config = ServerConfig::builder_with_provider(crypto_provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(text)?;
+    config.with_no_client_auth().with_single_cert(chain, own.key()).map_err(text)
 }
 
 /// The trial.
@@ -131,7 +141,21 @@ pub async fn check(trial: &mut Trial, verifiers: Verifiers) {
         .attack(
             "the bank's certificate, from a server without its key",
             "A certificate is public. What proves who has the key?",
-            async move { believed(verifiers, borrowed()).await },
+            async move { believed(verifiers, borrowed(&rustls::version::TLS13)).await },
+        )
+        .await;
+    trial
+        .attack(
+            "the same over TLS 1.2, which the client speaks as well",
+            "Which method is asked there?",
+            async move { believed(verifiers, borrowed(&rustls::version::TLS12)).await },
+        )
+        .await;
+    trial
+        .attack(
+            "Mallory's certificate, with the bank's behind it",
+            "Whose certificate is the first, and what are the others good for?",
+            async move { believed(verifiers, bank_behind()).await },
         )
         .await;
     trial
@@ -191,6 +215,11 @@ async fn foreign(openssl: Peer, verifiers: Verifiers) -> Result<(), String> {
 
 #[cfg(test)]
 mod proof {
+    use rustls::client::WebPkiServerVerifier;
+    use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified};
+    use rustls::pki_types::UnixTime;
+    use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+
     use super::*;
 
     #[test]
@@ -205,11 +234,69 @@ mod proof {
             failed,
             [
                 "the bank's certificate, from a server without its key",
+                "the same over TLS 1.2, which the client speaks as well",
                 "the bank's key in a certificate for another name",
                 "the bank's key in a certificate that has expired",
                 "the bank's key in a certificate of another CA",
             ]
         );
+    }
+
+    /// The whole chain may have the pin.
+    #[derive(Debug)]
+    struct AnyOfThem(Arc<WebPkiServerVerifier>, [u8; 32]);
+
+    impl ServerCertVerifier for AnyOfThem {
+        fn verify_server_cert(
+            &self,
+            end_entity: &CertificateDer<'_>,
+            intermediates: &[CertificateDer<'_>],
+            server_name: &ServerName<'_>,
+            ocsp_response: &[u8],
+            now: UnixTime,
+        ) -> Result<ServerCertVerified, Error> {
+            let mut sent = intermediates.iter().chain([end_entity]);
+            if !sent.any(|certificate| key_hash(certificate) == Some(self.1)) {
+                return Err(CertificateError::ApplicationVerificationFailure.into());
+            }
+            self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        }
+
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            self.0.verify_tls12_signature(message, certificate, signature)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
+            self.0.verify_tls13_signature(message, certificate, signature)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            self.0.supported_verify_schemes()
+        }
+    }
+
+    fn any_of_them(
+        roots: Arc<RootCertStore>,
+        pin: [u8; 32],
+    ) -> Result<Arc<dyn ServerCertVerifier>, String> {
+        let inner = WebPkiServerVerifier::builder_with_provider(roots, crypto_provider()).build();
+        Ok(Arc::new(AnyOfThem(inner.map_err(text)?, pin)))
+    }
+
+    #[test]
+    fn a_pin_anywhere_in_the_chain_is_no_pin() {
+        let failed = trial::failures(async |trial| check(trial, any_of_them).await);
+        assert_eq!(failed, ["Mallory's certificate, with the bank's behind it"]);
     }
 
     #[test]
