@@ -138,14 +138,16 @@ pub async fn check<C: Counted + 'static>(trial: &mut Trial) {
             "the process is killed between two writes, again and again",
             "How many messages lie between two writes?",
             async {
-                let (disk, mut sealed) = (Disk::default(), 0);
-                for messages in [1, 99, 150, 7, 1, 1, 350] {
-                    sealed += run::<C>(&disk, messages);
-                    if let Some(loot) = too_few::<C>(&disk, sealed) {
-                        return Some(format!("Killed {messages} after the last time. {loot}"));
-                    }
-                }
-                None
+                let mut lives = vec![vec![1, 99, 150, 7, 1, 1, 350]];
+                lives.extend([1, 7, 49, 99, 199, 499, 999].map(|messages| vec![messages; 12]));
+                lives.iter().find_map(|lives| {
+                    let (disk, mut sealed) = (Disk::default(), 0);
+                    lives.iter().enumerate().find_map(|(ended, messages)| {
+                        sealed += run::<C>(&disk, *messages);
+                        let loot = too_few::<C>(&disk, sealed)?;
+                        Some(format!("Killed after {:?} messages. {loot}", &lives[..=ended]))
+                    })
+                })
             },
         )
         .await;
