@@ -44,7 +44,9 @@ const browser = await puppeteer.launch({
 });
 
 const open = async (name, width, theme) => {
-    const page = await browser.newPage();
+    // Two views at a time, and each has a theme of its own in its storage.
+    const context = await browser.createBrowserContext();
+    const page = await context.newPage();
     const where = `${name}, ${width} pixels, ${theme}`;
     page.on("console", (message) => message.type() === "error" && fault(where, `console: ${message.text()}`));
     page.on("pageerror", (error) => fault(where, `error: ${error.message}`));
@@ -92,7 +94,7 @@ const look = async ([name, width, theme]) => {
         return shut;
     });
     for (const fold of folds) fault(where, `a fold stays shut: ${fold}`);
-    await page.close();
+    await page.browserContext().close();
 };
 
 // Two views at a time.
@@ -124,7 +126,7 @@ await Promise.all([worker(), worker()]);
     await page.keyboard.press("Enter");
     const opened = await page.evaluate(() => document.activeElement?.parentElement?.open === true);
     if (!opened) fault(where, "Enter does not open a fold");
-    await page.close();
+    await page.browserContext().close();
 }
 
 // The search finds a word of each chapter.
@@ -141,7 +143,7 @@ await Promise.all([worker(), worker()]);
             fault(where, error.message);
         }
     }
-    await page.close();
+    await page.browserContext().close();
 }
 
 await browser.close();
