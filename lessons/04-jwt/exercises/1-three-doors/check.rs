@@ -45,11 +45,16 @@ impl Mallory {
     /// Opens her shop at this address, and waits until Alice logs in there with the bank's login. What the shop receives
     /// is a genuine token about Alice, for the shop. The bank's login knows its own services, and doesn't let her
     /// pose as one of them.
-    pub fn alice_logs_in_at(&self, address: &str) -> Option<String> {
-        let rest = address.strip_prefix("https://")?;
+    pub fn alice_logs_in_at(&self, address: &str) -> Result<String, String> {
+        let rest = address.strip_prefix("https://");
+        let rest =
+            rest.ok_or(format!("expected an address that begins with https://, got {address}"))?;
         let host = rest.split(['/', ':', '?', '#']).next().unwrap_or_default();
         let is_the_banks = host == "bank.test" || host.ends_with(".bank.test");
-        (!is_the_banks).then(|| issued("alice", address))
+        match is_the_banks {
+            true => Err(format!("{host} is the bank's own: your shop is not reached there")),
+            false => Ok(issued("alice", address)),
+        }
     }
 }
 
@@ -141,7 +146,7 @@ mod proof {
             "https://accounts.bank.test:9",
             "http://x.test",
         ] {
-            assert_eq!(mallory.alice_logs_in_at(own), None, "{own}");
+            assert!(mallory.alice_logs_in_at(own).is_err(), "{own}");
         }
     }
 }
