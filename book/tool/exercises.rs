@@ -100,6 +100,16 @@ pub fn check(course: &Course) -> Vec<Problem> {
                 );
             }
         }
+        for declared in declarations_not_in(exercise, &code_of(course, lesson, exercise)) {
+            report(
+                folder.join("exercise.md"),
+                format!(
+                    "this is declared nowhere: {}",
+                    declared.lines().next().unwrap_or_default()
+                ),
+                "show it as the exercise or its lesson has it",
+            );
+        }
         for named in
             files_named(exercise).into_iter().filter(|named| !exercise.folder.join(named).exists())
         {
@@ -133,6 +143,21 @@ fn minutes(course: &Course, lesson: &Lesson, exercises: &[Exercise]) -> Option<P
     })
 }
 
+/// What a task shows of types and signatures, `pub …`, and this code doesn't have like this, comments and attributes apart.
+fn declarations_not_in(exercise: &Exercise, code: &str) -> Vec<String> {
+    let bare = |text: &str| {
+        let lines = text.lines().map(str::trim);
+        let lines: Vec<&str> =
+            lines.filter(|line| !line.starts_with("//") && !line.starts_with("#[")).collect();
+        lines.join("\n")
+    };
+    let (text, code) = (exercise.read("exercise.md").unwrap_or_default(), bare(code));
+    let listings = text.split("```rust,noplayground\n").skip(1);
+    let listings = listings.filter_map(|rest| rest.split("\n```").next());
+    let shown = listings.flat_map(|listing| listing.split("\n\n")).map(bare);
+    shown.filter(|shown| shown.starts_with("pub ") && !code.contains(shown)).collect()
+}
+
 /// The functions that a task calls in its code spans: `wire.send(…)`, `forge::json(…)`.
 fn functions_named(exercise: &Exercise) -> Vec<String> {
     let text = exercise.read("exercise.md").unwrap_or_default();
@@ -154,6 +179,7 @@ fn code_of(course: &Course, lesson: &Lesson, exercise: &Exercise) -> String {
     let folders = [exercise.folder.clone(), lab];
     let files = folders.iter().flat_map(|folder| fs::read_dir(folder).into_iter().flatten());
     let paths = files.filter_map(|entry| Some(entry.ok()?.path()));
+    let paths = paths.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
     paths.filter_map(|path| fs::read_to_string(path).ok()).collect()
 }
 

@@ -468,7 +468,9 @@ fn what_an_exercise_lacks_is_named() {
     assert_eq!(course().problems(), [""; 0]);
     let chapter = std::fs::read_to_string(course().folder.path().join("book/src/00-small.md"))
         .expect("a chapter");
-    let broken: [(&str, String, &[&str]); 7] = [
+    let listing = "```rust,noplayground\npub struct Help {\n    pub times: u64,\n}\n```\n";
+    let broken: [(&str, String, &[&str]); 8] = [
+        ("exercise.md", format!("{task}\n{listing}"), &["declared nowhere: pub struct Help {"]),
         ("exercise.md", task.replace("help(3)", "aid(3)"), &["there is no function aid"]),
         ("exercise.md", task.replace("yours.rs", "theirs.rs"), &["there is no theirs.rs"]),
         ("exercise.md", task.replace("5 minutes", "some minutes"), &["N minutes"]),
