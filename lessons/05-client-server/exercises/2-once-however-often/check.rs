@@ -1,9 +1,12 @@
-//! Clients that send an order again: later, at the same moment, after a restart, and under somebody else's id.
+//! Clients that send an order again: later, at the same moment, after a restart, and under somebody else's id. And a disk
+//! whose power goes off at each of its writes in turn.
 
 use std::fmt;
-use std::path::Path;
-use std::sync::{Arc, Barrier};
+use std::io;
+use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use redb::{Database, StorageBackend};
 use trial::Trial;
 
 #[cfg(test)]
@@ -51,8 +54,8 @@ impl fmt::Display for Error {
 
 /// What the learner writes.
 pub trait Payments: Sized + Send + Sync + 'static {
-    /// Opens the database, or makes it.
-    fn open(path: &Path) -> Result<Self, Error>;
+    /// Begins with this database, which is new or was the bank's before.
+    fn open(database: Database) -> Result<Self, Error>;
     /// Pays an order, once for each user and id. The receipt.
     fn pay_once(&self, user: &str, id: &str, order: &Order) -> Result<String, Error>;
     /// How many coins were paid to somebody.
@@ -74,50 +77,196 @@ fn expect<T: PartialEq + fmt::Debug>(what: &str, expected: T, got: T) -> Result<
     }
 }
 
-/// Runs in a folder of its own, off the async threads.
-async fn in_a_folder<T: Send + 'static>(
-    work: impl FnOnce(&Path) -> Result<T, String> + Send + 'static,
-) -> Result<T, String> {
-    let folder = tempfile::tempdir().map_err(text)?;
-    work(&folder.path().join("bank.redb"))
+/// What a database stands on. Clones are the same disk.
+#[derive(Clone, Debug, Default)]
+struct Disk(Arc<Mutex<State>>);
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    /// What was written.
+    written: Vec<u8>,
+    /// What was written and synced: what is left without power.
+    synced: Vec<u8>,
+    operations: u32,
+    /// After so many, nothing works any more.
+    power: Option<u32>,
+    /// What a sync takes.
+    pause: Duration,
+}
+
+impl Disk {
+    fn with(content: Vec<u8>) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            written: content.clone(),
+            synced: content,
+            ..State::default()
+        })))
+    }
+
+    fn slow() -> Self {
+        let disk = Self::default();
+        disk.state().pause = Duration::from_millis(1);
+        disk
+    }
+
+    fn bank<P: Payments>(&self) -> Result<P, String> {
+        let database = Database::builder().create_with_backend(self.clone()).map_err(text)?;
+        P::open(database).map_err(text)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The power goes off after so many more operations.
+    fn lose_power_after(&self, more: u32) {
+        let mut state = self.state();
+        state.power = Some(state.operations + more);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) -> io::Result<()> {
+        let mut state = self.state();
+        if state.power.is_some_and(|power| state.operations >= power) {
+            return Err(io::Error::other("the power is off"));
+        }
+        state.operations += 1;
+        change(&mut state);
+        Ok(())
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.state().written.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let state = self.state();
+        let from = usize::try_from(offset).map_err(io::Error::other)?;
+        let bytes = from.checked_add(out.len()).and_then(|to| state.written.get(from..to));
+        out.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let len = usize::try_from(len).map_err(io::Error::other)?;
+        self.change(|state| state.written.resize(len, 0))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        std::thread::sleep(self.state().pause);
+        self.change(|state| state.synced.clone_from(&state.written))
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let from = usize::try_from(offset).map_err(io::Error::other)?;
+        let end = from.checked_add(data.len()).filter(|end| *end <= self.state().written.len());
+        let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
+        self.change(|state| state.written[from..end].copy_from_slice(data))
+    }
+}
+
+/// Works with a new bank.
+fn on_a_disk<P: Payments, T>(work: impl FnOnce(P) -> Result<T, String>) -> Result<T, String> {
+    work(Disk::default().bank()?)
+}
+
+/// An order is paid, and the power goes off at each operation of the disk in turn. Then the bank starts again, and the client
+/// sends its order again, until it has a receipt.
+fn without_power<P: Payments>() -> Result<Option<String>, String> {
+    let before = Disk::default();
+    let bank: P = before.bank()?;
+    bank.pay_once("alice", "before", &order("carol", 1)).map_err(text)?;
+    drop(bank);
+    let before = before.state().written.clone();
+    for operation in 0..10_000 {
+        let disk = Disk::with(before.clone());
+        let bank: P = disk.bank()?;
+        disk.lose_power_after(operation);
+        let paid = bank.pay_once("alice", "a", &order("bob", 5)).is_ok();
+        // If it is paid already, the power goes off now.
+        disk.lose_power_after(0);
+        drop(bank);
+        let State { written, synced, .. } = disk.state().clone();
+        for (how, left) in [("the process is killed", written), ("the power goes off", synced)] {
+            let bank: P = Disk::with(left).bank()?;
+            for _ in 0..2 {
+                bank.pay_once("alice", "a", &order("bob", 5)).map_err(text)?;
+            }
+            let coins = bank.balance("bob").map_err(text)?;
+            if coins != 5 {
+                return Ok(Some(format!(
+                    "When {how} at operation {operation} of the disk, Bob has {coins} coins of one order for 5."
+                )));
+            }
+        }
+        if paid {
+            return Ok(None);
+        }
+    }
+    Err("an order is not paid after 10,000 operations of the disk".to_owned())
+}
+
+/// What people put between two names. All of it may stand in a name.
+fn separators() -> impl Iterator<Item = String> {
+    let ascii = (0..0x80_u8).filter(|byte| !byte.is_ascii_alphanumeric());
+    let longer = ["||", "::", "--", "__", ", ", "->", "\u{a7}"].map(str::to_owned);
+    ascii.map(|byte| char::from(byte).to_string()).chain(longer).chain([String::new()])
+}
+
+/// Users and ids that are the same with a separator between them. One that makes them one, and how many orders were
+/// carried out.
+fn glued<P: Payments>() -> Result<Option<String>, String> {
+    let bank: P = Disk::default().bank()?;
+    for separator in separators() {
+        let (user, id) = (format!("al{separator}ice"), format!("ice{separator}1"));
+        let payee = format!("bob {separator}");
+        for (user, id) in [(&*user, "1"), ("al", &*id), ("1", &*user), (&*id, "al")] {
+            let _ = bank.pay_once(user, id, &order(&payee, 1));
+        }
+        let coins = bank.balance(&payee).map_err(text)?;
+        if coins != 4 {
+            let names = format!("With \"{}\" in the names", separator.escape_debug());
+            return Ok(Some(format!("{names}, only {coins} of four orders were carried out.")));
+        }
+    }
+    Ok(None)
+}
+
+fn said(found: Result<Option<String>, String>) -> Option<String> {
+    found.unwrap_or_else(Some)
 }
 
 /// The trial.
 pub async fn check<P: Payments>(trial: &mut Trial) {
     trial
-        .honest(
-            "three orders with three ids",
-            in_a_folder(|path| {
-                let bank = P::open(path).map_err(text)?;
+        .honest("three orders with three ids", async {
+            on_a_disk(|bank: P| {
                 for (id, coins) in [("a", 5), ("b", 5), ("c", 7)] {
                     bank.pay_once("alice", id, &order("bob", coins)).map_err(text)?;
                 }
                 expect("Bob's coins", 17, bank.balance("bob").map_err(text)?)
-            }),
-        )
+            })
+        })
         .await;
     trial
-        .honest(
-            "an order that comes again gets the same receipt",
-            in_a_folder(|path| {
-                let bank = P::open(path).map_err(text)?;
+        .honest("an order that comes again gets the same receipt", async {
+            on_a_disk(|bank: P| {
                 let first = bank.pay_once("alice", "a", &order("bob", 5)).map_err(text)?;
                 let second = bank.pay_once("alice", "a", &order("bob", 5)).map_err(text)?;
                 expect("the receipt", first, second)?;
                 expect("Bob's coins", 5, bank.balance("bob").map_err(text)?)
-            }),
-        )
+            })
+        })
         .await;
     trial
         .attack("an order that comes again after a restart", "Where do you remember it?", async {
-            let coins = in_a_folder(|path| {
-                for _ in 0..3 {
-                    let bank = P::open(path).map_err(text)?;
-                    bank.pay_once("alice", "a", &order("bob", 5)).map_err(text)?;
-                }
-                P::open(path).map_err(text)?.balance("bob").map_err(text)
+            let disk = Disk::default();
+            let paid = (0..3).try_fold((), |(), _| {
+                let bank: P = disk.bank()?;
+                bank.pay_once("alice", "a", &order("bob", 5)).map(drop).map_err(text)
             });
-            not_five(coins.await)
+            not_five(paid.and_then(|()| disk.bank::<P>()?.balance("bob").map_err(text)))
         })
         .await;
     trial
@@ -126,25 +275,31 @@ pub async fn check<P: Payments>(trial: &mut Trial) {
             "What lies between looking and noting?",
             async {
                 // Which of them comes first is luck, so they come twenty times, each time with another order.
-                let coins = in_a_folder(|path| {
-                    let bank = Arc::new(P::open(path).map_err(text)?);
-                    let mut rounds = (0..20).map(|round| eight_at_once(&bank, round));
-                    rounds.find(|coins| *coins != Ok(5)).unwrap_or(Ok(5))
-                });
-                not_five(coins.await)
+                let bank = match Disk::slow().bank::<P>() {
+                    Ok(bank) => Arc::new(bank),
+                    Err(error) => return Some(error),
+                };
+                let mut rounds = (0..20).map(|round| eight_at_once(&bank, round));
+                not_five(rounds.find(|coins| *coins != Ok(5)).unwrap_or(Ok(5)))
             },
         )
         .await;
     trial
+        .attack(
+            "the power goes off, at each write in turn",
+            "What is on the disk between two of your lines?",
+            async { said(without_power::<P>()) },
+        )
+        .await;
+    trial
         .attack("Mallory sends Alice's id", "Whose id is it?", async {
-            let receipts = in_a_folder(|path| {
-                let bank = P::open(path).map_err(text)?;
+            let receipts = on_a_disk(|bank: P| {
                 let alices = bank.pay_once("alice", "a", &order("bob", 5)).map_err(text)?;
                 let mallorys = bank.pay_once("mallory", "a", &order("mallory", 1)).map_err(text)?;
                 expect("Mallory's coins", 1, bank.balance("mallory").map_err(text)?)?;
                 Ok((alices, mallorys))
             });
-            match receipts.await {
+            match receipts {
                 Ok((alices, mallorys)) if alices == mallorys => {
                     Some(format!("She reads \"{alices}\"."))
                 }
@@ -157,38 +312,23 @@ pub async fn check<P: Payments>(trial: &mut Trial) {
         .attack(
             "users and ids that are the same when they are glued together",
             "Where does a name end?",
-            async {
-                let coins = in_a_folder(|path| {
-                    let bank = P::open(path).map_err(text)?;
-                    for (user, id) in [
-                        ("al", "ice-1"),
-                        ("alice", "-1"),
-                        ("alice-", "1"),
-                        ("al/ice", "1"),
-                        ("al", "ice/1"),
-                    ] {
-                        bank.pay_once(user, id, &order("bob", 1)).map_err(text)?;
-                    }
-                    bank.balance("bob").map_err(text)
-                });
-                match coins.await {
-                    Ok(5) => None,
-                    Ok(coins) => Some(format!("Of five orders, {coins} were carried out.")),
-                    Err(said) => Some(said),
-                }
-            },
+            async { said(glued::<P>()) },
         )
         .await;
     trial
         .attack("the same id with another order", "What did Alice want?", async {
-            let second = in_a_folder(|path| {
-                let bank = P::open(path).map_err(text)?;
+            let second = on_a_disk(|bank: P| {
                 bank.pay_once("alice", "a", &order("bob", 5)).map_err(text)?;
-                let others = [order("mallory", 5), order("bob", 50)];
-                Ok(others.map(|other| bank.pay_once("alice", "a", &other)))
+                bank.pay_once("alice", "b", &order("carol1", 5)).map_err(text)?;
+                let others = [
+                    ("a", order("mallory", 5)),
+                    ("a", order("bob", 50)),
+                    ("b", order("carol", 15)),
+                ];
+                Ok(others.map(|(id, other)| bank.pay_once("alice", id, &other)))
             });
-            match second.await {
-                Ok([Err(Error::Conflict), Err(Error::Conflict)]) => None,
+            match second {
+                Ok([Err(Error::Conflict), Err(Error::Conflict), Err(Error::Conflict)]) => None,
                 Ok(_) => Some(
                     "She gets the receipt of the first, and believes that the second was paid."
                         .to_owned(),
@@ -228,6 +368,8 @@ fn not_five(coins: Result<u64, String>) -> Option<String> {
 
 #[cfg(test)]
 mod proof {
+    use redb::{ReadableDatabase, ReadableTable, TableDefinition};
+
     use super::*;
 
     #[test]
@@ -242,11 +384,85 @@ mod proof {
             failed,
             [
                 "eight copies of one order at the same moment",
+                "the power goes off, at each write in turn",
                 "Mallory sends Alice's id",
                 "users and ids that are the same when they are glued together",
                 "the same id with another order",
             ]
         );
+    }
+
+    /// Balances, and receipts by some key: two transactions, one after the other, behind one lock.
+    struct TwoSteps(Mutex<Database>);
+
+    const BALANCES: TableDefinition<&str, u64> = TableDefinition::new("balances");
+    const PAID: TableDefinition<(&str, &str), &str> = TableDefinition::new("paid");
+
+    impl Payments for TwoSteps {
+        fn open(database: Database) -> Result<Self, Error> {
+            let write = database.begin_write()?;
+            write.open_table(BALANCES)?;
+            write.open_table(PAID)?;
+            write.commit()?;
+            Ok(Self(Mutex::new(database)))
+        }
+
+        fn pay_once(&self, user: &str, id: &str, order: &Order) -> Result<String, Error> {
+            let database = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let receipt = format!("{user} paid {} to {}", order.coins, order.payee);
+            if let Some(known) = database.begin_read()?.open_table(PAID)?.get((user, id))? {
+                return match known.value() == receipt {
+                    true => Ok(receipt),
+                    false => Err(Error::Conflict),
+                };
+            }
+            let write = database.begin_write()?;
+            {
+                let mut balances = write.open_table(BALANCES)?;
+                let before = balances.get(&*order.payee)?.map_or(0, |coins| coins.value());
+                balances.insert(&*order.payee, before + order.coins)?;
+            }
+            write.commit()?;
+            let write = database.begin_write()?;
+            write.open_table(PAID)?.insert((user, id), &*receipt)?;
+            write.commit()?;
+            Ok(receipt)
+        }
+
+        fn balance(&self, payee: &str) -> Result<u64, Error> {
+            let database = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let balances = database.begin_read()?.open_table(BALANCES)?;
+            Ok(balances.get(payee)?.map_or(0, |coins| coins.value()))
+        }
+    }
+
+    #[test]
+    fn a_lock_around_two_transactions_does_not_make_them_one() {
+        let failed = trial::failures(async |trial| check::<TwoSteps>(trial).await);
+        assert_eq!(failed, ["the power goes off, at each write in turn"]);
+    }
+
+    /// The solution, with user and id joined.
+    struct Joined(solution::Bank);
+
+    impl Payments for Joined {
+        fn open(database: Database) -> Result<Self, Error> {
+            solution::Bank::open(database).map(Self)
+        }
+
+        fn pay_once(&self, user: &str, id: &str, order: &Order) -> Result<String, Error> {
+            self.0.pay_once("", &format!("{id}\u{1f}{user}"), order)
+        }
+
+        fn balance(&self, payee: &str) -> Result<u64, Error> {
+            self.0.balance(payee)
+        }
+    }
+
+    #[test]
+    fn each_separator_can_be_in_a_name() {
+        let failed = trial::failures(async |trial| check::<Joined>(trial).await);
+        assert_eq!(failed, ["users and ids that are the same when they are glued together"]);
     }
 
     #[test]

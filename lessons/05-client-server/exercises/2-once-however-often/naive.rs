@@ -2,8 +2,6 @@
 //! one another, one that looks and pays, and one that notes the id. Each is atomic, and together they aren't: two requests at
 //! once both look before either has noted. And the id alone is the key, so that one user's id shows another one's receipt.
 
-use std::path::Path;
-
 use exercises_5::once::{Error, Order, Payments};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
@@ -18,8 +16,7 @@ pub struct Bank {
 }
 
 impl Payments for Bank {
-    fn open(path: &Path) -> Result<Self, Error> {
-        let database = Database::create(path)?;
+    fn open(database: Database) -> Result<Self, Error> {
         let write = database.begin_write()?;
         write.open_table(BALANCES)?;
         write.open_table(PAID)?;

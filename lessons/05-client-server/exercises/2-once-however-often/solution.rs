@@ -1,7 +1,5 @@
 //! To look, to pay and to note are one transaction. redb lets one writer in at a time, and what isn't committed never was.
 
-use std::path::Path;
-
 use exercises_5::once::{Error, Order, Payments};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
@@ -15,8 +13,7 @@ pub struct Bank {
 }
 
 impl Payments for Bank {
-    fn open(path: &Path) -> Result<Self, Error> {
-        let database = Database::create(path)?;
+    fn open(database: Database) -> Result<Self, Error> {
         let write = database.begin_write()?;
         write.open_table(BALANCES)?;
         write.open_table(PAID)?;

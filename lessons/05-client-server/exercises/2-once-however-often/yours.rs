@@ -1,7 +1,6 @@
 //! Exercise 5.2: fix `pay_once`.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Mutex;
 
 use exercises_5::once::{Error, Order, Payments};
@@ -17,8 +16,7 @@ pub struct Bank {
 }
 
 impl Payments for Bank {
-    fn open(path: &Path) -> Result<Self, Error> {
-        let database = Database::create(path)?;
+    fn open(database: Database) -> Result<Self, Error> {
         let write = database.begin_write()?;
         write.open_table(BALANCES)?;
         write.commit()?;
