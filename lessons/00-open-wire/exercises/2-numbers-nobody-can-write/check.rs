@@ -73,7 +73,7 @@ fn separators() -> impl Iterator<Item = String> {
             .into_iter()
             .flat_map(move |is| ["amount", "payee"].map(|name| format!("{between}{name}{is}")))
     });
-    let ascii = (0..0x80_u8).filter(|byte| !byte.is_ascii_alphanumeric());
+    let ascii = (b' '..=0x7f).chain(0..b' ').filter(|byte| !byte.is_ascii_alphanumeric());
     ascii.map(|byte| char::from(byte).to_string()).chain(words).chain(named)
 }
 

@@ -45,7 +45,7 @@ fn moved(context: Contexts, from: Place, to: Place) -> Option<String> {
 
 /// What people put between two names. All of it may stand in a name.
 fn separators() -> impl Iterator<Item = String> {
-    let ascii = (0..0x80_u8).filter(|byte| !byte.is_ascii_alphanumeric());
+    let ascii = (b' '..=0x7f).chain(0..b' ').filter(|byte| !byte.is_ascii_alphanumeric());
     let longer = ["||", "::", "--", "__", ", ", "; ", "->", "\u{a7}"].map(str::to_owned);
     ascii.map(|byte| char::from(byte).to_string()).chain(longer)
 }
