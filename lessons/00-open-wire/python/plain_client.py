@@ -13,7 +13,10 @@ import sys
 def ask(stream, request):
     stream.write(request + "\n")
     stream.flush()
-    return stream.readline(256).strip()
+    answer = stream.readline(256)
+    if not answer.endswith("\n"):
+        raise ValueError("expected a whole line of at most 256 characters")
+    return answer.strip()
 
 
 def pay(port, name, password, coins, payee):

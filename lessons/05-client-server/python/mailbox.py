@@ -463,20 +463,20 @@ def show(args, state, ask, message):
     sender = checked_name(take(message, "from", str))
     letter = opened(args, state, ask, sender, message)
     if letter is None:
-        print(f"WARNING: a box that is said to come from {sender}, and does not")
+        print(f"WARNING: a box claims to be from {sender} but isn't")
         return
     number, text = letter
     seen = state["seen"].setdefault(sender, {"largest": 0, "missing": []})
     seen.setdefault("ids", [])
     found = finding(seen, number, message["id"])
     if found is None:
-        print(f"letter {number} of {sender} came again, and is not shown again")
+        print(f"letter {number} from {sender} came again, and is not shown again")
         return
     missing, late = found
     if missing:
-        count = f"a letter of {sender} is" if missing == 1 else f"{missing} letters of {sender} are"
+        count = f"a letter from {sender} is" if missing == 1 else f"{missing} letters from {sender} are"
         print(f"WARNING: {count} missing before the next one")
-    print(f"letter {number} of {sender}{late}: {plain(text)}")
+    print(f"letter {number} from {sender}{late}: {plain(text)}")
 
 
 def opened(args, state, ask, sender, message):

@@ -17,9 +17,14 @@ fn main() -> ExitCode {
         .part("deliver", "a letter, and who saw what of it", 20, parts::deliver::run)
         .part("stolen", "tokens in the wrong hands", 15, parts::stolen::run)
         .part("spying-server", "the server is the attacker", 18, parts::spying_server::run)
-        .part("hostile", "clients that keep to nothing", 20, parts::hostile::run)
+        .part("hostile", "clients that follow no rules", 20, parts::hostile::run)
         .part("crash", "the server is killed, and nothing is lost", 17, parts::crash::run)
-        .part("rotate", "a new certificate and new keys, under way", 15, parts::rotate::run)
+        .part(
+            "rotate",
+            "a new certificate and new keys, while clients are there",
+            15,
+            parts::rotate::run,
+        )
         .part("shutdown", "the server stops, and finishes first", 15, parts::shutdown::run)
         .main()
 }

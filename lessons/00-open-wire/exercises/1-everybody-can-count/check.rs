@@ -102,7 +102,7 @@ pub async fn check(trial: &mut Trial, act: Act) {
         .await;
     trial
         .goal("a payment to somebody else passes, so that nobody looks", async move {
-            for payee in ["carol", "bobby"] {
+            for payee in ["carol", "bobby", "bobcat", "malloryson", "jim-bob"] {
                 let (bank, read) = pay(act, 7, payee);
                 expect(payee, "7", &bank.0.get(payee).unwrap_or(&0).to_string())?;
                 expect("the receipt", &format!("OK paid 7 to {payee}"), &read?)?;
@@ -112,10 +112,13 @@ pub async fn check(trial: &mut Trial, act: Act) {
         .await;
     trial
         .goal(
-            "TLS records pass as they are: there is nothing in them that you could change",
+            "bytes that aren't a line of this protocol, such as a TLS record, pass unchanged",
             async move {
                 let record = "\u{17}\u{3}\u{3}\u{0}\u{2a}8q*k2 to the bank";
-                expect("the record", record, &act(Direction::ToBank, record))
+                match act(Direction::ToBank, record) == record {
+                    true => Ok(()),
+                    false => Err("a record of TLS was changed".to_owned()),
+                }
             },
         )
         .await;
@@ -128,6 +131,22 @@ mod proof {
     #[test]
     fn the_solution_fails_nothing() {
         assert_eq!(trial::failures(async |trial| check(trial, solution::act).await), [""; 0]);
+    }
+
+    #[test]
+    fn names_that_only_contain_bob_or_mallory_are_other_names() {
+        fn with_replace(direction: Direction, text: &str) -> String {
+            let Some((text, _sum)) = text.rsplit_once('*') else { return text.to_owned() };
+            line(&naive::act(direction, text))
+        }
+        let failed = trial::failures(async |trial| check(trial, with_replace).await);
+        assert_eq!(
+            failed,
+            [
+                "a payment to somebody else passes, so that nobody looks",
+                "bytes that aren't a line of this protocol, such as a TLS record, pass unchanged",
+            ]
+        );
     }
 
     #[test]

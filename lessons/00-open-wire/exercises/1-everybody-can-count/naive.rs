@@ -1,5 +1,6 @@
-//! The answer that most people find first: change the name, as in the part `tamper`, and leave the rest. The bank refuses it,
-//! and a checksum seems to be a defense. It was never meant as one. It finds what a bad cable does, which doesn't compute.
+//! The answer that most people find first changes the name, as in the part `tamper`, and leaves the rest. The bank refuses
+//! the changed line, so the checksum looks like a defense. It isn't meant to be one. A checksum catches the damage of a bad
+//! cable, and a cable can't compute a new checksum. Mallory can.
 
 use exercises_0::checksum::Direction;
 

@@ -1,6 +1,6 @@
-//! The answer that most people find first. The parts are written one after the other, as one would read them aloud. The
-//! number is noted as soon as it's seen, so that no replay gets through. And who wrote the message isn't in it, because each
-//! end knows that it didn't write it itself. Each of the three is an attack.
+//! The answer that most people find first. It joins the parts with nothing between them. It remembers the number before
+//! it checks the tag, so that no replay gets through. And the tag doesn't cover the side, because each end assumes that
+//! it would recognize its own messages. Each of the three mistakes lets an attack in.
 
 use aws_lc_rs::hmac;
 use exercises_0::numbers::{Message, Tags};

@@ -1,11 +1,11 @@
-//! Everything is under the tag, each part behind its length; and what isn't genuine changes nothing.
+//! The tag covers everything, with its length in front of each part. A message that isn't genuine changes nothing.
 
 use aws_lc_rs::hmac;
 use exercises_0::numbers::{Message, Side, Tags};
 
 pub struct Till {
     key: [u8; 32],
-    /// The last number that was accepted, of the client and of the bank.
+    /// The last number that was accepted from the client, and from the bank.
     last: [u64; 2],
 }
 

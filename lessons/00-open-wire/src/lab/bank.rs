@@ -17,7 +17,7 @@ pub struct Bank {
 }
 
 impl Bank {
-    /// Opens the bank: over TLS, if a configuration is given.
+    /// Opens the bank, over TLS if there is a configuration.
     pub async fn open(ledger: Ledger, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
         Self::open_on(0, ledger, tls).await
     }
@@ -87,14 +87,14 @@ fn answer(
 }
 
 // ANCHOR: false_bank
-/// Knows the protocol and no account. It says OK to everything and writes it down.
+/// Speaks the protocol, but has no accounts. Answers OK to everything, and writes each request down.
 pub struct FalseBank {
     service: Service,
     diary: Arc<Mutex<Vec<String>>>,
 }
 
 impl FalseBank {
-    /// Opens it: over TLS, if a configuration is given.
+    /// Starts the false bank, over TLS if there is a configuration.
     pub async fn open(tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
         let diary = Arc::new(Mutex::new(Vec::new()));
         let pen = diary.clone();

@@ -32,13 +32,13 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.shows("server sent", String::from_utf8_lossy(&conversation.to_client));
     t.wire_shows(&wire, "the payment", "PAY 25 bob")?;
 
-    t.step("It takes the password from the first line and logs in to the bank with it.");
+    t.step("Mallory takes the login line from the recording and sends it to the bank herself.");
     let stolen = sent
         .lines()
         .find_map(|line| line.strip_prefix("LOGIN alice "))
         .context("no login recorded")?;
     t.wire_shows(&wire, "the password", stolen)?;
-    // The thief sends the recorded line as it is: whatever the bank takes for proof, he has.
+    // Mallory sends the recorded line unchanged, because it holds whatever the bank accepts as proof.
     let login = [&conversation.to_server[..sent.find('\n').unwrap_or(0)], b"\n"].concat();
     let answer = replay(bank.address(), &login, super::PATIENCE).await?;
     let answer = String::from_utf8_lossy(&answer);

@@ -74,11 +74,15 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     ]);
 
     t.step("What no lesson can give you.");
-    t.shows("endpoints", "TLS ends at both ends: a stolen laptop or server reads everything.");
+    t.shows(
+        "endpoints",
+        "TLS protects only the wire. Somebody who steals the laptop reads everything.",
+    );
     t.shows(
         "metadata",
         format!("The tap saw who talks, when and how much: {} recorded bytes.", wire.len()),
     );
+    t.shows("availability", "Mallory can still cut the wire. TLS makes the cut visible.");
     t.shows("authorization", "Whether Alice may pay Bob is the bank's decision, not the wire's.");
     Ok(())
 }

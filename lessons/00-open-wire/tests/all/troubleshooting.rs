@@ -25,7 +25,7 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
     t.step("Nothing listens there.");
     let closed = TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?;
     t.refused("at the client", TcpStream::connect(closed).await, "efused")?;
-    t.shows("fix", "Start the server; compare the port.");
+    t.shows("fix", "Start the server, and check that both ends use the same port.");
 
     t.step("A wrong name or password.");
     let mut client = BankClient::new(TcpStream::connect(bank.address()).await?);
@@ -34,7 +34,7 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
         client.log_in("alice", "wrong").await,
         "unknown name or wrong password",
     )?;
-    t.shows("fix", "The bank does not say which of the two: look at what you sent.");
+    t.shows("fix", "Check both, because the bank doesn't say which of the two is wrong.");
     client.close().await?;
     bank.outcome().await?;
 
@@ -42,7 +42,10 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
     let mut stranger = TcpStream::connect(bank.address()).await?;
     stranger.write_all(&[b'A'; 300]).await?;
     t.refused("at the bank", bank.outcome().await, "at most 256 bytes")?;
-    t.shows("fix", "Send lines of the protocol. A server can raise its limit, and always has one.");
+    t.shows(
+        "fix",
+        "Send shorter lines. If your protocol needs longer ones, raise the server's limit.",
+    );
 
     t.step("A client that goes away in the middle of a line.");
     let mut stranger = TcpStream::connect(bank.address()).await?;
@@ -58,7 +61,7 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
     t.refused("at the client", client.log_in("alice", "correct-horse").await, "without an answer")?;
     t.shows(
         "fix",
-        "On an open wire the client cannot tell an attacker from a server that stopped.",
+        "Look in the server's log. If it didn't end the connection, somebody on the wire did.",
     );
     let _ended = bank.outcome().await;
 

@@ -1,6 +1,7 @@
-//! The answer that most people find first: only our own domain, so compare the end of the host's name. It looks like what one
-//! says aloud. But a name's end isn't a domain (`evilbank.test`), another host of the domain is run by somebody else, another
-//! port is another program, and http is everybody who can see the wire. And nobody counts.
+//! The answer that most people find first allows only our own domain, and compares the end of the host's name. That is how
+//! you would say the rule aloud. But a host can end in the same letters without being in the domain (`evilbank.test`).
+//! Somebody else may run another host of the domain, another port is another program, and over http everybody on the wire
+//! can read the key. And nothing counts the redirects.
 
 use reqwest::redirect::Policy;
 

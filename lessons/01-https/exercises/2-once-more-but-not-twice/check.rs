@@ -173,12 +173,26 @@ fn paid(ask: Ask, request: Request, fates: &[Fate]) -> Option<String> {
 
 /// How long it takes, with small and large budgets.
 fn takes(ask: Ask, request: Request, fates: &[Fate]) -> Option<String> {
-    [SECOND / 2, BUDGET, 5 * BUDGET].into_iter().find_map(|budget| {
+    [BUDGET, SECOND / 2, 5 * BUDGET].into_iter().find_map(|budget| {
         let mut wire = Wire::new(fates);
         let _ = ask(&mut wire, &request, budget);
         let took = wire.took();
         (took > budget).then(|| format!("It takes {took:?}; the budget is {budget:?}."))
     })
+}
+
+/// A server asks for a longer pause than there is time, which the caller hears at once.
+fn waits_for_nothing(ask: Ask) -> Option<String> {
+    let pause = 3600 * SECOND;
+    let mut wire = Wire::new(&[Fate::Busy(pause)]);
+    match ask(&mut wire, &GET, BUDGET) {
+        Err(Failed::Busy(asked)) if asked == pause && wire.took() <= SECOND => None,
+        Err(Failed::Busy(asked)) if asked == pause => Some(format!(
+            "The caller waits {:?}, and hears only then that it was for nothing.",
+            wire.took()
+        )),
+        other => Some(format!("The caller doesn't hear for how long to wait, but {other:?}.")),
+    }
 }
 
 /// A caller who hears that nothing was done writes another bill, with another id.
@@ -208,6 +222,12 @@ pub async fn check(trial: &mut Trial, ask: Ask) {
         .honest("a GET after two tries that failed", async move {
             answered(ask, GET, &[Fate::Cut, Fate::NotSent, Fate::Answered])?;
             answered(ask, GET, &[Fate::After(100 * SECOND), Fate::Answered])
+        })
+        .await;
+    trial
+        .honest("a server that takes two seconds for its answer", async move {
+            answered(ask, GET, &[Fate::After(2 * SECOND)])?;
+            answered(ask, POST, &[Fate::After(2 * SECOND)])
         })
         .await;
     trial
@@ -255,6 +275,7 @@ pub async fn check(trial: &mut Trial, ask: Ask) {
             async move {
                 takes(ask, GET, &[Fate::Busy(3600 * SECOND)])
                     .or_else(|| takes(ask, POST, &[Fate::Busy(3600 * SECOND)]))
+                    .or_else(|| waits_for_nothing(ask))
             },
         )
         .await;
@@ -269,7 +290,7 @@ pub async fn check(trial: &mut Trial, ask: Ask) {
         .attack("a server that is down", "How often does it help to ask?", async move {
             let mut wire = Wire::new(&[Fate::NotSent]);
             let _ = ask(&mut wire, &GET, BUDGET);
-            (wire.tries > 50).then(|| format!("It is asked {} times in {BUDGET:?}.", wire.tries))
+            (wire.tries > 10).then(|| format!("It is asked {} times in {BUDGET:?}.", wire.tries))
         })
         .await;
 }
@@ -289,11 +310,71 @@ mod proof {
         assert_eq!(
             failed,
             [
+                "a server that takes two seconds for its answer",
                 "a POST that had not left",
                 "a POST whose id the server knows, after its answer was cut off",
                 "a server that is busy, and asks for a second",
             ]
         );
+    }
+
+    /// The solution, for a try of this length, and as often as it likes.
+    fn impatient(wire: &mut Wire, request: &Request, budget: Duration) -> Result<String, Failed> {
+        let mut said = Err(Failed::NotSent);
+        for _ in 0..3 {
+            said = wire.send(request, budget.min(Duration::from_millis(51)));
+            if said.is_ok() {
+                break;
+            }
+        }
+        said
+    }
+
+    #[test]
+    fn a_client_that_is_too_impatient_for_an_honest_server_is_noticed() {
+        let failed = trial::failures(async |trial| check(trial, impatient).await);
+        assert!(failed.contains(&"a server that takes two seconds for its answer"), "{failed:?}");
+    }
+
+    /// The solution, but a server that is down is asked at once again, twenty times.
+    fn hot(wire: &mut Wire, request: &Request, budget: Duration) -> Result<String, Failed> {
+        let end = wire.now() + budget;
+        let mut said = Failed::NotSent;
+        for _ in 0..20 {
+            let left = end.saturating_sub(wire.now());
+            said = match wire.send(request, left.min(3 * SECOND)) {
+                Err(Failed::NotSent) => Failed::NotSent,
+                Err(Failed::Busy(pause)) if wire.now() + pause < end => {
+                    wire.sleep(pause);
+                    Failed::Busy(pause)
+                }
+                Err(unsure @ (Failed::Cut | Failed::TooLate)) if *request != POST => unsure,
+                answer => return answer,
+            };
+        }
+        Err(said)
+    }
+
+    #[test]
+    fn a_server_that_is_down_is_not_stormed() {
+        let failed = trial::failures(async |trial| check(trial, hot).await);
+        assert!(failed.contains(&"a server that is down"), "{failed:?}");
+    }
+
+    /// The solution, but it sleeps out what is left before it gives up.
+    fn sleepy(wire: &mut Wire, request: &Request, budget: Duration) -> Result<String, Failed> {
+        let end = wire.now() + budget;
+        let answer = solution::ask(wire, request, budget);
+        if answer.is_err() {
+            wire.sleep(end.saturating_sub(wire.now()));
+        }
+        answer
+    }
+
+    #[test]
+    fn nobody_sleeps_out_a_budget_before_giving_up() {
+        let failed = trial::failures(async |trial| check(trial, sleepy).await);
+        assert_eq!(failed, ["a server that asks for a pause of an hour"]);
     }
 
     #[test]

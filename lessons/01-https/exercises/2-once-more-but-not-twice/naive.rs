@@ -1,7 +1,7 @@
 //! The answer that most people find first. Because of the bill that was paid twice, POST is not retried any more, and because
-//! of the nine seconds, each try gets a third of the budget. But a POST that never left may be sent again, and one with an id as
-//! well, and for those customers it now fails for nothing. And three equal shares count the tries, not the pauses: the
-//! server decides how long those are.
+//! of the nine seconds, each try gets a third of the budget. But a POST that never left may be sent again, and so may one with an id, and those customers now
+//! get an error for no reason. And dividing the budget by three leaves no time for the pauses, whose length the server
+//! decides.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! One end for everything, computed once; and for each failure the question whether the request may be sent again.
+//! One deadline for the whole call, computed once. After each failure, the question is whether the request may be sent again.
 
 use std::time::Duration;
 
@@ -9,8 +9,10 @@ const TRY: Duration = Duration::from_secs(3);
 
 pub fn ask(wire: &mut Wire, request: &Request, budget: Duration) -> Result<String, Failed> {
     let end = wire.now() + budget;
-    // What leaves open whether the request was carried out. No later failure takes that back.
+    // The failure after which nobody knows whether the server carried out the request. No later failure settles that.
     let mut unknown = None;
+    // Each pause is twice as long as the one before, so that a server that is down isn't stormed.
+    let mut next_pause = Duration::from_millis(200);
     loop {
         let left = end.saturating_sub(wire.now());
         let failed = match wire.send(request, left.min(TRY)) {
@@ -22,9 +24,9 @@ pub fn ask(wire: &mut Wire, request: &Request, budget: Duration) -> Result<Strin
         }
         let pause = match failed {
             Failed::Busy(pause) => pause,
-            // Not at once again, or a server that is down is asked a thousand times.
-            _ => Duration::from_millis(200),
+            _ => next_pause,
         };
+        next_pause *= 2;
         if !may_be_repeated(request, failed) || wire.now() + pause >= end {
             return Err(unknown.unwrap_or(failed));
         }

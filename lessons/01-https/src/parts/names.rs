@@ -121,7 +121,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // ANCHOR_END: revoked
 
     // ANCHOR: accepted
-    t.step("Four certificates that people often judge wrongly.");
+    t.step("Three certificates and a list that people often judge wrongly.");
     // The certificate of the step before: it is on the list, which this client does not
     // have.
     t.works("revoked, and the client has no list", visit(&ca, revoked, BANK).await)?;

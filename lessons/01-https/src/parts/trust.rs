@@ -69,9 +69,13 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.refused_in_short(
         "a private key",
         Roots::from_pem(key.as_bytes()),
-        "in line 1 a private key",
+        "line 1 begins a private key",
     )?;
-    t.refused_in_short("a server's certificate", Roots::from_pem(chain.as_bytes()), "not a CA's")?;
+    t.refused_in_short(
+        "a server's certificate",
+        Roots::from_pem(chain.as_bytes()),
+        "doesn't belong to a CA",
+    )?;
     t.refused("no such file", Roots::from_pem_file("no-such-ca.pem"), "cannot use the CA file")?;
     // ANCHOR_END: loader
 

@@ -48,7 +48,7 @@ impl Container {
             "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY" | "DSA PRIVATE KEY"
             | "ANY PRIVATE KEY" => Self::new(
                 "a private key",
-                "it belongs in a file of its own; if this file was handed out, make another key",
+                "move it to a file of its own; if anybody else has this file, make another key",
             ),
             "ENCRYPTED PRIVATE KEY" => Self::new(
                 "a private key with a passphrase",
@@ -79,7 +79,7 @@ impl Container {
         let lower = text.get(..text.len().min(64)).unwrap_or_default().to_ascii_lowercase();
         let starts = |with: &[u8]| bytes.starts_with(with);
         Some(if bytes.is_empty() {
-            Self::new("an empty file", "was it written, and is the disk full?")
+            Self::new("an empty file", "check what wrote it, and whether the disk is full")
         } else if starts(b"\xff\xfe") || starts(b"\xfe\xff") {
             Self::new("a text in UTF-16", "save it as UTF-8 (PowerShell's `>` writes UTF-16)")
         } else if starts(b"\xfe\xed\xfe\xed") || starts(b"\xce\xce\xce\xce") {
@@ -133,12 +133,12 @@ fn der(bytes: &[u8]) -> Container {
     } else if inside.starts_with(b"\x02\x01") {
         Container::new(
             "a private key in DER",
-            "write it in PEM, `openssl pkey -inform der -in FILE -out NEW`",
+            "convert it to PEM, `openssl pkey -inform der -in FILE -out NEW`",
         )
     } else if inside.starts_with(b"\x30") {
         Container::new(
             "DER, perhaps a certificate (.cer, .crt, .der)",
-            "write it in PEM, `openssl x509 -inform der -in FILE -out NEW`",
+            "convert it to PEM, `openssl x509 -inform der -in FILE -out NEW`",
         )
     } else {
         Container::new("DER of another kind", "this takes PEM")

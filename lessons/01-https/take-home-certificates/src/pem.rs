@@ -19,7 +19,7 @@ pub enum PemError {
     #[error("expected at least one \"-----BEGIN CERTIFICATE-----\", found {}", or_none(.0))]
     NoCertificate(Option<Container>),
     /// A private key, or another thing that has no business among certificates.
-    #[error("expected certificates only, found in line {line} {}", or_another(.found))]
+    #[error("expected certificates only, but line {line} begins {}", or_another(.found))]
     OtherSection {
         /// Its first line, from 1.
         line: usize,
@@ -123,7 +123,7 @@ fn label(line: &[u8]) -> Option<String> {
 #[derive(Debug, Error)]
 pub enum KeyError {
     /// A section of another kind.
-    #[error("expected a private key and perhaps certificates, found in line {line} {}", or_another(.found))]
+    #[error("expected a private key and perhaps certificates, but line {line} begins {}", or_another(.found))]
     OtherSection {
         /// Its first line, from 1.
         line: usize,
@@ -355,7 +355,7 @@ mod tests {
             assert!(key.contains(says), "{says}: {key}");
         }
         let key = certificates(KEY.as_bytes()).expect_err("a key").to_string();
-        assert!(key.contains("a private key: it belongs in a file of its own"), "{key}");
+        assert!(key.contains("a private key: move it to a file of its own"), "{key}");
         let certificate =
             private_key(pem("CERTIFICATE").as_bytes()).expect_err("no key").to_string();
         assert!(certificate.contains("found a certificate"), "{certificate}");

@@ -57,7 +57,7 @@ pub enum RootsError {
         source: rustls::Error,
     },
     /// As a trust anchor its key could vouch for every name.
-    #[error("certificate {number}, {subject}, is not a CA's: {why}")]
+    #[error("certificate {number}, {subject}, doesn't belong to a CA: {why}")]
     NotACa {
         /// Its place in the file, from 1.
         number: usize,

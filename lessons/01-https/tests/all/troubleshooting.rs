@@ -37,7 +37,7 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
     let closed = TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?;
     let answer = get(defaults(&stage, closed)?, &bank_at(closed).url("/")).await;
     t.refused("by the system", answer, "tcp connect error")?;
-    t.shows("fix", "Start the server; compare the port.");
+    t.shows("fix", "Start the server, and check that both ends use the same port.");
 
     t.step("An https URL, and a server that speaks plain HTTP.");
     let plain = plain_server(HeaderLog::default()).await?;
@@ -82,7 +82,7 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
     )?;
     t.shows(
         "fix",
-        "Update the server. Until then: tls_version_min(Version::TLS_1_2) for this one client.",
+        "Update the server. Until then, set tls_version_min(Version::TLS_1_2) for this one client.",
     );
 
     t.step("A minimum version above the maximum.");
@@ -91,7 +91,7 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
     t.refused("when the client is built", contradiction.build(), "empty supported tls versions")?;
     t.shows("fix", "Remove the maximum.");
 
-    t.step("DER that is no certificate, as a trusted CA.");
+    t.step("A file in DER that isn't a certificate, as a trusted CA.");
     let garbage = reqwest::Certificate::from_der(b"garbage")?;
     t.refused(
         "when the client is built",
@@ -100,7 +100,7 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
     )?;
     t.shows(
         "fix",
-        "Load the file with the loader of this lesson: it says which certificate is broken.",
+        "Load the file with this lesson's loader, which says which certificate is broken.",
     );
 
     t.step("A revocation list, and the platform's trust store.");
@@ -111,7 +111,10 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
         Client::builder().tls_crls_only([list]).build(),
         "CRLs only allowed",
     )?;
-    t.shows("fix", "Name the CAs with tls_certs_only: the platform's verifier takes no lists.");
+    t.shows(
+        "fix",
+        "Name the CAs with tls_certs_only, because the platform's verifier takes no lists.",
+    );
 
     t.step("A server that does not answer.");
     let silent = stage.stalling(Stall::Header).await?;
@@ -133,10 +136,10 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
     t.refused("by the client", read_body(answer, 4096).await, "close_notify")?;
     t.shows(
         "fix",
-        "Treat it as a failure and ask again. On the server: shut the stream down before dropping it.",
+        "Treat it as a failure. Ask again only if the request is safe to repeat. The server should shut its stream down before dropping it.",
     );
 
-    t.step("A status that is no success.");
+    t.step("A status that isn't a success.");
     let answer = get(stage.client(&bank)?, &bank.url("/balance")).await?;
     t.refused("by error_for_status", answer.error_for_status(), "401 Unauthorized")?;
     t.shows("fix", "Send the token, with bearer_auth.");

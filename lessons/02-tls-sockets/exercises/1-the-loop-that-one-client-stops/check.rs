@@ -10,6 +10,7 @@ use peers::Peer;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Barrier;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, server::TlsStream};
@@ -38,8 +39,10 @@ pub struct Limits {
 
 /// Those of the trial. Its own patience is many times longer.
 const LIMITS: Limits = Limits { at_once: 8, handshake: Duration::from_millis(250) };
-/// How long an honest client waits.
+/// How long an honest client waits among honest ones.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long an honest client waits behind others.
+const BEHIND: Duration = Duration::from_secs(2);
 /// When a client that isn't honest has to be gone.
 const GONE: Duration = Duration::from_millis(1500);
 
@@ -97,19 +100,33 @@ impl Drop for Running {
 }
 
 async fn started<S: Server>() -> Result<Running, String> {
+    started_with::<S>(LIMITS).await
+}
+
+async fn started_with<S: Server>(limits: Limits) -> Result<Running, String> {
     let config = server(&ca().leaf("bank.test").issue().map_err(text)?)?;
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(text)?;
     let (address, clerk) = (listener.local_addr().map_err(text)?, Clerk::default());
-    let serve = S::serve(listener, TlsAcceptor::from(Arc::new(config)), clerk.clone(), LIMITS);
+    let serve = S::serve(listener, TlsAcceptor::from(Arc::new(config)), clerk.clone(), limits);
     Ok(Running { address, clerk, task: tokio::spawn(serve).abort_handle() })
 }
 
 /// An honest client: it says hello, and is answered.
 async fn hello(address: SocketAddr) -> Result<(), String> {
+    hello_after(address, async {}, PATIENCE).await
+}
+
+/// An honest client that has something to do after the handshake.
+async fn hello_after(
+    address: SocketAddr,
+    first: impl Future<Output = ()>,
+    patience: Duration,
+) -> Result<(), String> {
     let work = async {
         let tcp = TcpStream::connect(address).await.map_err(text)?;
         let name = ServerName::try_from("bank.test").map_err(text)?;
         let mut stream = TlsConnector::from(client()?).connect(name, tcp).await.map_err(text)?;
+        first.await;
         stream.write_all(b"hello").await.map_err(text)?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.map_err(text)?;
@@ -118,15 +135,15 @@ async fn hello(address: SocketAddr) -> Result<(), String> {
             false => Err(format!("expected \"hello\", got \"{}\"", answer.escape_ascii())),
         }
     };
-    let seconds = PATIENCE.as_secs();
-    timeout(PATIENCE, work)
+    let seconds = patience.as_secs();
+    timeout(patience, work)
         .await
         .unwrap_or_else(|_| Err(format!("not answered in {seconds} seconds")))
 }
 
 /// What an honest client behind these says.
 async fn behind(running: &Running, what: &str) -> Option<String> {
-    let said = hello(running.address).await.err()?;
+    let said = hello_after(running.address, async {}, BEHIND).await.err()?;
     Some(format!("An honest client behind {what}: {said}."))
 }
 
@@ -197,6 +214,13 @@ pub async fn check<S: Server>(trial: &mut Trial) {
         })
         .await;
     trial
+        .honest("a client that thinks longer than a handshake may take", async {
+            let running = started::<S>().await?;
+            let thinking = tokio::time::sleep(LIMITS.handshake + LIMITS.handshake / 2);
+            hello_after(running.address, thinking, PATIENCE).await
+        })
+        .await;
+    trial
         .attack("a client that says nothing", "What does the loop wait for?", async {
             let running = match started::<S>().await {
                 Ok(running) => running,
@@ -218,6 +242,45 @@ pub async fn check<S: Server>(trial: &mut Trial) {
                 for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0x16, 3, 1]] {
                     let mut client = TcpStream::connect(running.address).await.ok()?;
                     client.write_all(bytes).await.ok()?;
+                }
+                behind(&running, "them").await
+            },
+        )
+        .await;
+    trial
+        .attack("seven silent clients, each for its whole deadline", "Who waits for whom?", async {
+            let limits = Limits { handshake: Duration::from_millis(500), ..LIMITS };
+            let running = match started_with::<S>(limits).await {
+                Ok(running) => running,
+                Err(error) => return fails(error),
+            };
+            let mut silent = Vec::new();
+            for _ in 1..limits.at_once {
+                silent.push(TcpStream::connect(running.address).await.ok()?);
+            }
+            behind(&running, "them").await
+        })
+        .await;
+    trial
+        .attack(
+            "more clients that fail than there are places, and then an honest one",
+            "What becomes of the place of a client that fails?",
+            async {
+                let running = match started::<S>().await {
+                    Ok(running) => running,
+                    Err(error) => return fails(error),
+                };
+                for _ in 0..2 * LIMITS.at_once {
+                    let mut client = TcpStream::connect(running.address).await.ok()?;
+                    client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.ok()?;
+                    let mut rest = [0; 1024];
+                    let ended = async {
+                        while client.read(&mut rest).await.is_ok_and(|length| length > 0) {}
+                    };
+                    // Who isn't let go waits for a place that doesn't come.
+                    if timeout(GONE, ended).await.is_err() {
+                        break;
+                    }
                 }
                 behind(&running, "them").await
             },
@@ -261,6 +324,29 @@ pub async fn check<S: Server>(trial: &mut Trial) {
                 held.then(|| {
                     format!("After {} seconds it still holds its task.", GONE.as_secs_f32())
                 })
+            },
+        )
+        .await;
+    trial
+        .attack(
+            "eight clients, and each waits until all eight have shaken hands",
+            "Which of them may speak with the clerk at the same time?",
+            async {
+                let running = match started::<S>().await {
+                    Ok(running) => running,
+                    Err(error) => return fails(error),
+                };
+                let all_here = Arc::new(Barrier::new(LIMITS.at_once));
+                let mut clients = JoinSet::new();
+                for _ in 0..LIMITS.at_once {
+                    let (address, all_here) = (running.address, all_here.clone());
+                    let wait = async move {
+                        all_here.wait().await;
+                    };
+                    clients.spawn(hello_after(address, wait, BEHIND));
+                }
+                let said = clients.join_all().await.into_iter().find_map(Result::err)?;
+                Some(format!("They wait for each other, and one of them was {said}."))
             },
         )
         .await;
@@ -320,6 +406,8 @@ async fn foreign<S: Server>(openssl: Peer) -> Result<(), String> {
 
 #[cfg(test)]
 mod proof {
+    use tokio::sync::Semaphore;
+
     use super::*;
 
     #[test]
@@ -348,9 +436,104 @@ mod proof {
             failed,
             [
                 "a client that says nothing",
+                "seven silent clients, each for its whole deadline",
                 "a silent client, for as long as it likes",
                 "a client that sends a byte now and then",
+                "eight clients, and each waits until all eight have shaken hands",
             ]
         );
+    }
+
+    /// The stub with a deadline, and nothing else.
+    struct OneAfterTheOther;
+
+    impl Server for OneAfterTheOther {
+        async fn serve(listener: TcpListener, acceptor: TlsAcceptor, clerk: Clerk, limits: Limits) {
+            while let Ok((tcp, _peer)) = listener.accept().await {
+                if let Ok(Ok(stream)) = timeout(limits.handshake, acceptor.accept(tcp)).await {
+                    clerk.answer(stream).await;
+                }
+            }
+        }
+    }
+
+    /// Tasks for the answers, and handshakes in the loop.
+    struct HandshakesInTheLoop;
+
+    impl Server for HandshakesInTheLoop {
+        async fn serve(listener: TcpListener, acceptor: TlsAcceptor, clerk: Clerk, limits: Limits) {
+            let places = Arc::new(Semaphore::new(limits.at_once));
+            while let Ok(place) = places.clone().acquire_owned().await {
+                let Ok((tcp, _peer)) = listener.accept().await else { continue };
+                let shaken = timeout(limits.handshake, acceptor.accept(tcp)).await;
+                let clerk = clerk.clone();
+                tokio::spawn(async move {
+                    if let Ok(Ok(stream)) = shaken {
+                        clerk.answer(stream).await;
+                    }
+                    drop(place);
+                });
+            }
+        }
+    }
+
+    /// A place is given back by those alone who were served.
+    struct LostPlaces;
+
+    impl Server for LostPlaces {
+        async fn serve(listener: TcpListener, acceptor: TlsAcceptor, clerk: Clerk, limits: Limits) {
+            let places = Arc::new(Semaphore::new(limits.at_once));
+            while let Ok(place) = places.clone().acquire_owned().await {
+                let Ok((tcp, _peer)) = listener.accept().await else { continue };
+                let (acceptor, clerk) = (acceptor.clone(), clerk.clone());
+                tokio::spawn(async move {
+                    match timeout(limits.handshake, acceptor.accept(tcp)).await {
+                        Ok(Ok(stream)) => clerk.answer(stream).await,
+                        _ => return place.forget(),
+                    }
+                    drop(place);
+                });
+            }
+        }
+    }
+
+    /// One deadline for the handshake and the answer.
+    struct OneDeadline;
+
+    impl Server for OneDeadline {
+        async fn serve(listener: TcpListener, acceptor: TlsAcceptor, clerk: Clerk, limits: Limits) {
+            let places = Arc::new(Semaphore::new(limits.at_once));
+            while let Ok(place) = places.clone().acquire_owned().await {
+                let Ok((tcp, _peer)) = listener.accept().await else { continue };
+                let (acceptor, clerk) = (acceptor.clone(), clerk.clone());
+                tokio::spawn(async move {
+                    let _place = place;
+                    let _ = timeout(limits.handshake, async {
+                        clerk.answer(acceptor.accept(tcp).await.ok()?).await;
+                        Some(())
+                    })
+                    .await;
+                });
+            }
+        }
+    }
+
+    /// Each waits for deadlines, so they run together.
+    #[test]
+    fn what_only_looks_fixed_is_noticed() {
+        const IN_TURN: &str = "seven silent clients, each for its whole deadline";
+        const ALL_EIGHT: &str = "eight clients, and each waits until all eight have shaken hands";
+        const LOST: &str = "more clients that fail than there are places, and then an honest one";
+        const THINKS: &str = "a client that thinks longer than a handshake may take";
+        fn fails_exactly<S: Server>(expected: &[&str]) {
+            let failed = trial::failures(async |trial| check::<S>(trial).await);
+            assert_eq!(failed, expected, "{}", std::any::type_name::<S>());
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| fails_exactly::<OneAfterTheOther>(&[IN_TURN, ALL_EIGHT]));
+            scope.spawn(|| fails_exactly::<HandshakesInTheLoop>(&[IN_TURN]));
+            scope.spawn(|| fails_exactly::<LostPlaces>(&[LOST]));
+            scope.spawn(|| fails_exactly::<OneDeadline>(&[THINKS]));
+        });
     }
 }

@@ -1,6 +1,6 @@
-//! The answer that most people find first: a task for each client. The loop goes on, and every demonstration works again. But
-//! each silent client keeps its task, and its file descriptor, for as long as it likes. So nobody is stopped at once, and
-//! everybody is in the end. And how many tasks there are is decided by those who connect.
+//! The answer that most people find first is a task for each client. The loop goes on, and every demonstration works again.
+//! But each silent client keeps its task, and its file descriptor, for as long as it likes. So the server doesn't stop at
+//! once, but it stops in the end. And those who connect decide how many tasks there are.
 
 use exercises_2::accept_loop::{Clerk, Limits, Server};
 use tokio::net::TcpListener;

@@ -1,4 +1,4 @@
-//! A place first, then a client, then a task with a deadline. An error of `accept` is no reason to stop, and one to wait.
+//! A place first, then a client, then a task with a deadline. After an error of `accept`, the loop waits a moment and goes on.
 
 use std::sync::Arc;
 use std::time::Duration;

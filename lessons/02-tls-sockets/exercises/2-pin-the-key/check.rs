@@ -43,8 +43,12 @@ fn bank() -> &'static Identity {
     BANK.get_or_init(|| ca().leaf("bank.test").issue().expect("a certificate"))
 }
 
-fn client(verifiers: Verifiers) -> Result<Arc<ClientConfig>, String> {
-    let pin = key_hash(&bank().leaf_der()).ok_or("the bank's key has no hash")?;
+/// The pin of the bank's key.
+fn pin() -> Result<[u8; 32], String> {
+    key_hash(&bank().leaf_der()).ok_or_else(|| "the bank's key has no hash".to_owned())
+}
+
+fn client(verifiers: Verifiers, pin: [u8; 32]) -> Result<Arc<ClientConfig>, String> {
     let verifier = verifiers(ca().roots(), pin)?;
     let config = ClientConfig::builder_with_provider(crypto_provider())
         .with_protocol_versions(rustls::ALL_VERSIONS)
@@ -56,21 +60,30 @@ fn client(verifiers: Verifiers) -> Result<Arc<ClientConfig>, String> {
 
 /// The client shakes hands with this server, as with bank.test.
 async fn shake(verifiers: Verifiers, server: ServerConfig) -> Result<(), String> {
+    shake_with(verifiers, pin()?, server).await
+}
+
+/// The same with a pin of its own.
+async fn shake_with(
+    verifiers: Verifiers,
+    pin: [u8; 32],
+    server: ServerConfig,
+) -> Result<(), String> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(text)?;
     let address = listener.local_addr().map_err(text)?;
     let serving = tokio::spawn(async move {
         let (tcp, _) = listener.accept().await?;
         TlsAcceptor::from(Arc::new(server)).accept(tcp).await.map(drop)
     });
-    let shaken = connect(verifiers, address.port()).await;
+    let shaken = connect(verifiers, pin, address.port()).await;
     serving.abort();
     shaken
 }
 
-async fn connect(verifiers: Verifiers, port: u16) -> Result<(), String> {
+async fn connect(verifiers: Verifiers, pin: [u8; 32], port: u16) -> Result<(), String> {
     let tcp = TcpStream::connect(("127.0.0.1", port)).await.map_err(text)?;
     let name = ServerName::try_from("bank.test").map_err(text)?;
-    let connected = TlsConnector::from(client(verifiers)?).connect(name, tcp).await;
+    let connected = TlsConnector::from(client(verifiers, pin)?).connect(name, tcp).await;
     connected.map(drop).map_err(text)
 }
 
@@ -127,6 +140,13 @@ pub async fn check(trial: &mut Trial, verifiers: Verifiers) {
             shake(verifiers, server(&renewed)?).await
         })
         .await;
+    trial
+        .honest("a bank with another key, and a program that pins that one", async move {
+            let other = ca().leaf("bank.test").issue().map_err(text)?;
+            let its_pin = key_hash(&other.leaf_der()).ok_or("its key has no hash")?;
+            shake_with(verifiers, its_pin, server(&other)?).await
+        })
+        .await;
     if let Some(openssl) = Peer::openssl() {
         trial.honest("the bank in OpenSSL", foreign(openssl, verifiers)).await;
     }
@@ -135,6 +155,30 @@ pub async fn check(trial: &mut Trial, verifiers: Verifiers) {
             "a certificate for bank.test that the CA issued to Mallory",
             "Whose key is it?",
             async move { believed(verifiers, with(ca().leaf("bank.test").issue())).await },
+        )
+        .await;
+    trial
+        .attack(
+            "a key whose hash differs from the pin in one byte, the first or the last",
+            "How much of the hash do you compare?",
+            async move {
+                let mut loot = None;
+                for at in [0, 31] {
+                    let mut pin = match pin() {
+                        Ok(pin) => pin,
+                        Err(error) => return Some(error),
+                    };
+                    pin[at] ^= 1;
+                    let config = match server(bank()) {
+                        Ok(config) => config,
+                        Err(error) => return Some(error),
+                    };
+                    if shake_with(verifiers, pin, config).await.is_ok() {
+                        loot = Some(format!("It differs in byte {}, and is believed.", at + 1));
+                    }
+                }
+                loot
+            },
         )
         .await;
     trial
@@ -179,6 +223,32 @@ pub async fn check(trial: &mut Trial, verifiers: Verifiers) {
         .await;
     trial
         .attack(
+            "the bank's key in certificates that may not be a server's today",
+            "Which of rustls's errors may you forgive?",
+            async move {
+                let renewed = || ca().leaf("bank.test").renewing(bank());
+                let issued = [
+                    ("for clients only", renewed().for_clients().issue().map_err(text)),
+                    ("valid from tomorrow", renewed().not_yet_valid().issue().map_err(text)),
+                    ("a CA's own", renewed().as_ca().issue().map_err(text)),
+                    (
+                        "issued by a server",
+                        ca().leaf_as_issuer().map_err(text).and_then(|by| {
+                            by.leaf("bank.test").renewing(bank()).issue().map_err(text)
+                        }),
+                    ),
+                ];
+                for (what, identity) in issued {
+                    if believed(verifiers, with(identity)).await.is_some() {
+                        return Some(format!("It accepts one that is {what}."));
+                    }
+                }
+                None
+            },
+        )
+        .await;
+    trial
+        .attack(
             "the bank's key in a certificate of another CA",
             "Who vouches for it?",
             async move {
@@ -210,7 +280,7 @@ async fn foreign(openssl: Peer, verifiers: Verifiers) -> Result<(), String> {
         &above,
     ];
     let serving = openssl.serve(how);
-    connect(verifiers, serving.port).await
+    connect(verifiers, pin()?, serving.port).await
 }
 
 #[cfg(test)]
@@ -237,16 +307,33 @@ mod proof {
                 "the same over TLS 1.2, which the client speaks as well",
                 "the bank's key in a certificate for another name",
                 "the bank's key in a certificate that has expired",
+                "the bank's key in certificates that may not be a server's today",
                 "the bank's key in a certificate of another CA",
             ]
         );
     }
 
-    /// The whole chain may have the pin.
-    #[derive(Debug)]
-    struct AnyOfThem(Arc<WebPkiServerVerifier>, [u8; 32]);
+    /// rustls's own verifier, and a rule about the pin.
+    struct Ruled {
+        inner: Arc<WebPkiServerVerifier>,
+        pin: [u8; 32],
+        rule: Rule,
+    }
 
-    impl ServerCertVerifier for AnyOfThem {
+    type Rule = fn(
+        [u8; 32],
+        &CertificateDer<'_>,
+        &[CertificateDer<'_>],
+        Result<ServerCertVerified, Error>,
+    ) -> Result<ServerCertVerified, Error>;
+
+    impl std::fmt::Debug for Ruled {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("Ruled")
+        }
+    }
+
+    impl ServerCertVerifier for Ruled {
         fn verify_server_cert(
             &self,
             end_entity: &CertificateDer<'_>,
@@ -255,11 +342,14 @@ mod proof {
             ocsp_response: &[u8],
             now: UnixTime,
         ) -> Result<ServerCertVerified, Error> {
-            let mut sent = intermediates.iter().chain([end_entity]);
-            if !sent.any(|certificate| key_hash(certificate) == Some(self.1)) {
-                return Err(CertificateError::ApplicationVerificationFailure.into());
-            }
-            self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            let verified = self.inner.verify_server_cert(
+                end_entity,
+                intermediates,
+                server_name,
+                ocsp_response,
+                now,
+            );
+            (self.rule)(self.pin, end_entity, intermediates, verified)
         }
 
         fn verify_tls12_signature(
@@ -268,7 +358,7 @@ mod proof {
             certificate: &CertificateDer<'_>,
             signature: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            self.0.verify_tls12_signature(message, certificate, signature)
+            self.inner.verify_tls12_signature(message, certificate, signature)
         }
 
         fn verify_tls13_signature(
@@ -277,26 +367,112 @@ mod proof {
             certificate: &CertificateDer<'_>,
             signature: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            self.0.verify_tls13_signature(message, certificate, signature)
+            self.inner.verify_tls13_signature(message, certificate, signature)
         }
 
         fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.0.supported_verify_schemes()
+            self.inner.supported_verify_schemes()
         }
     }
 
-    fn any_of_them(
+    fn ruled(
         roots: Arc<RootCertStore>,
         pin: [u8; 32],
+        rule: Rule,
     ) -> Result<Arc<dyn ServerCertVerifier>, String> {
         let inner = WebPkiServerVerifier::builder_with_provider(roots, crypto_provider()).build();
-        Ok(Arc::new(AnyOfThem(inner.map_err(text)?, pin)))
+        Ok(Arc::new(Ruled { inner: inner.map_err(text)?, pin, rule }))
+    }
+
+    fn refused() -> Result<ServerCertVerified, Error> {
+        Err(CertificateError::ApplicationVerificationFailure.into())
     }
 
     #[test]
     fn a_pin_anywhere_in_the_chain_is_no_pin() {
-        let failed = trial::failures(async |trial| check(trial, any_of_them).await);
+        fn anywhere(
+            roots: Arc<RootCertStore>,
+            pin: [u8; 32],
+        ) -> Result<Arc<dyn ServerCertVerifier>, String> {
+            ruled(roots, pin, |pin, end_entity, intermediates, verified| {
+                let mut sent = intermediates.iter().chain([end_entity]);
+                match sent.any(|certificate| key_hash(certificate) == Some(pin)) {
+                    true => verified,
+                    false => refused(),
+                }
+            })
+        }
+        let failed = trial::failures(async |trial| check(trial, anywhere).await);
         assert_eq!(failed, ["Mallory's certificate, with the bank's behind it"]);
+    }
+
+    #[test]
+    fn half_a_hash_is_no_pin() {
+        fn half(
+            roots: Arc<RootCertStore>,
+            pin: [u8; 32],
+        ) -> Result<Arc<dyn ServerCertVerifier>, String> {
+            ruled(roots, pin, |pin, end_entity, _, verified| {
+                match key_hash(end_entity).is_some_and(|hash| hash[..8] == pin[..8]) {
+                    true => verified,
+                    false => refused(),
+                }
+            })
+        }
+        let failed = trial::failures(async |trial| check(trial, half).await);
+        assert_eq!(
+            failed,
+            ["a key whose hash differs from the pin in one byte, the first or the last"]
+        );
+    }
+
+    #[test]
+    fn the_first_key_that_comes_is_no_pin() {
+        static FIRST: OnceLock<Option<[u8; 32]>> = OnceLock::new();
+        fn first(
+            roots: Arc<RootCertStore>,
+            pin: [u8; 32],
+        ) -> Result<Arc<dyn ServerCertVerifier>, String> {
+            ruled(roots, pin, |_, end_entity, _, verified| {
+                let hash = key_hash(end_entity);
+                match *FIRST.get_or_init(|| hash) == hash {
+                    true => verified,
+                    false => refused(),
+                }
+            })
+        }
+        let failed = trial::failures(async |trial| check(trial, first).await);
+        assert_eq!(failed, ["a bank with another key, and a program that pins that one"]);
+    }
+
+    #[test]
+    fn the_pin_forgives_nothing() {
+        fn forgiving(
+            roots: Arc<RootCertStore>,
+            pin: [u8; 32],
+        ) -> Result<Arc<dyn ServerCertVerifier>, String> {
+            use CertificateError::{
+                Expired, ExpiredContext, NotValidForName, NotValidForNameContext, UnknownIssuer,
+            };
+            ruled(roots, pin, |pin, end_entity, _, verified| {
+                if key_hash(end_entity) != Some(pin) {
+                    return refused();
+                }
+                match verified {
+                    Err(Error::InvalidCertificate(
+                        Expired
+                        | ExpiredContext { .. }
+                        | NotValidForName
+                        | NotValidForNameContext { .. }
+                        | UnknownIssuer,
+                    ))
+                    | Ok(_) => verified,
+                    Err(_) => Ok(ServerCertVerified::assertion()),
+                }
+            })
+        }
+        let failed = trial::failures(async |trial| check(trial, forgiving).await);
+        assert_eq!(failed, ["the bank's key in certificates that may not be a server's today"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! rustls's own verifier does all of its work, and the pin comes in addition.
+//! rustls's own verifier does all of its work, and the pin is an additional check.
 
 use std::sync::Arc;
 

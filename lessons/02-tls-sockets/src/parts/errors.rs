@@ -51,7 +51,7 @@ async fn shakes_hands(ca: &LabCa, identity: &Identity, name: &str) -> anyhow::Re
 
 // ANCHOR: names
 async fn names(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
-    t.step("Whose name is it?");
+    t.step("Does the certificate name the server?");
     let handshake = shakes_hands(ca, &ca.leaf(SERVER).issue()?, SERVER).await?;
     row(t, "the right name", &handshake, ("ok", "ok"), "nothing")?;
     let handshake = shakes_hands(ca, &ca.leaf(SERVER).issue()?, "shop.test").await?;
@@ -84,13 +84,13 @@ async fn names(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
         "a wildcard for two labels",
         &handshake,
         ("*.bank.test", "BadCertificate"),
-        "a wildcard stands for one label",
+        "issue it for a.b.bank.test, because a wildcard covers one label",
     )
 }
 // ANCHOR_END: names
 
 async fn signers(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
-    t.step("Who signed it, and was it allowed to?");
+    t.step("Who signed the certificate, and was that CA allowed to?");
     let handshake =
         shakes_hands(ca, &LabCa::new("Another Lab")?.leaf(SERVER).issue()?, SERVER).await?;
     row(
@@ -107,7 +107,7 @@ async fn signers(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
         "another CA of the same name",
         &handshake,
         ("BadSignature", "DecryptError"),
-        "compare the CAs' keys: one of the two is old, or false",
+        "compare the CAs' keys, because one of them is old or forged",
     )?;
     let handshake = shakes_hands(ca, &ca.leaf(SERVER).self_signed().issue()?, SERVER).await?;
     row(t, "signed by itself", &handshake, ("UnknownIssuer", "UnknownCA"), "make a CA and a leaf")?;
@@ -126,7 +126,7 @@ async fn signers(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
         "signed by an ordinary leaf",
         &handshake,
         ("EndEntityUsedAsCa", "CertificateUnknown"),
-        "only a CA may sign",
+        "let a CA issue it",
     )?;
     let handshake =
         shakes_hands(ca, &ca.intermediate_too_deep()?.leaf(SERVER).issue()?, SERVER).await?;
@@ -149,7 +149,7 @@ async fn signers(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
 }
 
 async fn purposes(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
-    t.step("What is it for, and when is it valid?");
+    t.step("What is the certificate for, and when is it valid?");
     let handshake = shakes_hands(ca, &ca.leaf(SERVER).as_ca().issue()?, SERVER).await?;
     row(
         t,
@@ -186,7 +186,7 @@ async fn purposes(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
 
 // ANCHOR: revocation
 async fn revocation(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
-    t.step("Was it revoked?");
+    t.step("Was the certificate revoked?");
     let leaf = ca.leaf(SERVER).issue()?;
     let handshake = shakes_hands(ca, &leaf, SERVER).await?;
     row(
@@ -205,7 +205,7 @@ async fn revocation(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
         shake_hands(server(&other, BOTH)?, with_lists(ca, &lists[1..], false)?, SERVER).await?;
     row(
         t,
-        "the root's list is missing",
+        "the root's CRL is missing",
         &handshake,
         ("UnknownRevocationStatus", "UnknownCA"),
         "load the list of each CA in the chain",
@@ -293,7 +293,7 @@ async fn protocols(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
     let handshake = shake_hands(ours, theirs, SERVER).await?;
     row(
         t,
-        "no list at all on one side",
+        "no ALPN list on one side",
         &handshake,
         ("ok", "ok"),
         "ask what was agreed on: here it is nothing, and rustls goes on",
@@ -313,7 +313,7 @@ async fn client_certificates(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<(
         "none, TLS 1.3",
         &handshake,
         ("connect() is Ok; later", "peer sent no certificates"),
-        "connected means nothing before the first answer",
+        "count a client as connected after its first answer",
     )?;
     let handshake = shake_hands(asking(ca, BOTH)?, client(ca.roots(), ONLY_1_2)?, SERVER).await?;
     row(
@@ -382,7 +382,7 @@ async fn the_wire(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
         "one bit flipped on the way",
         &handshake,
         ("BadRecordMac", "cannot decrypt peer's message"),
-        "end the connection: somebody on the way changed it",
+        "end the connection, because somebody changed the record on its way",
     )?;
     let twice = |record: Unit<'_>| match (record.direction, record.index) {
         (Direction::ToServer, 3) => Action::Repeat,
@@ -395,7 +395,7 @@ async fn the_wire(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
         "a record sent twice by the wire",
         &handshake,
         ("BadRecordMac", "cannot decrypt peer's message"),
-        "end the connection: a record's number is part of its nonce",
+        "end the connection, because a record's number is part of its nonce",
     )?;
     let cut = |record: Unit<'_>| match (record.direction, record.index) {
         (Direction::ToServer, 3) => Action::Cut,
@@ -408,7 +408,7 @@ async fn the_wire(t: &mut Transcript, ca: &LabCa) -> anyhow::Result<()> {
         "the wire cut in the middle",
         &handshake,
         ("close_notify", "close_notify"),
-        "take it for a failure, never for an end",
+        "treat it as a failure, never as the end of the message",
     )
 }
 

@@ -15,8 +15,7 @@ use crate::provider::crypto_provider;
 
 // ANCHOR: server_config
 /// A server that proves who it is with `identity`, and speaks `protocol` over TLS 1.3.
-///
-/// No client certificate is asked for: who the client is, is the application's to find out.
+/// The server asks for no client certificate, so the application has to find out who the client is.
 /// No early data (0-RTT) is accepted: it can be replayed (RFC 8446 section 8).
 ///
 /// # Errors
@@ -38,7 +37,7 @@ pub fn server_config(
 /// A client that trusts `roots` and nobody else, and speaks `protocol` over TLS 1.3.
 ///
 /// # Errors
-/// None for the provider of this course; another one may lack TLS 1.3.
+/// Never with this crate's provider. Another provider may lack TLS 1.3.
 pub fn client_config(
     roots: Arc<RootCertStore>,
     protocol: &[u8],

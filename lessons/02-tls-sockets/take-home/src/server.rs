@@ -271,10 +271,10 @@ where
             tell(&observe, Event::Refused(peer, Refused::TooMany(limits.per_address)));
             continue;
         };
-        // Since then, somebody may have left: then nobody has to be put out.
+        // A client may have left in the meantime, and then no stranger has to go.
         let permit = permit.or_else(|| permits.now());
         let place = strangers.enter(peer.ip(), permit.is_none());
-        // The one of the stranger who was put out, or of the next who leaves.
+        // The permit of the stranger who was put out, or of the next client that leaves.
         let permit = tokio::select! {
             permit = permits.of(permit) => permit,
             () = stop.cancelled() => break,
@@ -282,7 +282,7 @@ where
         let connection =
             serve((tcp, peer), config.get(), deadlines.handshake, stop.clone(), place.clone());
         let (observe, handler) = (observe.clone(), handler.clone());
-        // In a box: the task would hold it twice, as what it is given and as what it waits for.
+        // In a box, because the task would otherwise hold it twice, as its argument and as what it polls.
         let served = Box::pin(async move {
             if let Some(connection) = connection.await? {
                 handler(connection).await;

@@ -35,7 +35,7 @@ pub enum ConnectError {
 
 // ANCHOR: connect
 /// TCP, the TLS handshake and the check of the protocol, all within one deadline, in which a host name is looked
-/// up, too. A server that speaks another protocol gets a close_notify, and a second for its own.
+/// up, too. A server that speaks another protocol gets a close_notify, and then has one more second to send its own.
 ///
 /// In TLS 1.3 the server may still refuse a client's certificate after this returns: count
 /// a connection as accepted after the first answer.
@@ -73,7 +73,7 @@ pub async fn connect(
 ///
 /// Without the reading, bytes of the peer that arrive after the close make the system answer
 /// with a reset, which can erase the last message before the peer has read it (RFC 9112
-/// section 9.6 tells this of HTTP).
+/// section 9.6 says this about HTTP).
 ///
 /// # Errors
 /// The connection failed, or the peer did not close within the deadline, or it sent more than 64 KiB

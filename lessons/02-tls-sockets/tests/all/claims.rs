@@ -610,7 +610,7 @@ fn every_file_that_cannot_be_used_is_named_with_what_is_wrong() -> TestResult {
         .replace("KEY-----\n", "KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n");
     let cases: [(&str, &[u8], &str); 12] = [
         ("key.pem", old_way.as_bytes(), "one with a passphrase"),
-        ("chain.pem", &key, "in line 1 a private key"),
+        ("chain.pem", &key, "line 1 begins a private key"),
         ("key.pem", one_line_key.as_bytes(), "something else in line 1"),
         ("chain.pem", b"", "expected at least one"),
         ("chain.pem", b"garbage", "expected at least one"),

@@ -67,7 +67,7 @@ impl Cinema {
         match self.opens(&forged) {
             Some(text) if text == WANTED => Ok(()),
             Some(text) => Err(format!("it opens, and says \"{}\"", text.escape_ascii())),
-            None => Err("the cinema refuses it: the tag does not fit".to_owned()),
+            None => Err("the cinema refuses it, because the tag is not valid".to_owned()),
         }
     }
 }

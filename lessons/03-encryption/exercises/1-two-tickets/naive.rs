@@ -1,7 +1,7 @@
-//! The answer that most people find first. It does what the chapter does: it takes the first two tickets for the pair,
-//! and one of them for its own. In the chapter's transcript both were true, because the lesson made them so. Out there,
-//! a crash can lie anywhere, and whose tickets it hits is chance. It also never asks whether there is a pair at all, so
-//! against a `Sealer` it "forges" something that nobody takes.
+//! The answer that most people find first does what the chapter does. It assumes that the first two tickets are the pair, and
+//! that one of them is your own. In the chapter's transcript both were true, because the lesson made them so. In the cinema,
+//! the crash may have happened anywhere, and chance decides whose tickets share a nonce. It also never asks whether there is
+//! a pair at all, so against a `Sealer` it "forges" something that nobody accepts.
 
 use encryption::lab::gcm::{self, OneBlock, hash_key};
 use exercises_3::two_tickets::Ticket;

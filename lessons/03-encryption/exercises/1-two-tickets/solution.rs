@@ -1,4 +1,4 @@
-//! H depends on the key alone, so the pair may be anybody's, and the ticket that is changed only has to be known.
+//! H depends only on the key, so the pair may be anybody's. The ticket to change only has to be one whose text you know.
 
 use encryption::lab::gcm::{self, OneBlock, hash_key};
 use exercises_3::two_tickets::Ticket;
@@ -8,7 +8,7 @@ pub fn forge(tickets: &[Ticket]) -> Option<Ticket> {
         .iter()
         .enumerate()
         .flat_map(|(at, first)| tickets[at + 1..].iter().map(move |second| (first, second)));
-    // The same ticket twice tells nothing: the sum of its two tags is zero.
+    // The same ticket twice tells nothing, because the XOR of its two tags is zero.
     let (first, second) = pairs.find(|(first, second)| {
         first.nonce == second.nonce && first.sealed.ciphertext != second.sealed.ciphertext
     })?;

@@ -1,4 +1,4 @@
-//! Everything that tells one place from another, each part for itself, in an order that never changes.
+//! Everything that tells one place from another, each part separately, in an order that never changes.
 
 use careful_encryption::context::Context;
 use exercises_3::where_it_belongs::Place;

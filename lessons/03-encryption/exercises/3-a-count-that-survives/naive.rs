@@ -1,5 +1,5 @@
 //! The answer that most people find first. If a count that is stored every hundred messages is too small after a crash,
-//! store it after each message, and before it's handed out: then nobody ever has a message that isn't counted. That is
+//! store it after each message, and before it's handed out. Then nobody ever has a message that isn't counted. That is
 //! right, and it costs a synced write for each message, which is why somebody stored it every hundredth time in the first
 //! place. A defense that is too slow to be left on gets switched off.
 

@@ -1,4 +1,4 @@
-//! Numbers are reserved before they are used, many at once. What a crash loses is reserved numbers, and never a used one.
+//! Numbers are reserved before they are used, many at once. A crash loses reserved numbers, and never a used one.
 
 use careful_encryption::context::Context;
 use careful_encryption::sealing::{KeyId, Sealer, SecretKey};

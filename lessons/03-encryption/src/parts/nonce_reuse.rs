@@ -45,7 +45,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let forged = forge(&first, KNOWN, FORGED, h);
     let opened = careless::open(&key, &nonce, &forged).map_err(|_| anyhow::anyhow!("refused"))?;
     t.shows("bank reads", String::from_utf8_lossy(&opened));
-    t.attack_works("the bank takes a message that nobody sealed for authentic", opened == FORGED)?;
+    t.attack_works("the bank accepts a message that nobody with the key sealed", opened == FORGED)?;
     // ANCHOR_END: attack
 
     // ANCHOR: fix
@@ -69,7 +69,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.must_show("messages", &format!("2^{log2}"), "2^32")?;
     t.must_show("chance", &format!("2^{chance} that two of their nonces are equal"), "2^-33")?;
     let years = MAX_MESSAGES / (100 * 60 * 60 * 24 * 365);
-    t.shows("at 100/s", format!("{years} year, then the Sealer refuses: rotate before"));
+    t.shows("at 100/s", format!("{years} year, then the Sealer refuses, so rotate earlier"));
     Ok(())
 }
 

@@ -31,8 +31,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 
     // ANCHOR: auth
     t.step(
-        "The authenticated mode. Alice's private key goes into the letter, and Bob opens it as \
-         from Alice.",
+        "The authenticated mode. Alice seals with her own private key, too, and Bob opens the \
+         letter with her public key.",
     );
     let (alice, mallory) = (KeyPair::<Classical>::random(), KeyPair::<Classical>::random());
     let sealed = alice.seal_for(&bob.public(), &context, text)?;

@@ -34,7 +34,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.refused_in_short(
         "to retire the current key",
         ring.retire(new),
-        "rotate to another one first",
+        "rotate to another key first",
     )?;
     // ANCHOR_END: rotate
 

@@ -20,17 +20,17 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
 
     t.step("Check the signature against other texts, and the text against another signature.");
     let verify = |context: &Context, text: &[u8]| alice.public().verify(context, text, &signature);
-    t.refused_in_short("another amount", verify(&context, b"pay 900 to bob"), "does not fit")?;
+    t.refused_in_short("another amount", verify(&context, b"pay 900 to bob"), "is not valid")?;
     let refund = Context::new("refund").with("number 17");
-    t.refused_in_short("another kind of text", verify(&refund, order), "does not fit")?;
+    t.refused_in_short("another kind of text", verify(&refund, order), "is not valid")?;
     let next = Context::new("payment order").with("number 18");
-    t.refused_in_short("the same order as number 18", verify(&next, order), "does not fit")?;
+    t.refused_in_short("the same order as number 18", verify(&next, order), "is not valid")?;
     let mallory = SigningKey::random()?;
     let hers = mallory.sign(&context, order);
     t.refused_in_short(
         "Mallory's signature",
         alice.public().verify(&context, order, &hers),
-        "does not fit",
+        "is not valid",
     )?;
     // ANCHOR_END: sign
 
@@ -44,8 +44,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.shows("judge reads", String::from_utf8_lossy(&judge));
     t.attack_works("the message is authentic, and Bob made it himself", judge == b"I owe Bob 100")?;
     t.note(
-        "A message that both could have made proves nothing to a third. Only Alice can make her \
-         signature.",
+        "A message that both could have made proves nothing to a third party. A signature \
+         does, because only Alice can make hers.",
     );
     // ANCHOR_END: not_a_signature
 
@@ -78,7 +78,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.refused_in_short(
         "the same signature, for Carol",
         signed_box::verify(&alice.public(), &carol.public(), &context, text, signature),
-        "does not fit",
+        "is not valid",
     )?;
     t.refused_in_short(
         "opened as from Mallory",

@@ -39,7 +39,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         let mut released = Counter::default();
         let refused = open(&ring, &context, &mut bytes.as_slice(), &mut released);
         t.refused_in_short(name, refused, "not authentic")?;
-        t.shows("released", format!("{} bytes, verified ones", released.bytes));
+        t.shows("released", format!("{} bytes, all verified", released.bytes));
         Ok(())
     };
     attack("the last chunk left out", sealed[..chunk(2)].to_vec(), t)?;

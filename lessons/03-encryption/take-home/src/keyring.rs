@@ -20,7 +20,9 @@ pub enum KeyRingError {
     #[error("the ring has a key {0} already: choose another id")]
     AlreadyThere(KeyId),
     /// The current key seals.
-    #[error("the key {0} seals: rotate to another one first")]
+    #[error(
+        "cannot retire the key {0}, because it is the current key; rotate to another key first"
+    )]
     IsCurrent(KeyId),
     /// It has no key of this id.
     #[error("the ring has no key {0}: nothing was retired")]

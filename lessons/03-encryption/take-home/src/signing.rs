@@ -30,12 +30,12 @@ pub struct VerifyingKey([u8; 32]);
 
 /// The signature is not this key's over this text in this context.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("the signature does not fit")]
+#[error("the signature is not valid")]
 pub struct NotSigned;
 
 /// The system gave no key, or the bytes are none that may be trusted.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("no usable key")]
+#[error("not a usable key")]
 pub struct NoKey;
 
 impl SigningKey {

@@ -1,6 +1,6 @@
-//! The answer that most people find first: take a genuine token, and write another name into it. It's what everybody
-//! tries who has seen that the claims are only base64. But all three doors check a signature, and it covers the claims. The
-//! mistakes aren't in the signature; they are in what is believed after it, or by which key.
+//! The answer that most people find first takes a genuine token, and writes another name into it. Everybody who has seen that
+//! the claims are only base64 tries this. But all three doors check a signature, and it covers the claims. The doors go
+//! wrong in which key they check it with, and in what they read afterwards.
 
 use exercises_4::three_doors::Mallory;
 use jwt::lab::forge;

@@ -1,5 +1,5 @@
-//! Door 1: a key that Mallory has, under a name for which there is no rule. Door 2: a token of Alice's own, for a service
-//! whose address only begins as the bank's does. Door 3: what is checked and what is read are two tokens in one.
+//! Door 1 accepts a key that Mallory has, under a name for which there is no rule. Door 2 accepts a token about Alice for
+//! another service, whose address begins as the bank's does. Door 3 checks one token and reads another.
 
 use exercises_4::three_doors::Mallory;
 use jwt::lab::forge;

@@ -1,5 +1,5 @@
-//! The answer that most people find first, after the one without any lock: a lock that is held while the refresh runs. One
-//! task refreshes, the others wait, and in every test it works. Until a task is given up in the middle. Its future is
+//! The answer that most people find first, after the one without any lock, is a lock that is held while the refresh runs. One
+//! task refreshes, the others wait, and in every test it works, until a task is canceled in the middle. Its future is
 //! dropped, the lock with it, and the answer that was on its way goes nowhere. The next task uses the old refresh token
 //! again, and everybody is logged out. It happens once in a thousand cancellations, and nobody can reproduce it.
 

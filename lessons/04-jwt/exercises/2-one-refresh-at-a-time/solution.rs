@@ -1,4 +1,4 @@
-//! One at a time, by a lock; and to its end, by a task that nobody drops.
+//! A lock allows one refresh at a time, and a task that nobody drops runs it to its end.
 
 use std::sync::Arc;
 

@@ -49,7 +49,11 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     claims["scope"] = "root".into();
     let header = forge::json(text, 0).context("JSON")?;
     let changed = format!("{}.{}", forge::unsigned(&header, &claims), parts[2]);
-    t.refused("it", logged(verifier.verify::<Scope>(&changed)), "signature does not fit")?;
+    t.refused(
+        "the changed token",
+        logged(verifier.verify::<Scope>(&changed)),
+        "signature is not valid",
+    )?;
 
     // ANCHOR: forge
     t.step("Bob's service verifies the bank's tokens, so it has the secret.");
@@ -73,7 +77,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.refused(
         "a token that Bob makes with the public key as the secret",
         logged(verifier.verify::<Scope>(&forged)),
-        "signature does not fit",
+        "signature is not valid",
     )?;
     // ANCHOR_END: forge
 

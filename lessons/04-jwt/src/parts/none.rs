@@ -65,7 +65,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.refused(
         "alg HS256 and no signature",
         logged(verifier.verify::<Scope>(&forged("HS256"))),
-        "the signature does not fit",
+        "the signature is not valid",
     )?;
 
     t.step(

@@ -55,7 +55,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     )?;
     let typed = BASE64_STANDARD.encode("thirty-two letters of a password");
     for (what, secret, because) in [
-        ("nothing", "", "32, 48 or 64 random bytes"),
+        ("an empty secret", "", "32, 48 or 64 random bytes"),
         ("a secret from an example", "your-256-bit-secret", "in base64"),
         ("32 letters in base64", &typed, "a text"),
     ] {

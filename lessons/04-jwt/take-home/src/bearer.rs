@@ -2,7 +2,7 @@
 //! token is refused.
 //!
 //! The mistakes this prevents: a token in the URL, where every log has it; two headers of which two
-//! programs read different ones; an answer that tells an attacker how far he came; a client that throws a good token
+//! programs read different ones; an answer that tells an attacker how far she came; a client that throws a good token
 //! away, and storms its issuer for another one, because the issuer is down.
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -57,18 +57,17 @@ pub fn bearer_token(headers: &HeaderMap) -> Result<&str, NoToken> {
 /// What the answer to a refused request says. Nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Challenge {
-    /// No token came: bring one.
+    /// The request had no token.
     NoToken,
-    /// One came, and was refused, whatever the reason.
+    /// The verifier refused the token, for whatever reason.
     InvalidToken,
-    /// A good one, whose scope doesn't allow this. Another one of the same kind won't help.
+    /// The token is good, but its scope doesn't allow this request. A new token with the same scope won't help.
     InsufficientScope,
-    /// Nobody can say: the issuer's keys can't be had. The token may be a good one, so its owner keeps it, and tries
-    /// again.
+    /// The verifier has no keys, so it can't judge the token. The client should keep the token and try again.
     Unavailable,
 }
 
-/// In seconds: when a client may try again whose token nobody could check.
+/// The number of seconds after which a client whose token couldn't be checked may try again.
 const TRY_AGAIN: &str = "30";
 
 /// 401, 403 (RFC 6750 section 3.1) or 503 (RFC 9110 section 15.6.4) with an empty body, of whatever type your server

@@ -56,8 +56,8 @@ impl DenyList {
     }
 
     // ANCHOR: deny
-    /// Remembers a token while there is room. If there is none, one that has ended is forgotten: no
-    /// verifier accepts it, whatever its leeway. Or else one that was issued while the clock was ahead.
+    /// Remembers a token. When the list is full, it forgets an expired token, which no verifier accepts, whatever
+    /// its leeway. If none has expired, it forgets a token that was issued while the clock was ahead.
     pub(crate) fn deny<T>(
         &self,
         Claims { iss, jti, iat, exp, .. }: &Claims<T>,
@@ -75,8 +75,8 @@ impl DenyList {
         Ok(())
     }
 
-    /// Whether a token is on the list, or is of the times of one that was forgotten: that one had
-    /// ended, so if this one seems to be valid, the clock was set back, and this one may be it.
+    /// True if the token is on the list, or if its lifetime lies within that of a forgotten token. A forgotten
+    /// token had expired, so if such a token seems valid now, the clock was set back, and it may be that token.
     pub(crate) fn has<T>(&self, Claims { iss, jti, iat, exp, .. }: &Claims<T>) -> bool {
         let entries = self.lock();
         entries.get(iss, jti).is_some() || entries.forgotten.contain(*iat, *exp)

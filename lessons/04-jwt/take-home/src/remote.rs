@@ -41,7 +41,7 @@ pub enum FreshnessError {
 impl Freshness {
     /// The least time between two tries, whatever tokens come; the age from which on keys are
     /// fetched again; the age from which on they are not used any more, if they could not be
-    /// fetched again. A key that was taken out is believed for `renew_after` more and until the fetch
+    /// fetched again. A key that was taken out is trusted for `renew_after` more and until the fetch
     /// that the next token begins has succeeded, and for `forget_after` if none does.
     ///
     /// # Errors
@@ -151,7 +151,7 @@ where
             None => self.renewed(None).await?,
         };
         match verify(&verifier) {
-            // Perhaps a new key: one look, unless there was one a moment ago.
+            // The key may be new, so fetch once, unless the last fetch was a moment ago.
             Err(refused) if *refused.reason() == Reason::UnknownKey => {
                 verify(&*self.renewed(Some(verifier)).await?)
             }
@@ -161,7 +161,7 @@ where
     // ANCHOR_END: verify
 
     // ANCHOR: renew
-    /// Newer keys than `old`, if they may be asked for and come; else those that are there.
+    /// Keys newer than `old` if a fetch is allowed now and succeeds, and the current keys otherwise.
     async fn renewed(&self, old: Option<Arc<Verifier>>) -> Result<Arc<Verifier>, Refused> {
         let Freshness { between_tries, renew_after, forget_after } = self.0.freshness;
         let old_keys_do = old.is_none();
@@ -170,7 +170,7 @@ where
             Err(there) => return Ok(there),
         };
         let now = self.0.clock.now();
-        // Who waited for another one's fetch finds its keys here.
+        // A task that waited while another task fetched finds the new keys here.
         if let Some(there) = self.0.usable(renew_after)
             && old.is_none_or(|old| !Arc::ptr_eq(&old, &there))
         {
@@ -186,7 +186,7 @@ where
                 inner.fetch_keys(now).await;
                 drop(last_try);
             });
-            // Nobody waits for better keys than those that will do.
+            // The current keys are good enough, so nobody waits for the fetch.
             if old_keys_do && let Some(there) = self.0.usable(forget_after) {
                 return Ok(there);
             }

@@ -59,7 +59,7 @@ pub enum Reason {
         got: String,
     },
     /// The signature is not its key's.
-    #[error("the signature does not fit")]
+    #[error("the signature is not valid")]
     Signature,
     /// It has extensions that must be understood (RFC 7515 section 4.1.11).
     #[error("critical extensions (crit) that this verifier does not know")]

@@ -31,8 +31,17 @@ pub enum Step {
     Answer(u8),
 }
 
+/// How a promise is broken. The number is that of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// It was answered, and is gone.
+    Lost(u8),
+    /// It was carried out two times.
+    Doubled(u8),
+}
+
 /// What the learner writes.
-pub type Cut = fn(u8) -> Option<usize>;
+pub type Cut = fn(u8) -> Option<(usize, Broken)>;
 
 /// One file: what is on the disk for good, and what was written and not synced.
 #[derive(Clone, Default)]
@@ -119,7 +128,7 @@ impl World {
     }
 
     /// How the promise is broken.
-    fn broken(&self, store: u8) -> Option<String> {
+    fn broken(&self, store: u8) -> Option<Broken> {
         let (orders, _) = stores::files(store);
         let on_disk = |order: u8| {
             self.files
@@ -129,15 +138,15 @@ impl World {
         let lost = self.answered.iter().find(|order| !on_disk(**order));
         let doubled = self.carried.iter().find(|(_, times)| **times > 1);
         match (lost, doubled) {
-            (Some(order), _) => Some(format!("order {order} was answered, and is lost")),
-            (None, Some((order, _))) => Some(format!("order {order} was carried out twice")),
+            (Some(order), _) => Some(Broken::Lost(*order)),
+            (None, Some((order, _))) => Some(Broken::Doubled(*order)),
             (None, None) => None,
         }
     }
 }
 
 /// What is broken if the power goes off after this step.
-fn pulled(store: u8, after: usize) -> Option<String> {
+fn pulled(store: u8, after: usize) -> Option<Broken> {
     let mut world = World::new(store);
     stores::steps(store).iter().take(after).for_each(|step| world.take(*step));
     world.lose_power();
@@ -156,11 +165,14 @@ fn judged(cut: Cut, store: u8) -> Result<(), String> {
             Err("expected a step after which its promise is broken, got None".to_owned())
         }
         None => Ok(()),
-        Some(after) if after > steps => {
-            Err(format!("it has {steps} steps, and you cut after {after}"))
+        Some((after, _)) if !(1..=steps).contains(&after) => {
+            Err(format!("it has the steps 1 to {steps}, and you cut after {after}"))
         }
-        Some(after) => match pulled(store, after) {
-            Some(_how) => Ok(()),
+        Some((after, how)) => match pulled(store, after) {
+            Some(broken) if broken == how => Ok(()),
+            Some(_other) => Err(format!(
+                "after step {after} something else happens than {how:?}: what is on the disk then?"
+            )),
             None => Err(format!("after step {after} nothing is lost, and nothing doubled")),
         },
     }
@@ -190,21 +202,31 @@ mod proof {
     }
 
     #[test]
+    fn the_right_step_for_the_wrong_reason_is_a_guess() {
+        fn guess(store: u8) -> Option<(usize, Broken)> {
+            solution::cut(store).map(|(after, how)| match how {
+                Broken::Lost(order) => (after, Broken::Doubled(order)),
+                Broken::Doubled(order) => (after, Broken::Lost(order)),
+            })
+        }
+        let failed = trial::failures(async |trial| check(trial, guess).await);
+        assert_eq!(failed.len(), 3, "{failed:?}");
+    }
+
+    #[test]
     fn the_stub_is_unfinished() {
         assert!(trial::is_unfinished(async |trial| check(trial, stub::cut).await));
     }
 
     #[test]
     fn three_stores_can_be_broken_and_each_in_its_own_way() {
-        let broken = |store| -> Vec<(usize, String)> {
+        let broken = |store| -> Vec<(usize, Broken)> {
             let steps = stores::steps(store).len();
             (0..=steps).filter_map(|after| Some((after, pulled(store, after)?))).collect()
         };
-        let lost = |order: u8| format!("order {order} was answered, and is lost");
-        assert_eq!(broken(1), [(2, lost(2))]);
-        assert_eq!(broken(2), [(3, lost(1))]);
-        let twice = "order 2 was carried out twice".to_owned();
-        assert_eq!(broken(3), [(3, twice.clone()), (4, twice)]);
+        assert_eq!(broken(1), [(2, Broken::Lost(2))]);
+        assert_eq!(broken(2), [(3, Broken::Lost(1))]);
+        assert_eq!(broken(3), [(3, Broken::Doubled(2)), (4, Broken::Doubled(2))]);
         assert_eq!(broken(4), []);
     }
 }

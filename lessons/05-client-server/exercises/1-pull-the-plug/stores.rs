@@ -15,7 +15,7 @@ pub fn steps(store: u8) -> &'static [Step] {
             Sync("orders"),
             Answer(2),
         ],
-        // Carries it out, then writes down its id, so that it is known if it comes again.
+        // Carries it out, then writes down its id, so that it is known if it comes again. After a start, the log is only read.
         3 => &[
             Write("log", "order 2"),
             Sync("log"),

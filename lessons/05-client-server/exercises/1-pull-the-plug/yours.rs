@@ -1,7 +1,9 @@
 //! Exercise 5.1: write `cut`.
 
-/// After which step of this store (1 to 4) the power goes off, so that its promise is broken; none if it keeps it
+use exercises_5::plug::Broken;
+
+/// For a store (1 to 4), the step after which a power cut breaks its promise, and how; none if it keeps its promise
 /// wherever you cut.
-pub fn cut(store: u8) -> Option<usize> {
+pub fn cut(store: u8) -> Option<(usize, Broken)> {
     todo!()
 }

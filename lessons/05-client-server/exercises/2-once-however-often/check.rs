@@ -90,6 +90,8 @@ struct State {
     operations: u32,
     /// After so many, nothing works any more.
     power: Option<u32>,
+    /// Something came after that.
+    refused: bool,
     /// What a sync takes.
     pause: Duration,
 }
@@ -124,9 +126,15 @@ impl Disk {
         state.power = Some(state.operations + more);
     }
 
+    /// Something was refused, because the power was off.
+    fn is_off(&self) -> bool {
+        self.state().refused
+    }
+
     fn change(&self, change: impl FnOnce(&mut State)) -> io::Result<()> {
         let mut state = self.state();
         if state.power.is_some_and(|power| state.operations >= power) {
+            state.refused = true;
             return Err(io::Error::other("the power is off"));
         }
         state.operations += 1;
@@ -184,12 +192,19 @@ fn without_power<P: Payments>() -> Result<Option<String>, String> {
         let bank: P = disk.bank()?;
         disk.lose_power_after(operation);
         let paid = bank.pay_once("alice", "a", &order("bob", 5)).is_ok();
+        let cut = disk.is_off();
         // If it is paid already, the power goes off now.
         disk.lose_power_after(0);
         drop(bank);
         let State { written, synced, .. } = disk.state().clone();
         for (how, left) in [("the process is killed", written), ("the power goes off", synced)] {
             let bank: P = Disk::with(left).bank()?;
+            // A receipt was given, so the payment is there, before the client asks again.
+            if paid && bank.balance("bob").map_err(text)? != 5 {
+                return Ok(Some(format!(
+                    "Alice has a receipt. When {how} at operation {operation} of the disk, Bob has nothing."
+                )));
+            }
             for _ in 0..2 {
                 bank.pay_once("alice", "a", &order("bob", 5)).map_err(text)?;
             }
@@ -200,7 +215,8 @@ fn without_power<P: Payments>() -> Result<Option<String>, String> {
                 )));
             }
         }
-        if paid {
+        // The power was on to the end.
+        if paid && !cut {
             return Ok(None);
         }
     }
@@ -210,16 +226,67 @@ fn without_power<P: Payments>() -> Result<Option<String>, String> {
 /// What people put between two names. All of it may stand in a name.
 fn separators() -> impl Iterator<Item = String> {
     let ascii = (b' '..=0x7f).chain(0..b' ').filter(|byte| !byte.is_ascii_alphanumeric());
-    let longer = ["||", "::", "--", "__", ", ", "->", "\u{a7}"].map(str::to_owned);
+    let longer = ["||", "::", "--", "__", ", ", "->", "\0\0", "<sep>", "\u{a7}"].map(str::to_owned);
     let one = ascii.map(|byte| char::from(byte).to_string());
     [String::new()].into_iter().chain(one).chain(longer)
 }
 
-/// Users and ids that are the same with a separator between them. One that makes them one, and how many orders were
+/// What the learner's own code puts between a user and an id on the disk, if that is text.
+fn between_names<P: Payments>() -> Result<Option<String>, String> {
+    const USER: &[u8] = b"user-4711-user";
+    const ID: &[u8] = b"id-4712-id";
+    let disk = Disk::default();
+    let bank: P = disk.bank()?;
+    bank.pay_once("user-4711-user", "id-4712-id", &order("bob", 1)).map_err(text)?;
+    drop(bank);
+    let written = disk.state().written.clone();
+    let found = |name: &[u8]| -> Vec<(usize, usize)> {
+        let at = written.windows(name.len()).enumerate().filter(|(_, part)| *part == name);
+        at.map(|(from, _)| (from, from + name.len())).collect()
+    };
+    let (users, ids) = (found(USER), found(ID));
+    let both = |one: &[(usize, usize)], other: &[(usize, usize)]| {
+        let gaps = one.iter().flat_map(|one| other.iter().map(|other| (one.1, other.0)));
+        gaps.filter(|(from, to)| from <= to && to - from < 64).min_by_key(|(from, to)| to - from)
+    };
+    let gap = both(&users, &ids).or_else(|| both(&ids, &users));
+    Ok(gap.and_then(|(from, to)| String::from_utf8(written[from..to].to_vec()).ok()))
+}
+
+/// Two of user and id that are different, and easily mistaken for each other.
+fn lookalikes() -> Vec<[(String, String); 2]> {
+    let owned = |(user, id): (&str, &str)| (user.to_owned(), id.to_owned());
+    let mut pairs: Vec<_> = [
+        [("alice", "1"), ("Alice", "1")],
+        [("alice", "a"), ("alice", "A")],
+        [("alice", "1"), ("alice ", "1")],
+        [("alice", "1"), ("alice", " 1")],
+        [("", "alice"), ("alice", "")],
+        [("1", "alice"), ("alice", "1")],
+        [("alice", "1"), ("alice", "01")],
+        // Lengths in text, without an end.
+        [("1", "bbbbbbbbb1a"), ("11bbbbbbbbb", "a")],
+        [("bbbbbbbbb1a", "1"), ("a", "11bbbbbbbbb")],
+    ]
+    .iter()
+    .map(|pair| pair.map(owned))
+    .collect();
+    // Lengths in one byte, and in two.
+    for (long, short) in [(1 << 8, usize::from(b'a')), (1 << 16, usize::from(b'a') * 257)] {
+        let (long, short) = ("a".repeat(long), "x".repeat(short));
+        let both = format!("{long}{short}");
+        pairs.push([(long.clone(), short.clone()), (String::new(), both.clone())]);
+        pairs.push([(short, long), (both, String::new())]);
+    }
+    pairs
+}
+
+/// Users and ids that are the same with a separator between them, or otherwise look the same. How many orders were
 /// carried out.
 fn glued<P: Payments>() -> Result<Option<String>, String> {
+    let own = between_names::<P>()?;
     let bank: P = Disk::default().bank()?;
-    for separator in separators() {
+    for separator in separators().chain(own) {
         let (user, id) = (format!("al{separator}ice"), format!("ice{separator}1"));
         let payee = format!("bob {separator}");
         for (user, id) in [(&*user, "1"), ("al", &*id), ("1", &*user), (&*id, "al")] {
@@ -229,6 +296,22 @@ fn glued<P: Payments>() -> Result<Option<String>, String> {
         if coins != 4 {
             let names = format!("With \"{}\" in the names", separator.escape_debug());
             return Ok(Some(format!("{names}, only {coins} of four orders were carried out.")));
+        }
+    }
+    for (number, pair) in lookalikes().iter().enumerate() {
+        // A new bank, because the names come again.
+        let bank: P = Disk::default().bank()?;
+        for (user, id) in pair.iter().chain(pair) {
+            let _ = bank.pay_once(user, id, &order("bob", 1));
+        }
+        let coins = bank.balance("bob").map_err(text)?;
+        if coins != 2 {
+            let [one, other] = pair.each_ref().map(|(user, id)| {
+                let short = |name: &str| name.chars().take(20).collect::<String>();
+                format!("{:?} with {:?}", short(user), short(id))
+            });
+            let pair = format!("pair {}, {one} and {other}", number + 1);
+            return Ok(Some(format!("Of {pair}: Bob has {coins} coins of two orders for 1.")));
         }
     }
     Ok(None)
@@ -246,7 +329,9 @@ pub async fn check<P: Payments>(trial: &mut Trial) {
                 for (id, coins) in [("a", 5), ("b", 5), ("c", 7)] {
                     bank.pay_once("alice", id, &order("bob", coins)).map_err(text)?;
                 }
-                expect("Bob's coins", 17, bank.balance("bob").map_err(text)?)
+                expect("Bob's coins", 17, bank.balance("bob").map_err(text)?)?;
+                bank.pay_once("alice", "d", &order("carol", 1_000_000)).map_err(text)?;
+                expect("Carol's coins", 1_000_000, bank.balance("carol").map_err(text)?)
             })
         })
         .await;
@@ -287,7 +372,27 @@ pub async fn check<P: Payments>(trial: &mut Trial) {
         .await;
     trial
         .attack(
-            "the power goes off, at each write in turn",
+            "eight different orders at the same moment",
+            "Who changes the balance between reading and writing it?",
+            async {
+                let bank = match Disk::slow().bank::<P>() {
+                    Ok(bank) => Arc::new(bank),
+                    Err(error) => return Some(error),
+                };
+                let mut rounds = (0..10).map(|round| eight_orders(&bank, round));
+                match rounds.find(|coins| *coins != Ok(40)).unwrap_or(Ok(40)) {
+                    Ok(40) => None,
+                    Ok(coins) => {
+                        Some(format!("Eight orders for 5 coins each, and Bob has {coins}."))
+                    }
+                    Err(said) => Some(said),
+                }
+            },
+        )
+        .await;
+    trial
+        .attack(
+            "the process is killed or the power goes off, at each write in turn",
             "What is on the disk between two of your lines?",
             async { said(without_power::<P>()) },
         )
@@ -319,14 +424,26 @@ pub async fn check<P: Payments>(trial: &mut Trial) {
     trial
         .attack("the same id with another order", "What did Alice want?", async {
             let second = on_a_disk(|bank: P| {
-                bank.pay_once("alice", "a", &order("bob", 5)).map_err(text)?;
+                let first = bank.pay_once("alice", "a", &order("bob", 5)).map_err(text)?;
                 bank.pay_once("alice", "b", &order("carol1", 5)).map_err(text)?;
                 let others = [
                     ("a", order("mallory", 5)),
                     ("a", order("bob", 50)),
                     ("b", order("carol", 15)),
                 ];
-                Ok(others.map(|(id, other)| bank.pay_once("alice", id, &other)))
+                let said = others.map(|(id, other)| bank.pay_once("alice", id, &other));
+                for (payee, coins) in [("bob", 5), ("carol1", 5), ("mallory", 0), ("carol", 0)] {
+                    let what = format!("A conflict changes nothing, but {payee}'s coins");
+                    expect(&what, coins, bank.balance(payee).map_err(text)?)?;
+                }
+                let again = bank.pay_once("alice", "a", &order("bob", 5));
+                match again {
+                    Ok(receipt) if receipt == first => Ok(said),
+                    other => Err(format!(
+                        "Afterwards the first order gets {:?}, and not its receipt.",
+                        other.map_err(text)
+                    )),
+                }
             });
             match second {
                 Ok([Err(Error::Conflict), Err(Error::Conflict), Err(Error::Conflict)]) => None,
@@ -342,21 +459,33 @@ pub async fn check<P: Payments>(trial: &mut Trial) {
 
 /// Eight copies of one order for five coins, at the same moment. What was paid.
 fn eight_at_once<P: Payments>(bank: &Arc<P>, round: u32) -> Result<u64, String> {
-    let (id, payee) = (format!("id-{round}"), format!("payee-{round}"));
+    at_once(bank, &format!("payee-{round}"), |_| format!("id-{round}"))
+}
+
+/// Eight orders for five coins each, at the same moment. What was paid.
+fn eight_orders<P: Payments>(bank: &Arc<P>, round: u32) -> Result<u64, String> {
+    at_once(bank, &format!("payee-{round}"), |number| format!("id-{round}-{number}"))
+}
+
+fn at_once<P: Payments>(
+    bank: &Arc<P>,
+    payee: &str,
+    id: impl Fn(u32) -> String,
+) -> Result<u64, String> {
     let gate = Arc::new(Barrier::new(8));
-    let copy = || {
+    let copy = |number| {
         let (bank, gate) = (bank.clone(), gate.clone());
-        let (id, order) = (id.clone(), order(&payee, 5));
+        let (id, order) = (id(number), order(payee, 5));
         std::thread::spawn(move || {
             gate.wait();
             bank.pay_once("alice", &id, &order).map(drop)
         })
     };
-    let copies: Vec<_> = (0..8).map(|_| copy()).collect();
+    let copies: Vec<_> = (0..8).map(copy).collect();
     for copy in copies {
         copy.join().map_err(|_| "it panicked")?.map_err(text)?;
     }
-    bank.balance(&payee).map_err(text)
+    bank.balance(payee).map_err(text)
 }
 
 fn not_five(coins: Result<u64, String>) -> Option<String> {
@@ -385,7 +514,7 @@ mod proof {
             failed,
             [
                 "eight copies of one order at the same moment",
-                "the power goes off, at each write in turn",
+                "the process is killed or the power goes off, at each write in turn",
                 "Mallory sends Alice's id",
                 "users and ids that are the same when they are glued together",
                 "the same id with another order",
@@ -440,7 +569,7 @@ mod proof {
     #[test]
     fn a_lock_around_two_transactions_does_not_make_them_one() {
         let failed = trial::failures(async |trial| check::<TwoSteps>(trial).await);
-        assert_eq!(failed, ["the power goes off, at each write in turn"]);
+        assert_eq!(failed, ["the process is killed or the power goes off, at each write in turn"]);
     }
 
     /// The solution, with user and id joined.
@@ -464,6 +593,110 @@ mod proof {
     fn each_separator_can_be_in_a_name() {
         let failed = trial::failures(async |trial| check::<Joined>(trial).await);
         assert_eq!(failed, ["users and ids that are the same when they are glued together"]);
+    }
+
+    /// The solution's tables, and one mistake.
+    struct Wrong<const MISTAKE: u8>(Database);
+
+    const NOT_DURABLE: u8 = 1;
+    const COMMIT_IGNORED: u8 = 2;
+    const BALANCE_READ_BEFORE: u8 = 3;
+    const CONFLICT_PAYS: u8 = 4;
+    const LOWER_CASE: u8 = 5;
+    const RARE_SEPARATOR: u8 = 6;
+    const ONE_BYTE: u8 = 7;
+    const EMPTY_ID_FORGOTTEN: u8 = 8;
+
+    const BY_TEXT: TableDefinition<&[u8], &str> = TableDefinition::new("by-text");
+
+    impl<const MISTAKE: u8> Payments for Wrong<MISTAKE> {
+        fn open(database: Database) -> Result<Self, Error> {
+            let write = database.begin_write()?;
+            write.open_table(BALANCES)?;
+            write.open_table(BY_TEXT)?;
+            write.commit()?;
+            Ok(Self(database))
+        }
+
+        fn pay_once(&self, user: &str, id: &str, order: &Order) -> Result<String, Error> {
+            let earlier = self.balance(&order.payee)?;
+            let mut write = self.0.begin_write()?;
+            if MISTAKE == NOT_DURABLE {
+                write.set_durability(redb::Durability::None)?;
+            }
+            let receipt = format!("{user:?} paid {} to {:?}", order.coins, order.payee);
+            let mut key = Vec::new();
+            match MISTAKE {
+                RARE_SEPARATOR => key.extend_from_slice(format!("{user}<~#~>{id}").as_bytes()),
+                LOWER_CASE => {
+                    key.extend_from_slice(format!("{user:?}{id:?}").to_lowercase().as_bytes());
+                }
+                ONE_BYTE => {
+                    for name in [user, id] {
+                        key.push(name.len() as u8);
+                        key.extend_from_slice(name.as_bytes());
+                    }
+                }
+                _ => key.extend_from_slice(format!("{user:?}{id:?}").as_bytes()),
+            }
+            {
+                let (mut paid, mut balances) =
+                    (write.open_table(BY_TEXT)?, write.open_table(BALANCES)?);
+                let known = paid.get(&*key)?.map(|known| known.value().to_owned());
+                let conflict = match known {
+                    Some(known) if known == receipt => return Ok(receipt),
+                    Some(_) if MISTAKE != CONFLICT_PAYS => return Err(Error::Conflict),
+                    known => known.is_some(),
+                };
+                let before = balances.get(&*order.payee)?.map_or(0, |coins| coins.value());
+                let before = if MISTAKE == BALANCE_READ_BEFORE { earlier } else { before };
+                balances.insert(&*order.payee, before + order.coins)?;
+                if !(conflict || MISTAKE == EMPTY_ID_FORGOTTEN && id.is_empty()) {
+                    paid.insert(&*key, &*receipt)?;
+                }
+                if conflict {
+                    drop((paid, balances));
+                    write.commit()?;
+                    return Err(Error::Conflict);
+                }
+            }
+            match write.commit() {
+                Err(_ignored) if MISTAKE == COMMIT_IGNORED => {}
+                committed => committed?,
+            }
+            Ok(receipt)
+        }
+
+        fn balance(&self, payee: &str) -> Result<u64, Error> {
+            let balances = self.0.begin_read()?.open_table(BALANCES)?;
+            Ok(balances.get(payee)?.map_or(0, |coins| coins.value()))
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_once_is_noticed() {
+        const POWER: &str = "the process is killed or the power goes off, at each write in turn";
+        const GLUED: &str = "users and ids that are the same when they are glued together";
+        fn fails_exactly<P: Payments>(expected: &[&str]) {
+            let failed = trial::failures(async |trial| check::<P>(trial).await);
+            assert_eq!(failed, expected, "{}", std::any::type_name::<P>());
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                fails_exactly::<Wrong<0>>(&[]);
+                fails_exactly::<Wrong<NOT_DURABLE>>(&[POWER]);
+                fails_exactly::<Wrong<COMMIT_IGNORED>>(&[POWER]);
+                fails_exactly::<Wrong<CONFLICT_PAYS>>(&["the same id with another order"]);
+            });
+            scope.spawn(|| {
+                let at_once = "eight different orders at the same moment";
+                fails_exactly::<Wrong<BALANCE_READ_BEFORE>>(&[at_once]);
+                fails_exactly::<Wrong<LOWER_CASE>>(&[GLUED]);
+                fails_exactly::<Wrong<RARE_SEPARATOR>>(&[GLUED]);
+                fails_exactly::<Wrong<ONE_BYTE>>(&[GLUED]);
+                fails_exactly::<Wrong<EMPTY_ID_FORGOTTEN>>(&[GLUED]);
+            });
+        });
     }
 
     #[test]

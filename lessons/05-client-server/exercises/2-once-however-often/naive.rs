@@ -1,6 +1,7 @@
-//! The answer that most people find first: the ids move into the database, into a table of their own. Two transactions follow
-//! one another, one that looks and pays, and one that notes the id. Each is atomic, and together they aren't: two requests at
-//! once both look before either has noted. And the id alone is the key, so that one user's id shows another one's receipt.
+//! The answer that most people find first moves the ids into the database, into a table of their own. Two transactions follow
+//! one another, one that looks and pays, and one that notes the id. Each is atomic, but together they aren't, because two
+//! requests at once both look before either has noted. And the id alone is the key, so the same id of another user shows
+//! this user's receipt.
 
 use exercises_5::once::{Error, Order, Payments};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};

@@ -1,4 +1,4 @@
-//! To look, to pay and to note are one transaction. redb lets one writer in at a time, and what isn't committed never was.
+//! Looking up, paying and recording happen in one transaction. redb lets one writer in at a time, and what isn't committed never was.
 
 use exercises_5::once::{Error, Order, Payments};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};

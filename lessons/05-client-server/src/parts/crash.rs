@@ -69,8 +69,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let error = lost.err().context("an answer, although the server was killed")?;
     t.must_show("no answer", &ErrorChain(&error).to_string(), "no connection")?;
     t.note(
-        "Her program tried three times; each was cut. Was the letter stored? She cannot know. It \
-         waits in her outbox, with its id.",
+        "Her program tried three times, and each attempt was cut off. Was the letter stored? She \
+         can't know. It waits in her outbox, with its id.",
     );
 
     t.step(
@@ -86,7 +86,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let found = carol.read().await?;
     t.must_show("Carol reads", &found.len().to_string(), "1")?;
     for found in found {
-        t.must_show("", &found.to_string(), "letter 1 of alice")?;
+        t.must_show("", &found.to_string(), "letter 1 from alice")?;
     }
     // ANCHOR_END: kill
 
@@ -145,8 +145,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let others = found.len() - letters(Order::Next) - letters(Order::Late);
     t.must_show("anything else", &others.to_string(), "0")?;
     t.note(
-        "A killed process is not a power cut: what the system had in its memory, it still \
-         wrote. Against that stands the fsync before each answer; this lesson does not test it.",
+        "Killing a process isn't a power cut, because the system still writes what it has in memory. \
+         The fsync before each answer protects against a power cut, which this lesson doesn't test.",
     );
     Ok(())
 }

@@ -88,8 +88,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         t.must_show(what, found, expected)?;
     }
     t.note(
-        "Who writes to whom, when, how often and how long, the server knows. What they write, \
-         it does not.",
+        "The server knows who writes to whom, when, how often and how much. It doesn't know what \
+         they write.",
     );
     Ok(())
 }

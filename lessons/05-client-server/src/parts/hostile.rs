@@ -1,4 +1,4 @@
-//! Clients that keep to nothing, while an honest one goes on.
+//! Clients that follow no rules, while an honest one goes on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

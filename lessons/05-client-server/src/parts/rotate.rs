@@ -1,4 +1,4 @@
-//! A new certificate and new keys, under way.
+//! A new certificate and new keys, while clients are there.
 
 use std::time::Duration;
 
@@ -71,9 +71,9 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let expired = stage.ca.leaf(LAB_NAME).expired().issue()?;
     let expired = ServerIdentity { chain: expired.chain(), key: expired.key() };
     for (what, wrong, why) in [
-        ("with another one's key", keys_differ, "keys may not be consistent"),
+        ("with somebody else's key", keys_differ, "keys may not be consistent"),
         ("for another name", identity_of(&stage.ca, "photos.test")?, "not for mailbox.test"),
-        ("of last week", expired, "expired"),
+        ("one from last week", expired, "expired"),
     ] {
         t.refused_in_short(what, stage.server.replace_identity(wrong), why)?;
         let still = if serial().await? == after { "still the good one" } else { "a bad one" };

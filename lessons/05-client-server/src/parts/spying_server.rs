@@ -71,7 +71,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     // Letter 1 was sealed for the server's key.
     let mut bob = bob;
     let found = bob.read().await?;
-    expect(t, &found, &["said to come from alice, and does not", "1 of carol: hello"])?;
+    expect(t, &found, &["claims to be from alice but isn't", "1 from carol: hello"])?;
     for text in ["monday", "tuesday", "wednesday", "thursday"] {
         alice.send("bob", text).await?;
     }
@@ -79,9 +79,9 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("The server swaps the first two letters.");
     let swap = |messages: &mut Vec<Delivery>| messages.swap(0, 1);
     let expected = [
-        "2 letters of alice are missing",
-        "3 of alice: tuesday",
-        "2 of alice, late",
+        "2 letters from alice are missing",
+        "3 from alice: tuesday",
+        "2 from alice, late",
         "wednesday",
         "thursday",
     ];
@@ -98,7 +98,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
             (first.id, first.sealed) = (last.id, last.sealed.clone());
         }
     };
-    let expected = ["letter 5 of alice came again", "missing", "7 of alice: saturday"];
+    let expected = ["letter 5 from alice came again", "missing", "7 from alice: saturday"];
     let bob = show(t, &stage, bob, repeat, &expected).await?;
 
     t.step(
@@ -110,7 +110,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let rename = move |messages: &mut Vec<Delivery>| {
         messages.iter_mut().for_each(|message| message.from = mallory.clone());
     };
-    let expected = ["said to come from mallory, and does not"];
+    let expected = ["claims to be from mallory but isn't"];
     let alices = alices.to_bytes();
     let bob = show_with_key(t, &stage, bob, Some(alices), rename, &expected).await?;
 
@@ -119,7 +119,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let relabel = |messages: &mut Vec<Delivery>| {
         messages.iter_mut().for_each(|message| message.id = MessageId([7; 16]));
     };
-    let expected = ["said to come from alice, and does not"];
+    let expected = ["claims to be from alice but isn't"];
     let bob = show(t, &stage, bob, relabel, &expected).await?;
 
     t.step("Alice writes january. The server tells Bob that there are no letters.");
@@ -129,7 +129,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("Alice writes february, and the server delivers it.");
     alice.send("bob", "february").await?;
     let drop_first = |messages: &mut Vec<Delivery>| drop(messages.drain(..1));
-    let expected = ["3 letters of alice are missing", "letter 11 of alice: february"];
+    let expected = ["3 letters from alice are missing", "letter 11 from alice: february"];
     show(t, &stage, bob, drop_first, &expected).await?;
     t.note("Nobody notices a letter that never arrives, until a later letter does.");
     Ok(())

@@ -106,7 +106,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     bob.send("alice", "it is you").await?;
     let found = alice.read().await?;
     let [missing, letter] = &found[..] else { bail!("expected two lines, got {found:?}") };
-    t.must_show("Alice reads", &missing.to_string(), "a letter of bob is missing")?;
+    t.must_show("Alice reads", &missing.to_string(), "a letter from bob is missing")?;
     t.must_show("", &letter.to_string(), "it is you")?;
     t.note(
         "The missing letter was sealed for her old key. Bob's program told him, and he wrote \

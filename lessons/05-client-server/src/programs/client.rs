@@ -459,7 +459,7 @@ async fn send(
     let like = account.looks_like(to).filter(|_| first);
     let sent = account.send(client, to, text).await;
     if let Some(pinned) = account.pinned_fingerprint(to).filter(|_| first) {
-        say(&format!("First letter to {to}. Its key is pinned now; compare it: {pinned}\n"))?;
+        say(&format!("First letter to {to}, whose key is pinned now; compare it: {pinned}\n"))?;
         if let Some(other) = like {
             say(&format!("WARNING: {to} is not {other}. Did you mean {other}?\n"))?;
         }
@@ -503,7 +503,7 @@ fn tell_refused(account: &mut Account) -> anyhow::Result<()> {
     let refused = account.take_refused();
     for RefusedLetter { to, error } in &refused {
         super::complain(&format!(
-            "a letter to {to} that had waited will never be accepted, and is gone: {}",
+            "the server will never accept a waiting letter to {to}, so it was deleted: {}",
             ErrorChain(error)
         ));
     }
@@ -586,7 +586,7 @@ async fn read_one(account: &mut Account, client: &mut Client) -> anyhow::Result<
         let pinned = reading.pinned.iter().map(|from| {
             let print = account.pinned_fingerprint(from).unwrap_or_default();
             format!(
-                "{name}: first letter from {from}. Its key is pinned now; compare it: {print}\n"
+                "{name}: first letter from {from}, whose key is pinned now; compare it: {print}\n"
             )
         });
         let found = reading.found.iter().map(|found| format!("{name}: {found}\n"));

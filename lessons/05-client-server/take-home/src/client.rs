@@ -73,7 +73,7 @@ pub enum ClientError {
     #[error("the server closed the connection before it answered")]
     Closed,
     /// The server refused.
-    #[error("the server refused: {because} (its log: request {request})")]
+    #[error("the server refused: {because} (request {request} in the server's log)")]
     Refused {
         /// Why.
         because: Refusal,

@@ -308,7 +308,9 @@ pub struct Status {
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// A wrong password, or a token that is not accepted: log in again.
-    #[error("not authenticated: a wrong name or password, or a token that is not accepted")]
+    #[error(
+        "not authenticated: the name or password is wrong, or the server doesn't accept the token"
+    )]
     Unauthorized,
     /// Authenticated, and not allowed.
     #[error("not allowed")]

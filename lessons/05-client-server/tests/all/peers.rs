@@ -113,10 +113,13 @@ fn letters_go_between_rust_and_python() -> TestResult {
         assert_eq!((sent.code, sent.said.trim()), (Some(0), "stored"), "{}", sent.said);
     }
     let read = mailbox.python(&python, &["read", "paula"]);
-    assert_eq!(read.said, "letter 1 of rosa: one\nletter 2 of rosa: two, with ä and \"quotes\"\n");
+    assert_eq!(
+        read.said,
+        "letter 1 from rosa: one\nletter 2 from rosa: two, with ä and \"quotes\"\n"
+    );
     assert_eq!(
         mailbox.rust(&["--as", "rosa", "read"])?,
-        "rosa: letter 1 of paula: one\nrosa: letter 2 of paula: two, with ä and \"quotes\"\n"
+        "rosa: letter 1 from paula: one\nrosa: letter 2 from paula: two, with ä and \"quotes\"\n"
     );
     assert_eq!(mailbox.python(&python, &["read", "paula"]).said, "nothing new\n");
 

@@ -114,8 +114,8 @@ fn the_first_words_of_the_readme_work() -> TestResult {
     assert_eq!(
         run(&["read"]),
         format!(
-            "alice: nothing new\nbob: first letter from alice. Its key is pinned now; compare it: {print}\n\
-             bob: letter 1 of alice: lunch at one?\n"
+            "alice: nothing new\nbob: first letter from alice, whose key is pinned now; compare it: {print}\n\
+             bob: letter 1 from alice: lunch at one?\n"
         )
     );
     assert_eq!(run(&["--as", "bob", "fingerprint", "alice"]).trim(), format!("alice: {print}"));
@@ -220,7 +220,7 @@ fn a_full_disk_is_told_and_loses_nothing_that_was_acknowledged() -> TestResult {
     drop(tight);
     let free = start(folder.path())?;
     let read = said(&client(folder.path(), &free, &["--as", "bob", "read"]));
-    assert!(read.contains("letter 1 of alice: before"), "{read}");
+    assert!(read.contains("letter 1 from alice: before"), "{read}");
     let letters = read.lines().filter(|line| line.starts_with("bob: letter ")).count();
     assert_eq!(letters, 1 + stored, "each that was acknowledged, once");
     assert!(!read.contains("WARNING"), "{read}");
@@ -559,7 +559,7 @@ fn letters_that_cannot_be_shown_stay_on_the_server() -> TestResult {
         assert!(said(&refused).contains(expected), "{nowhere}: {}", said(&refused));
     }
     let read = run(&["--as", "bob", "read"]);
-    assert!(read.contains("letter 1 of alice: the only copy"), "{read}");
+    assert!(read.contains("letter 1 from alice: the only copy"), "{read}");
     Ok(())
 }
 
@@ -620,7 +620,7 @@ fn a_new_key_loses_no_letter_unless_it_is_told_to() -> TestResult {
     let read = client(folder.path(), &server, &["--as", "alice", "read"]);
     let text = said(&read);
     assert_eq!(read.status.code(), Some(1), "{text}");
-    assert!(text.contains("letter 1 of carol: from carol"), "{text}");
+    assert!(text.contains("letter 1 from carol: from carol"), "{text}");
     assert!(
         text.contains("letters of bob stay on the server: THE KEY OF bob HAS CHANGED"),
         "{text}"
@@ -665,7 +665,7 @@ fn letters_that_had_waited_and_are_refused_are_named() -> TestResult {
     let text = said(&sent);
     assert_eq!(sent.status.code(), Some(1), "{text}");
     assert!(text.contains("Stored for bob"), "{text}");
-    let gone = "a letter to dave that had waited will never be accepted, and is gone: the server refused: \
+    let gone = "the server will never accept a waiting letter to dave, so it was deleted: the server refused: \
                 no account of that name";
     assert!(text.contains(gone), "{text}");
     Ok(())
@@ -709,7 +709,7 @@ fn a_first_letter_is_shown_with_the_key_that_it_pins() -> TestResult {
     send(folder.path(), &server, "bob", "hello");
     let read = run(&["--as", "bob", "read"]);
     let pinned =
-        format!("bob: first letter from alice. Its key is pinned now; compare it: {print}");
+        format!("bob: first letter from alice, whose key is pinned now; compare it: {print}");
     assert!(read.contains(&pinned), "{read}");
     send(folder.path(), &server, "bob", "hello again");
     assert!(!run(&["--as", "bob", "read"]).contains("pinned"));
@@ -908,7 +908,7 @@ fn a_drive_that_cannot_sync_folders_or_has_no_locks_is_used_with_a_warning() -> 
         assert!(client(&["register", "alice"], "").status.success(), "{what}");
         let sent = client(&["send", "bob", "-"], "hello");
         assert!(sent.status.success() && said(&sent).contains(warning), "{what}: {}", said(&sent));
-        assert!(said(&client(&["read"], "")).contains("letter 1 of alice: hello"), "{what}");
+        assert!(said(&client(&["read"], "")).contains("letter 1 from alice: hello"), "{what}");
         let rotated =
             preloaded(SERVER).arg("--data").arg(folder.path()).arg("--new-signing-key").output()?;
         assert_eq!(rotated.status.code(), Some(0), "{what}: {}", said(&rotated));

@@ -72,9 +72,9 @@ pub enum AccountError {
     BadKey(Name),
     /// The key that the server gives is not the one that is pinned.
     #[error(
-        "THE KEY OF {name} HAS CHANGED, so nothing is sent to or read from {name}. Pinned: {pinned}. \
-         Offered: {offered}. Ask {name}, but not by this mailbox, which is right. If it is the \
-         offered one: mailbox --as {own} trust {name}, and that fingerprint"
+        "THE KEY OF {name} HAS CHANGED, so nothing was sent to {name}, and letters from {name} stay on the server. \
+         Pinned: {pinned}. Offered: {offered}. Ask {name} for the fingerprint, for example by telephone, and not \
+         through this mailbox. If it is the offered one, run: mailbox --as {own} trust {name} FINGERPRINT"
     )]
     KeyChanged {
         /// Who has pinned it.
@@ -105,7 +105,7 @@ pub enum AccountError {
     #[error("it is not known whether the server has taken the new key: connect to it first")]
     Unsettled(#[source] Box<AccountError>),
     /// Letters wait that are sealed by the key that is to be changed: afterwards nobody could open them.
-    #[error("letters wait to be sent that the old key has sealed: {0}")]
+    #[error("letters sealed with the old key are still waiting to be sent: {0}")]
     LettersWait(usize),
     /// Too many letters wait to be sent.
     #[error("expected at most {MAX_OUTBOX} letters that wait to be sent")]

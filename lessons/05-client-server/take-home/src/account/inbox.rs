@@ -93,33 +93,33 @@ impl fmt::Display for Found {
                          or this is an old letter"
                     }
                 };
-                write!(f, "letter {number} of {from}{order}: {text}")
+                write!(f, "letter {number} from {from}{order}: {text}")
             }
             Found::Missing { from, count: 1 } => {
-                write!(f, "WARNING: a letter of {from} is missing before the next one")
+                write!(f, "WARNING: a letter from {from} is missing before the next one")
             }
             Found::Missing { from, count } => {
-                write!(f, "WARNING: {count} letters of {from} are missing before the next one")
+                write!(f, "WARNING: {count} letters from {from} are missing before the next one")
             }
             Found::Repeated { from, number } => {
-                write!(f, "letter {number} of {from} came again, and is not shown again")
+                write!(f, "letter {number} from {from} came again, and is not shown again")
             }
             Found::NotAuthentic { from, had_another_key: false } => {
-                write!(f, "WARNING: a box that is said to come from {from}, and does not")
+                write!(f, "WARNING: a box claims to be from {from} but isn't")
             }
             Found::NotAuthentic { from, had_another_key: true } => write!(
                 f,
-                "WARNING: a box that is said to come from {from}. Either it does not, or it was sealed for the \
-                 key that you have replaced: ask {from}"
+                "WARNING: a box claims to be from {from}. Either it isn't, or it was sealed for the key that you have \
+                 replaced. Ask {from}"
             ),
             Found::EarlierKey { from } => write!(
                 f,
-                "WARNING: the next letter of {from} is sealed by a key that {from} has replaced. If that one was \
-                 stolen, the letter may be the thief's: ask {from}"
+                "WARNING: the next letter from {from} is sealed with a key that {from} has replaced. If that key was \
+                 stolen, the letter may be the thief's. Ask {from}"
             ),
             Found::NoSender { from } => write!(
                 f,
-                "WARNING: a box that is said to come from {from}, who has no account any more: it can't be opened"
+                "WARNING: a box claims to be from {from}, who no longer has an account, so it can't be opened"
             ),
             Found::LooksLike { from, other } => {
                 write!(f, "WARNING: the next letter is from {from}, which is not {other}")

@@ -718,7 +718,7 @@ async fn a_steering_text_is_shown_escaped() {
         Found::Letter { from, number: 1, text, order: Order::Next }.to_string()
     };
     let text = "\u{1b}[2J\u{202e}\n";
-    assert_eq!(show(text), "letter 1 of alice: \\u{1b}[2J\\u{202e}\\n");
+    assert_eq!(show(text), "letter 1 from alice: \\u{1b}[2J\\u{202e}\\n");
     // What a display leaves out, or shows as nothing.
     for invisible in [
         '\u{ad}',
@@ -746,7 +746,7 @@ async fn a_steering_text_is_shown_escaped() {
         );
     }
     let plain = "Grüße, 你好, שלום, नमस्ते, e\u{301}, 😀, no-break\u{a0}space";
-    assert_eq!(show(plain), format!("letter 1 of alice: {plain}"));
+    assert_eq!(show(plain), format!("letter 1 from alice: {plain}"));
 }
 
 #[tokio::test]
