@@ -18,6 +18,7 @@ pub mod exercises;
 pub mod figures;
 pub mod includes;
 pub mod links;
+pub mod notes;
 pub mod pages;
 pub mod parts;
 pub mod take_home;
@@ -84,6 +85,7 @@ pub fn check_sources(course: &Path) -> anyhow::Result<Vec<Problem>> {
     let course = Course::read(course).context("cannot read the course")?;
     let mut problems = includes::check(&course);
     problems.extend(parts::check(&course));
+    problems.extend(notes::check(&course));
     problems.extend(commands::check(&course));
     problems.extend(take_home::check(&course));
     problems.extend(exercises::check(&course));

@@ -13,6 +13,7 @@ use mdbook_preprocessor::{Preprocessor, PreprocessorContext};
 use regex::Regex;
 
 use crate::course::{Course, Lesson};
+use crate::notes::{self, Note};
 use crate::{figures, includes, normal, shown};
 
 /// The preprocessor.
@@ -28,12 +29,15 @@ impl Preprocessor for Pages {
         // A course that is no workspace has no lessons either.
         let lessons = Course::read(&root).map(|course| course.lessons).unwrap_or_default();
         let repository = repository(&root);
+        let notes = fs::read_to_string(root.join(notes::PAGE)).unwrap_or_default();
+        let notes = notes::notes(&notes);
         let mut failed = None;
         book.for_each_mut(|item| {
             let BookItem::Chapter(chapter) = item else { return };
             let Some(path) = &chapter.source_path else { return };
             let file = Path::new("book/src").join(path);
-            let page = Page { root: &root, file: &file, repository: repository.as_deref() };
+            let page =
+                Page { root: &root, file: &file, repository: repository.as_deref(), notes: &notes };
             let lesson = lessons.iter().find(|lesson| lesson.chapter == file);
             match page.written(&chapter.content, lesson) {
                 Ok(content) => chapter.content = content,
@@ -62,6 +66,8 @@ pub struct Page<'a> {
     pub file: &'a Path,
     /// The address that a listing's name leads to.
     pub repository: Option<&'a str>,
+    /// The speaker notes.
+    pub notes: &'a [Note],
 }
 
 impl Page<'_> {
@@ -95,6 +101,10 @@ impl Page<'_> {
                 None => page.push_str(line),
             }
             page.push('\n');
+            let part = notes::part_of_heading(line).filter(|_| !in_block);
+            let note =
+                lesson.zip(part).and_then(|(lesson, part)| notes::fold(self.notes, lesson, part));
+            page.push_str(&note.unwrap_or_default());
             // The paragraph that begins with the chapter's requirements ends at the next empty line.
             let paragraph = lines[..=at].rsplit(|line| line.is_empty()).next().unwrap_or_default();
             let ends = lines.get(at + 1).is_none_or(|next| next.is_empty());

@@ -46,7 +46,8 @@ fn written(repository: Option<&str>, files: &[(&str, &str)], markdown: &str) -> 
         fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
         fs::write(path, text).expect("a file");
     }
-    let page = Page { root: folder.path(), file: Path::new("book/src/page.md"), repository };
+    let file = Path::new("book/src/page.md");
+    let page = Page { root: folder.path(), file, repository, notes: &[] };
     page.written(markdown, None).expect("a page")
 }
 
@@ -102,7 +103,8 @@ fn an_entry_of_a_checklist_is_the_label_of_its_box() {
 
 #[test]
 fn a_figure_that_does_not_exist_is_an_error() {
-    let page = Page { root: Path::new("."), file: Path::new("book/src/page.md"), repository: None };
+    let file = Path::new("book/src/page.md");
+    let page = Page { root: Path::new("."), file, repository: None, notes: &[] };
     let error = page.written("{{#figure nobody-drew-it}}\n", None).expect_err("no such figure");
     assert_eq!(error.to_string(), "there is no figure nobody-drew-it");
 }
@@ -246,4 +248,34 @@ fn the_program_that_the_book_names_writes_the_same_pages() {
         );
         assert!(read(&ours) == theirs, "{page} differs");
     }
+}
+
+/// A part of a chapter has the instructor's note behind its heading, and other sections have none.
+#[test]
+fn the_note_for_a_part_folds_next_to_it() -> anyhow::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let course = book::course::Course::read(&root)?;
+    let lesson = course.lessons.first().expect("a lesson");
+    let notes = book::notes::notes("## Lesson 0: x\n\n### listen\n\n**Ask:** who?\n");
+    let file = Path::new("book/src/page.md");
+    let page = Page { root: &root, file, repository: None, notes: &notes };
+    let written =
+        page.written("## Listen {#listen .part}\n\nText.\n\n## Do it {#do-it}\n", Some(lesson))?;
+    let expected = "## Listen {#listen .part}\n\n<details class=\"speaker\">\n<summary>For the instructor: listen</summary>\n\n\
+        **Ask:** who?\n\n</details>\n\nText.\n\n## Do it {#do-it}\n";
+    assert_eq!(written, expected);
+    Ok(())
+}
+
+#[test]
+fn each_speaker_note_belongs_to_a_part_of_a_lesson() {
+    let page = "# Notes\n\nText.\n\n## Lesson 3: Data {#lesson-3}\n\n### seal\n\n**Ask:** why?\n\n### bind\n\n\
+        Two\nlines.\n\n## Lesson 4: Tokens\n\n### rotate\n\nWait.\n";
+    let found = book::notes::notes(page);
+    let named: Vec<(u32, &str, &str)> =
+        found.iter().map(|note| (note.lesson, &*note.part, note.text.trim())).collect();
+    let expected =
+        [(3, "seal", "**Ask:** why?"), (3, "bind", "Two\nlines."), (4, "rotate", "Wait.")];
+    assert_eq!(named, expected);
+    assert_eq!(book::notes::part_of_heading("### The map {#map .part}"), None);
 }
