@@ -263,7 +263,11 @@ impl Transcript {
                 "refused, but not for the expected reason \"{reason}\": {what}"
             )));
         }
-        self.verdict(what, "is it accepted", false);
+        // "by the bank" says who refuses, so the question is whether they accept.
+        match what.strip_prefix("by ") {
+            Some(who) => self.verdict("This", &format!("does {who} accept it"), false),
+            None => self.verdict(what, "is it accepted", false),
+        }
         self.labeled("refused", AnsiColor::Green.on_default().bold(), what);
         Ok(layers)
     }
@@ -420,7 +424,8 @@ impl Transcript {
         }
     }
 
-    /// Asks for a prediction. Enter alone means "show me", and so does the end of the input; neither counts.
+    /// Asks for a prediction, and says whether it was right. Enter alone means "show me", and so does the end of the
+    /// input; neither counts.
     fn ask(&mut self, question: &str, truth: bool) {
         // What stands above it has to be there first.
         self.failed = self.failed.take().or_else(|| self.out.flush().err());
@@ -428,20 +433,32 @@ impl Transcript {
             return;
         }
         let mut stderr = io::stderr();
-        let _ = write!(stderr, "   ?              {question}").and_then(|()| stderr.flush());
-        let mut line = String::new();
-        let read = io::stdin().lock().read_line(&mut line);
-        if !read.is_ok_and(|length| length > 0) {
-            let _ = writeln!(stderr);
-        }
-        let predicted = match line.trim().chars().next() {
-            Some('y' | 'Y') => true,
-            Some('n' | 'N') => false,
-            _ => return,
+        let predicted = loop {
+            let _ = write!(stderr, "   ?              {question}").and_then(|()| stderr.flush());
+            let mut line = String::new();
+            let read = io::stdin().lock().read_line(&mut line);
+            if !read.is_ok_and(|length| length > 0) {
+                let _ = writeln!(stderr);
+                return;
+            }
+            match line.trim().to_lowercase().as_str() {
+                "y" | "yes" => break true,
+                "n" | "no" => break false,
+                "" => return,
+                _ => {
+                    let _ = writeln!(
+                        stderr,
+                        "                  Type y or n, or Enter alone to be shown."
+                    );
+                }
+            }
         };
+        let is_right = predicted == truth;
+        let _ =
+            writeln!(stderr, "                  {}", if is_right { "Right." } else { "Wrong." });
         if let Some((asked, right)) = &mut self.predictions {
             *asked += 1;
-            *right += usize::from(predicted == truth);
+            *right += usize::from(is_right);
         }
     }
 

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         .part(
             "map",
             "the same four attacks against TLS, and which lesson gives what",
-            5,
+            12,
             parts::map::run,
         )
         .option("pcap", "FILE", "listen", "write what the tap saw to this new file, for Wireshark")

@@ -10,7 +10,7 @@ use shared::Lesson;
 fn main() -> ExitCode {
     Lesson::new(1, "HTTPS with reqwest")
         .part("get", "a request, and what the wire saw of it", 8, parts::get::run)
-        .part("trust", "whose certificates you accept", 8, parts::trust::run)
+        .part("trust", "whose certificates you accept", 12, parts::trust::run)
         .part("names", "every mistake in a certificate, and its exact error", 12, parts::names::run)
         .part("mitm", "an interceptor, and who lets it in", 8, parts::mitm::run)
         .part("redirect", "from https to http, with your secrets", 8, parts::redirect::run)
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
             10,
             parts::patience::run,
         )
-        .part("versions", "TLS 1.3, TLS 1.2, and a minimum", 6, parts::versions::run)
+        .part("versions", "TLS 1.3, TLS 1.2, and a minimum", 4, parts::versions::run)
         .server(serve::run)
         .main()
 }

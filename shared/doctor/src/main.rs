@@ -296,27 +296,62 @@ fn crates(course: &Path) -> Found {
     }
 }
 
-/// Whether the first lesson starts at once.
+/// Whether each lesson starts at once: it is built, and after its source was last changed.
 fn built(course: &Path) -> Found {
     let target =
         env::var_os("CARGO_TARGET_DIR").map_or_else(|| course.join("target"), PathBuf::from);
     let lessons: Vec<String> = (0..=9).map(|number| format!("lesson-{number}")).collect();
     let expected = lessons.iter().filter(|name| has_lesson(course, name));
-    let missing: Vec<&String> = expected
-        .filter(|name| {
-            !target.join("debug").join(format!("{name}{}", env::consts::EXE_SUFFIX)).is_file()
-        })
-        .collect();
-    match missing.is_empty() {
-        true => Found::Ok("every lesson is built".to_owned()),
-        false => {
-            let names: Vec<&str> = missing.iter().map(|name| name.as_str()).collect();
-            Missing(
-                format!("not built yet: {}", names.join(", ")),
-                "cargo build takes some minutes, once".to_owned(),
-            )
+    let (mut missing, mut old) = (Vec::new(), Vec::new());
+    for name in expected {
+        let program = target.join("debug").join(format!("{name}{}", env::consts::EXE_SUFFIX));
+        match fs::metadata(program).and_then(|found| found.modified()) {
+            Err(_) => missing.push(name.as_str()),
+            Ok(built) if newest_source(course, name).is_some_and(|source| source > built) => {
+                old.push(name.as_str());
+            }
+            Ok(_) => {}
         }
     }
+    let todo = "cargo build takes some minutes, once".to_owned();
+    match (missing.is_empty(), old.is_empty()) {
+        (true, true) => Found::Ok("every lesson is built".to_owned()),
+        (false, _) => Missing(format!("not built yet: {}", missing.join(", ")), todo),
+        (true, false) => Missing(format!("changed since built: {}", old.join(", ")), todo),
+    }
+}
+
+/// When the newest file was changed that this lesson is built from: its own, those of the lessons before it, whose
+/// take-home crates it may use, and those of the laboratory.
+fn newest_source(course: &Path, name: &str) -> Option<SystemTime> {
+    let number = name.trim_start_matches("lesson-");
+    let lessons = fs::read_dir(course.join("lessons")).ok()?.filter_map(Result::ok);
+    let mut folders: Vec<PathBuf> = lessons
+        .filter(|lesson| {
+            lesson.file_name().to_string_lossy().as_ref() < format!("0{number}.").as_str()
+        })
+        .map(|lesson| lesson.path())
+        .collect();
+    folders.push(course.join("shared/src"));
+    let mut newest = fs::metadata(course.join("Cargo.lock")).and_then(|lock| lock.modified()).ok();
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = fs::read_dir(folder) else { continue };
+        for entry in entries.filter_map(Result::ok) {
+            let (path, name) = (entry.path(), entry.file_name());
+            let name = name.to_string_lossy();
+            let Ok(found) = entry.metadata() else { continue };
+            match found.is_dir() {
+                // Neither is part of the lesson's program.
+                true if name == "exercises" || name == "tests" || name == "benches" => {}
+                true => folders.push(path),
+                false if name.ends_with(".rs") || name == "Cargo.toml" => {
+                    newest = newest.max(found.modified().ok());
+                }
+                false => {}
+            }
+        }
+    }
+    newest
 }
 
 fn has_lesson(course: &Path, name: &str) -> bool {

@@ -93,6 +93,40 @@ fn an_older_rust_a_proxy_and_lessons_that_are_not_built_are_named() {
 }
 
 #[test]
+fn a_lesson_whose_source_is_newer_than_its_program_is_named() {
+    let folder = tempdir("stale");
+    fs::write(folder.join("Cargo.toml"), "[workspace.package]\nrust-version = \"1.80\"\n")
+        .expect("a file");
+    for lesson in ["00-open-wire", "01-https"] {
+        fs::create_dir_all(folder.join("lessons").join(lesson).join("src")).expect("a folder");
+        fs::create_dir_all(folder.join("lessons").join(lesson).join("exercises"))
+            .expect("a folder");
+    }
+    let debug = folder.join("target/debug");
+    fs::create_dir_all(&debug).expect("a folder");
+    let touch = |path: std::path::PathBuf, age: u64| {
+        let file = fs::File::create(path).expect("a file");
+        file.set_modified(SystemTime::now() - Duration::from_secs(age)).expect("a time");
+    };
+    for name in ["lesson-0", "lesson-1"] {
+        touch(debug.join(format!("{name}{}", std::env::consts::EXE_SUFFIX)), 100);
+    }
+    touch(folder.join("lessons/00-open-wire/src/main.rs"), 200);
+    touch(folder.join("lessons/01-https/src/main.rs"), 200);
+    touch(folder.join("lessons/00-open-wire/exercises/yours.rs"), 1);
+    let built = || {
+        let (_, text) = doctor(&folder, |command| {
+            command.env_remove("CARGO_TARGET_DIR");
+        });
+        line(&text, "built")
+    };
+    assert!(built().contains("every lesson is built"), "{}", built());
+    touch(folder.join("lessons/01-https/src/main.rs"), 50);
+    let said = built();
+    assert!(said.contains("changed since built: lesson-1"), "{said}");
+}
+
+#[test]
 fn a_peer_that_is_not_there_is_no_fault() {
     let (output, text) = doctor(&course(), |_| {});
     assert!(text.contains("openssl"), "{text}");

@@ -15,6 +15,11 @@ const DAY: u32 = 8 * 60;
 const LUNCH: u32 = 60;
 /// Time to look at solutions together, after an exercise.
 const REVIEW: u32 = 5;
+/// The beginning of a workshop, until the first lesson runs on every laptop, and its end.
+const WELCOME: u32 = 10;
+const LOOKING_BACK: u32 = 5;
+/// What a chapter says before its first part.
+const OPENING: u32 = 5;
 
 /// Something that takes time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +60,9 @@ pub fn lessons(root: &Path) -> io::Result<Vec<Lesson>> {
         let Some((number, title)) = named(&program) else { continue };
         let of_lesson = exercises.iter().filter(|exercise| exercise.number.0 == number);
         let exercises = of_lesson.map(|exercise| practice(number, exercise)).collect();
-        lessons.push(Lesson { number, title, parts: parts(number, &program), exercises });
+        let opening = Item { lesson: number, what: format!("opening: {title}"), minutes: OPENING };
+        let parts = [vec![opening], parts(number, &program)].concat();
+        lessons.push(Lesson { number, title, parts, exercises });
     }
     Ok(lessons)
 }
@@ -106,9 +113,11 @@ impl Length {
         let number: u32 =
             text.get(..text.len().checked_sub(1)?)?.parse().ok().filter(|number| *number > 0)?;
         match text.chars().last()? {
-            'm' if number <= DAY => Some(Self { days: 1, minutes: number, lunch: number > 5 * 60 }),
-            'h' if number * 60 <= DAY => {
-                Some(Self { days: 1, minutes: number * 60, lunch: number > 5 })
+            'm' if number <= DAY => {
+                Some(Self { days: 1, minutes: number, lunch: number >= 5 * 60 })
+            }
+            'h' if number.checked_mul(60)? <= DAY => {
+                Some(Self { days: 1, minutes: number * 60, lunch: number >= 5 })
             }
             'd' if number <= 5 => Some(Self { days: number, minutes: DAY, lunch: true }),
             _ => None,
@@ -131,31 +140,44 @@ pub struct Entry {
 
 /// The agenda of these items, if all of them fit; a break comes when people would sit for too long without one.
 pub fn arrange(items: &[&Item], length: Length, start: u32) -> Option<Vec<Entry>> {
-    let mut entries: Vec<Entry> = Vec::new();
-    let (mut day, mut at, mut sitting, mut eaten) = (1, start, 0, false);
+    let welcome = "welcome: the first lesson runs on every laptop".to_owned();
+    let mut entries = vec![Entry { day: 1, at: start, end: start + WELCOME, what: welcome }];
+    let (mut day, mut at, mut sitting, mut eaten) = (1, start + WELCOME, WELCOME, false);
     for item in items {
         loop {
-            let end = start + length.minutes;
+            let reserved = if day == length.days { LOOKING_BACK } else { 0 };
+            let end = start + length.minutes.saturating_sub(reserved);
             if at + item.minutes > end {
                 if day == length.days {
                     return None;
                 }
                 (day, at, sitting, eaten) = (day + 1, start, 0, false);
             }
-            let noon = length.lunch && !eaten && at >= start + length.minutes / 2 - 45;
-            let (pause, what) = match noon {
-                true => (LUNCH, "lunch"),
-                // The first thing of a day may be a long one.
-                false if sitting > 0 && sitting + item.minutes > SITTING => (BREAK, "break"),
+            // The first thing of a day may be a long one.
+            let tired = sitting > 0 && sitting + item.minutes > SITTING;
+            // In the middle of the day, and not in the morning.
+            let noon = (start + length.minutes / 2 - 45).max((11 * 60 + 15).min(end - LUNCH));
+            // A break shortly before lunch is lunch.
+            let hungry = at >= noon || (tired && at + 30 >= noon);
+            let (pause, what) = match tired {
+                _ if length.lunch && !eaten && hungry => (LUNCH, "lunch"),
+                true => (BREAK, "break"),
                 false => break,
             };
+            // Nothing would come after it on this day.
+            if at + pause + item.minutes > end && day < length.days {
+                (day, at, sitting, eaten) = (day + 1, start, 0, false);
+                continue;
+            }
             entries.push(Entry { day, at, end: at + pause, what: what.to_owned() });
-            (at, sitting, eaten) = (at + pause, 0, eaten || noon);
+            (at, sitting, eaten) = (at + pause, 0, eaten || what == "lunch");
         }
         let what = format!("lesson {}, {}", item.lesson, item.what);
         entries.push(Entry { day, at, end: at + item.minutes, what });
         (at, sitting) = (at + item.minutes, sitting + item.minutes);
     }
+    let what = "looking back: the checklist of the closing chapter".to_owned();
+    entries.push(Entry { day, at, end: at + LOOKING_BACK, what });
     Some(entries)
 }
 
@@ -188,11 +210,16 @@ pub fn choose(lessons: &[Lesson], length: Length, start: u32) -> (Vec<Item>, Vec
             chosen.push(item.clone());
         }
     }
+    let mut begun: Vec<Item> = Vec::new();
     for item in lessons.get(whole).into_iter().flat_map(|lesson| &lesson.parts) {
-        if !fits(&chosen, std::slice::from_ref(item)) {
+        if !fits(&chosen, &[&begun[..], std::slice::from_ref(item)].concat()) {
             break;
         }
-        chosen.push(item.clone());
+        begun.push(item.clone());
+    }
+    // An opening and one part are no way to end a day.
+    if begun.len() > 2 {
+        chosen.extend(begun);
     }
     let all = lessons.iter().flat_map(|lesson| lesson.parts.iter().chain(&lesson.exercises));
     let left_out = all.filter(|item| !chosen.contains(item)).cloned().collect();
@@ -208,12 +235,15 @@ pub fn text(lessons: &[Lesson], length: Length, start: u32) -> String {
     let mut day = 0;
     for entry in &entries {
         if entry.day != day {
+            if let Some(before) = entries.iter().rev().find(|before| before.day == day) {
+                let _ = writeln!(text, "{}           end\n", clock(before.end));
+            }
             day = entry.day;
             if length.days > 1 {
-                let _ = writeln!(text, "{}Day {day}", if day > 1 { "\n" } else { "" });
+                let _ = writeln!(text, "Day {day}");
             }
         }
-        let what = cut(&entry.what, 60);
+        let what = cut(&entry.what, 64);
         let _ = writeln!(text, "{}  {:3} min  {what}", clock(entry.at), entry.end - entry.at);
     }
     if let Some(last) = entries.last() {
@@ -234,14 +264,14 @@ pub fn text(lessons: &[Lesson], length: Length, start: u32) -> String {
                 continue;
             }
             for item in all.filter(|item| left_out.contains(item)) {
-                let what = cut(&format!("lesson {}, {}", item.lesson, item.what), 60);
+                let what = cut(&format!("lesson {}, {}", item.lesson, item.what), 61);
                 let _ = writeln!(text, "       {:3} min  {what}", item.minutes);
             }
         }
     }
     text.push_str(
         "\nAn exercise has 5 minutes more than its own, to look at solutions together.\n\
-         If you are late, leave out the last exercise of the lesson that you are in.\n",
+         If you are running late, leave out the exercise that comes next.\n",
     );
     text
 }
@@ -251,7 +281,9 @@ fn cut(text: &str, width: usize) -> String {
         return text.to_owned();
     }
     let kept: String = text.chars().take(width - 1).collect();
-    format!("{}…", kept.trim_end())
+    // At the end of a word.
+    let kept = kept.rsplit_once(' ').map_or(kept.as_str(), |(words, _)| words);
+    format!("{}…", kept.trim_end_matches([' ', ',', ':']))
 }
 
 #[cfg(test)]
@@ -311,6 +343,30 @@ mod tests {
     }
 
     #[test]
+    fn no_break_comes_before_lunch_or_at_the_end_of_a_day() {
+        for parts in [[40].repeat(30), [8, 12, 20, 25, 10, 15].repeat(8), [30].repeat(40)] {
+            let lesson = lesson(1, &parts, &[]);
+            for days in ["1d", "2d", "3d", "5h", "8h"] {
+                let length = Length::of(days).expect("a length");
+                let (chosen, _) = choose(std::slice::from_ref(&lesson), length, NINE);
+                let entries = arrange(&chosen.iter().collect::<Vec<_>>(), length, NINE);
+                let entries = entries.unwrap_or_default();
+                for pair in entries.windows(2) {
+                    let pauses = ["break", "lunch"];
+                    let pause = pauses.contains(&pair[0].what.as_str());
+                    let next_pause = pauses.contains(&pair[1].what.as_str());
+                    assert!(!(pause && next_pause), "{days}: {pair:?}");
+                    assert!(!pause || pair[0].day == pair[1].day, "{days}: {pair:?}");
+                }
+                assert!(
+                    entries.len() < 6 || entries.iter().any(|entry| entry.what == "lunch"),
+                    "{days}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn what_does_not_fit_is_left_out_and_named() {
         let lessons =
             [lesson(0, &[25], &[10, 20]), lesson(1, &[60], &[10, 20]), lesson(2, &[50, 50], &[10])];
@@ -331,7 +387,9 @@ mod tests {
         );
         assert_eq!(of(&left_out), ["2 part 0", "2 part 1", "2 exercise 0"]);
         let text = text(&lessons, Length::of("3h").expect("hours"), NINE);
-        assert!(text.contains(" 9:00   25 min  lesson 0, part 0"), "{text}");
+        assert!(text.contains(" 9:10   25 min  lesson 0, part 0"), "{text}");
+        assert!(text.starts_with(" 9:00   10 min  welcome: "), "{text}");
+        assert!(text.contains("  5 min  looking back: "), "{text}");
         assert!(text.contains("Left out, 110 minutes in all:"), "{text}");
     }
 

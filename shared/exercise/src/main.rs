@@ -116,7 +116,7 @@ fn shown(root: &Path, path: &Path) -> String {
 fn report(root: &Path, exercises: &[Exercise]) -> io::Result<ExitCode> {
     let progress = Progress::read(root)?;
     let mut text = String::from("Secure network communications in Rust: my exercises\n\n");
-    let (mut passed, mut next) = (0, Vec::new());
+    let (mut passed, mut again, mut next) = (0, Vec::new(), Vec::new());
     text.push_str("                                      trials  hints  minutes\n");
     for exercise in exercises {
         let (name, record) = (exercise.name(), progress.of(&exercise.name()));
@@ -128,8 +128,12 @@ fn report(root: &Path, exercises: &[Exercise]) -> io::Result<ExitCode> {
             (Some(_), None) => "not passed".to_owned(),
             _ => "not begun".to_owned(),
         };
-        if record.passed.is_none() || record.hints > 0 || record.solution > 0 {
-            next.push(format!("{name} {}", exercise.title));
+        let titled = format!("{name} {}", exercise.title);
+        match (record.first, record.passed) {
+            (None, _) => next.push(titled),
+            (Some(_), None) => again.push(titled),
+            (Some(_), Some(_)) if record.hints > 0 || record.solution > 0 => again.push(titled),
+            (Some(_), Some(_)) => {}
         }
         let hints = match record.solution {
             0 => record.hints.to_string(),
@@ -142,10 +146,12 @@ fn report(root: &Path, exercises: &[Exercise]) -> io::Result<ExitCode> {
         "\n{passed} of {} passed. Minutes are from the first trial to the one that passed.\n",
         exercises.len()
     ));
-    if !next.is_empty() {
-        let list = next.join("; ");
-        let advice = format!("To look at again, in the section Do it of each chapter: {list}.");
-        text.push_str(&format!("\n{}\n", wrapped(&advice)));
+    for (what, list) in [("To look at again", again), ("Not begun yet", next)] {
+        if !list.is_empty() {
+            let list = list.join("; ");
+            let advice = format!("{what}, in the section Do it of each chapter: {list}.");
+            text.push_str(&format!("\n{}\n", wrapped(&advice)));
+        }
     }
     say(&text)?;
     Ok(ExitCode::SUCCESS)
@@ -191,7 +197,8 @@ fn trial(root: &Path, exercise: &Exercise) -> io::Result<ExitCode> {
     say("\n")?;
     let passed = cargo(root, &["run", "--quiet", "--bin", &bin])? == Some(0);
     let noted = Progress::read(root)?.change(&name, |record| {
-        record.attempts += 1;
+        // Those after the one that passed are play.
+        record.attempts += u32::from(record.passed.is_none());
         record.first.get_or_insert_with(now);
         if passed {
             record.passed.get_or_insert_with(now);

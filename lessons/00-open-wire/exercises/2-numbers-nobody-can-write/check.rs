@@ -56,7 +56,7 @@ fn ends<T: Tags>() -> (T, T) {
 }
 
 fn taken(what: &str, accepted: bool) -> Result<(), String> {
-    accepted.then_some(()).ok_or(format!("expected to be taken: {what}"))
+    accepted.then_some(()).ok_or(format!("expected to be accepted: {what}"))
 }
 
 /// The bank takes this under a tag that was made for something else.

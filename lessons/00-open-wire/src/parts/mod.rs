@@ -34,9 +34,9 @@ pub fn accounts() -> Ledger {
 pub async fn alice_pays_bob(t: &mut Transcript, bank: SocketAddr) -> anyhow::Result<()> {
     let mut alice = BankClient::new(TcpStream::connect(bank).await?);
     let greeting = t.works("Alice logs in", alice.log_in("alice", PASSWORD).await)?;
-    t.shows("bank says", greeting);
+    t.shows("alice reads", greeting);
     let receipt = t.works("Alice pays 25 coins to bob", alice.pay(25, "bob").await)?;
-    t.shows("bank says", receipt);
+    t.shows("alice reads", receipt);
     alice.close().await?;
     Ok(())
 }

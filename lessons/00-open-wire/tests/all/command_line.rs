@@ -38,7 +38,27 @@ fn predictions_are_asked_for_and_counted() {
         let (said, asked) = predict(answers);
         assert_eq!(said, format!("{}{score}", text(&plain.stdout)), "{answers:?}");
         assert_eq!(asked.matches("? y/n").count(), 5, "{asked}");
+        let judged = asked.matches("Right.").count() + asked.matches("Wrong.").count();
+        assert!(score.contains(&format!(" of {judged} ")), "{score}{asked}");
     }
+    // What is neither yes nor no is asked again.
+    let (said, asked) = predict("maybe\ny\ny\ny\ny\nn\n");
+    assert!(said.ends_with("You predicted 4 of 5 verdicts.\n"), "{said}");
+    assert_eq!(asked.matches("Type y or n").count(), 1, "{asked}");
+    assert_eq!(asked.matches("Wrong.").count(), 1, "{asked}");
+}
+
+/// Where a program refuses, the question names it, and not "by" it.
+#[test]
+fn a_prediction_asks_whether_a_program_accepts() {
+    let map = std::process::Command::new(LESSON)
+        .args(["map", "--predict"])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("it runs");
+    let asked = text(&map.stderr);
+    assert!(asked.contains("This: does Alice's client accept it? y/n"), "{asked}");
+    assert!(!asked.contains("by "), "{asked}");
 }
 
 #[test]

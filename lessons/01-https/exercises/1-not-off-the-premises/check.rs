@@ -50,6 +50,12 @@ fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
+/// An error and its causes: the learner's own reason is one of them.
+fn with_causes(error: reqwest::Error) -> String {
+    let causes = std::iter::successors(std::error::Error::source(&error), |error| error.source());
+    causes.fold(text(&error), |said, cause| format!("{said}: {cause}"))
+}
+
 /// How often a server was asked, and whether the key came along.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<bool>>>);
@@ -102,7 +108,7 @@ async fn get(policies: Policies, url: &str) -> Result<String, String> {
     let here = SocketAddr::from(([127, 0, 0, 1], 0));
     let builder = NAMES.iter().fold(builder, |builder, name| builder.resolve(name, here));
     let client = builder.timeout(Duration::from_secs(5)).build().map_err(text)?;
-    let answer = client.get(url).header("x-api-key", KEY).send().await.map_err(text)?;
+    let answer = client.get(url).header("x-api-key", KEY).send().await.map_err(with_causes)?;
     if !answer.status().is_success() {
         return Err(format!("the answer is {}", answer.status()));
     }
@@ -147,7 +153,9 @@ pub async fn check(trial: &mut Trial, policies: Policies) {
             let bank = start(&Log::default(), "/").await?;
             for hops in 1..=3 {
                 let url = format!("https://bank.test:{}/hops/{hops}", bank.address().port());
-                welcome(policies, &url).await.map_err(|error| format!("{hops}: {error}"))?;
+                welcome(policies, &url)
+                    .await
+                    .map_err(|error| format!("redirects: {hops}; {error}"))?;
             }
             Ok(())
         })

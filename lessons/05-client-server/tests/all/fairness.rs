@@ -75,7 +75,7 @@ async fn good_logins_of_one_network_do_not_close_the_login_for_the_others() -> T
 }
 
 #[tokio::test]
-async fn good_logins_of_an_account_and_of_a_network_have_an_end() -> TestResult {
+async fn good_logins_of_an_account_and_of_a_network_are_limited() -> TestResult {
     let mut attempts = quick().attempts;
     (attempts.logins_of_account, attempts.logins_from_address) = (3, 5);
     let stage = Stage::new(StageOptions { attempts, ..quick() }).await?;
@@ -149,7 +149,7 @@ async fn idle_strangers_do_not_fill_the_connections() -> TestResult {
 
 /// One account that logs in over and over, from several networks, and keeps all connections that it gets.
 #[tokio::test]
-async fn who_may_log_in_does_not_fill_the_connections() -> TestResult {
+async fn logged_in_clients_cannot_fill_the_connections() -> TestResult {
     let connections = Limits { connections: 40, per_address: 10, reserved: 10 };
     let stage = Stage::new(StageOptions { connections, ..quick() }).await?;
     let (honest, mallory) = (stage.person("honest").await?, stage.person("mallory").await?);

@@ -96,7 +96,7 @@ async fn a_letter_sealed_before_its_sender_changed_the_key_is_shown_with_a_warni
 }
 
 #[tokio::test]
-async fn the_key_stays_while_letters_wait_that_it_has_sealed() -> TestResult {
+async fn the_old_key_stays_while_letters_sealed_with_it_wait() -> TestResult {
     let stage = Stage::new(quick()).await?;
     let (mut alice, mut bob) = (stage.person("alice").await?, stage.person("bob").await?);
     alice.send("bob", "one").await?;

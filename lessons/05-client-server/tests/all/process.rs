@@ -201,7 +201,7 @@ fn it_lives_on_when_the_system_has_no_descriptors_left() -> TestResult {
 }
 
 #[test]
-fn a_full_disk_is_told_and_loses_nothing_that_was_acknowledged() -> TestResult {
+fn a_full_disk_is_reported_and_loses_nothing_that_was_acknowledged() -> TestResult {
     let folder = tempfile::tempdir()?;
     let free = start(folder.path())?;
     client(folder.path(), &free, &["register", "alice"]);

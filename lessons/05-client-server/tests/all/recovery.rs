@@ -65,7 +65,7 @@ async fn ending_the_logins_ends_access_tokens_at_once_and_the_password_stays() -
 }
 
 #[tokio::test]
-async fn another_key_is_warned_of_and_what_was_sealed_for_the_old_one_is_named() -> TestResult {
+async fn a_changed_key_gives_a_warning_and_lists_letters_sealed_for_the_old_key() -> TestResult {
     let stage = Stage::new(quick()).await?;
     let (mut alice, mut bob) = (stage.person("alice").await?, stage.person("bob").await?);
     alice.send("bob", "one").await?;
@@ -92,8 +92,7 @@ async fn another_key_is_warned_of_and_what_was_sealed_for_the_old_one_is_named()
 }
 
 #[tokio::test]
-async fn a_deleted_account_is_gone_with_its_tokens_and_its_name_is_another_ones_then() -> TestResult
-{
+async fn a_deleted_account_loses_its_tokens_and_frees_its_name() -> TestResult {
     let stage = Stage::new(quick()).await?;
     let (mut alice, mut bob) = (stage.person("alice").await?, stage.person("bob").await?);
     alice.send("bob", "hello").await?;

@@ -47,16 +47,26 @@ fn agenda(root: &Path) -> Result<String, String> {
                 if let Some(wrong) = wanted.iter().find(|wanted| {
                     !lessons.iter().any(|lesson| lesson.number.to_string() == **wanted)
                 }) {
-                    return Err(format!("there is no lesson {wrong}"));
+                    let all: Vec<String> =
+                        lessons.iter().map(|lesson| lesson.number.to_string()).collect();
+                    return Err(format!(
+                        "there is no lesson {wrong}; there are {}",
+                        all.join(", ")
+                    ));
                 }
                 lessons.retain(|lesson| wanted.contains(&lesson.number.to_string().as_str()));
             }
             "--start" => {
-                start = minutes(&value()?).ok_or("expected a time such as 9:30 after --start")?
+                let value = value()?;
+                start = minutes(&value).ok_or_else(|| {
+                    format!("expected a time such as 9:30 after --start, got {value}")
+                })?
             }
             word if length.is_none() => {
                 length = Some(Length::of(word).ok_or_else(|| {
-                    format!("expected a length such as 3h, 90m or 2d, got {word}")
+                    format!(
+                        "expected a length such as 3h, 90m or 2d (at most 8h or 5d), got {word}"
+                    )
                 })?);
             }
             word => return Err(format!("there is no option {word}")),

@@ -172,7 +172,7 @@ async fn a_start_that_was_ended_in_the_middle_leaves_no_half_database() -> TestR
 }
 
 #[tokio::test]
-async fn no_jump_of_the_clock_deletes_letters_and_uptime_does() -> TestResult {
+async fn clock_jumps_do_not_expire_letters_but_uptime_does() -> TestResult {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("db");
     file(&path).await?;
