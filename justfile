@@ -8,6 +8,7 @@ lessons := '^(0|1|2|3|4|5)$'
 no-lesson := "echo 'There is no lesson with that number. There are: 0, The open wire; 1, HTTPS with reqwest; 2, TLS sockets; 3, Data encryption; 4, Authentication with tokens; 5, The sealed mailbox.'; exit 1"
 
 # List the lessons and the recipes
+[unix]
 default:
     @echo "Lessons: just lesson N runs one, just lesson N PART a part of it"
     @echo "    0  The open wire"
@@ -18,6 +19,19 @@ default:
     @echo "    5  The sealed mailbox"
     @echo ""
     @{{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} --list --unsorted
+
+# List the lessons and the recipes
+[windows]
+default:
+    @echo "Lessons: just lesson N runs one, just lesson N PART a part of it"
+    @echo "    0  The open wire"
+    @echo "    1  HTTPS with reqwest"
+    @echo "    2  TLS sockets"
+    @echo "    3  Data encryption"
+    @echo "    4  Authentication with tokens"
+    @echo "    5  The sealed mailbox"
+    @echo ""
+    @& {{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} --list --unsorted
 
 # Run lesson N, or a PART of it by name or number; also --list, --pause, --predict, --help
 [no-exit-message, positional-arguments, unix]
