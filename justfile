@@ -4,8 +4,8 @@
 set windows-shell := ["powershell.exe", "-NoLogo", "-Command"]
 
 cargo := require("cargo") # Not found? Install Rust, which brings it: https://rustup.rs
-lessons := '^(0|1|2|3|4|5)$'
-no-lesson := "echo 'There is no lesson with that number. There are: 0, The open wire; 1, HTTPS with reqwest; 2, TLS sockets; 3, Data encryption; 4, Authentication with tokens; 5, The sealed mailbox.'; exit 1"
+lessons := '^(0|1|2|3|4|5|6)$'
+no-lesson := "echo 'There is no lesson with that number. There are: 0, The open wire; 1, HTTPS with reqwest; 2, TLS sockets; 3, Data encryption; 4, Authentication with tokens; 5, The sealed mailbox; 6, Services that know each other.'; exit 1"
 
 # List the lessons and the recipes
 [unix]
@@ -17,6 +17,7 @@ default:
     @echo "    3  Data encryption"
     @echo "    4  Authentication with tokens"
     @echo "    5  The sealed mailbox"
+    @echo "    6  Services that know each other"
     @echo ""
     @{{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} --list --unsorted
 
@@ -30,6 +31,7 @@ default:
     @echo "    3  Data encryption"
     @echo "    4  Authentication with tokens"
     @echo "    5  The sealed mailbox"
+    @echo "    6  Services that know each other"
     @echo ""
     @& {{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} --list --unsorted
 
@@ -147,10 +149,10 @@ snapshots:
 snapshots:
     $env:INSTA_UPDATE="always"; cargo test --test all -- transcript troubleshooting crates_of_its_list
 
-# Measure lesson N (2, 3, 4, 5) next to bare programs of its kind
+# Measure lesson N (2, 3, 4, 5, 6) next to bare programs of its kind
 [no-exit-message]
 bench N:
-    @{{ if N =~ '^[2345]$' { "cargo bench --bench lesson-" + N + "-bench" } else { "echo 'There is no bench with that number. There are: 2, 3, 4, 5.'; exit 1" } }}
+    @{{ if N =~ '^[23456]$' { "cargo bench --bench lesson-" + N + "-bench" } else { "echo 'There is no bench with that number. There are: 2, 3, 4, 5, 6.'; exit 1" } }}
 
 # Fetch all that a build needs, for work without internet
 fetch:

@@ -16,7 +16,8 @@ use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertificateRevocationList,
     CertificateRevocationListParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose,
     GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, NameConstraints,
-    PKCS_ECDSA_P256_SHA256, PKCS_ED25519, RevokedCertParams, SerialNumber, SignatureAlgorithm,
+    PKCS_ECDSA_P256_SHA256, PKCS_ED25519, RevokedCertParams, SanType, SerialNumber,
+    SignatureAlgorithm,
 };
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -135,7 +136,7 @@ impl LabCa {
         Arc::new(roots)
     }
 
-    /// Starts a leaf certificate for a host name or an IP address, signed by the
+    /// Starts a leaf certificate for a host name, an IP address or a URI, signed by the
     /// intermediate.
     pub fn leaf(&self, name: &str) -> Leaf<'_> {
         self.intermediate.leaf(name)
@@ -251,7 +252,7 @@ impl<'ca> Leaf<'ca> {
         self
     }
 
-    /// A further host name or IP address.
+    /// A further host name, IP address or URI.
     pub fn also_for(mut self, name: &str) -> Self {
         self.names.push(name.to_owned());
         self
@@ -435,7 +436,11 @@ fn ca_params(common_name: &str, constraints: BasicConstraints) -> CertificatePar
 }
 
 fn leaf_params(names: &[String]) -> Result<CertificateParams, rcgen::Error> {
-    let mut params = CertificateParams::new(names)?;
+    let (uris, hosts): (Vec<_>, Vec<_>) = names.iter().partition(|name| name.contains("://"));
+    let mut params = CertificateParams::new(hosts.into_iter().cloned().collect::<Vec<_>>())?;
+    for uri in uris {
+        params.subject_alt_names.push(SanType::URI(uri.as_str().try_into()?));
+    }
     params.distinguished_name.push(DnType::CommonName, names[0].as_str());
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.use_authority_key_identifier_extension = true;

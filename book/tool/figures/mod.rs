@@ -5,6 +5,7 @@
 
 mod channel;
 mod data;
+mod pki;
 mod service;
 pub mod sheet;
 
@@ -28,7 +29,7 @@ pub struct Figure {
 
 /// All figures, in the order of the book.
 pub fn all() -> impl Iterator<Item = &'static Figure> {
-    channel::FIGURES.iter().chain(data::FIGURES).chain(service::FIGURES)
+    channel::FIGURES.iter().chain(data::FIGURES).chain(service::FIGURES).chain(pki::FIGURES)
 }
 
 /// A figure with its caption, as HTML that can stand in Markdown.

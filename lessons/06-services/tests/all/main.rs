@@ -1,0 +1,9 @@
+//! The tests of this lesson: one executable, so that its suites run side by side.
+
+mod claims;
+mod hostile_bytes;
+mod peers;
+mod readme;
+mod renewer;
+mod token;
+mod transcript;

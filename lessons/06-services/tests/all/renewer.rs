@@ -1,0 +1,282 @@
+//! The renewer, on a clock that the test sets.
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use careful_certificates::leaf::Leaf;
+use careful_issuer::issuer::Entitlement;
+use careful_issuer::request::{ProvedKey, new_request};
+use careful_services::credentials::Credentials;
+use careful_services::renew::{Clock, Obtain, Renewal, Unfit, keep_valid, renew_at};
+use services::lab::LEDGER;
+use services::lab::careless::renews_once;
+use services::lab::pki::{issuer, now};
+use shared::LabCa;
+
+type TestResult = Result<(), Box<dyn Error>>;
+
+const HOUR: u64 = 3600;
+const DAY: u64 = 24 * HOUR;
+/// 1 January 2026.
+const START: u64 = 1_767_225_600;
+
+/// A clock on which a sleep takes no time, with what it slept.
+struct TestClock {
+    now: AtomicU64,
+    slept: Mutex<Vec<u64>>,
+}
+
+impl TestClock {
+    fn at(now: u64) -> Self {
+        Self { now: AtomicU64::new(now), slept: Mutex::default() }
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> u64 {
+        self.now.load(Ordering::SeqCst)
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.slept.lock().unwrap_or_else(PoisonError::into_inner).push(duration.as_secs());
+        self.now.fetch_add(duration.as_secs(), Ordering::SeqCst);
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Gives out what it was given, in this order, and then never answers.
+struct Given(Mutex<VecDeque<Result<Credentials, String>>>);
+
+impl Obtain for Given {
+    type Error = String;
+
+    async fn obtain(&self) -> Result<Credentials, String> {
+        let next = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        match next {
+            Some(next) => next,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Credentials of the ledger, from this time on for a life, without the intermediate.
+fn issued(ca: &LabCa, from: u64, life: u64) -> Result<Credentials, Box<dyn Error>> {
+    let mut whole = issued_below(ca, from, life)?;
+    whole.chain.truncate(1);
+    Ok(whole)
+}
+
+/// The same with an intermediate, which is valid in the year of this run.
+fn issued_below(ca: &LabCa, from: u64, life: u64) -> Result<Credentials, Box<dyn Error>> {
+    let mut issuer = issuer(ca, "Course Lab", Duration::from_secs(life))?;
+    let (key, request) = new_request()?;
+    let entitled = Entitlement { id: LEDGER.to_owned(), dns_names: Vec::new(), calls: true };
+    let issued = issuer.issue(&ProvedKey::of_request(&request)?, &entitled, from)?;
+    Ok(Credentials { chain: issued.chain, key })
+}
+
+/// What the renewer told, each with the time, until nothing more comes from the source.
+async fn told(
+    first: &Credentials,
+    given: Vec<Result<Credentials, String>>,
+    clock: &TestClock,
+    install: impl Fn(Credentials) -> Result<(), String> + Send + Sync,
+) -> Result<Vec<(u64, Renewal<String>)>, Box<dyn Error>> {
+    let (first, told) = (Leaf::from_der(&first.chain[0])?, Mutex::new(Vec::new()));
+    let source = Given(Mutex::new(given.into()));
+    let tell = |renewal| {
+        told.lock().unwrap_or_else(PoisonError::into_inner).push((clock.now(), renewal));
+    };
+    let renewing = keep_valid(&first, &source, clock, install, tell);
+    let ended = tokio::time::timeout(Duration::from_secs(1), renewing).await;
+    assert!(ended.is_err(), "it renews for as long as it is polled");
+    Ok(told.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+#[tokio::test]
+async fn it_renews_after_two_thirds_and_counts_from_the_new_certificate() -> TestResult {
+    let ca = LabCa::new("Course Lab")?;
+    let first = issued(&ca, START, DAY)?;
+    let second = issued(&ca, START + 16 * HOUR, DAY)?;
+    let third = issued(&ca, START + 32 * HOUR, DAY)?;
+    let clock = TestClock::at(START);
+    let told = told(&first, vec![Ok(second), Ok(third)], &clock, |_new| Ok(())).await?;
+    let times: Vec<u64> = told.iter().map(|(at, _)| *at - START).collect();
+    let [one, two] = times[..] else { return Err(format!("{told:?}").into()) };
+    assert!((16 * HOUR - 60..=19 * HOUR).contains(&one), "{one}");
+    assert!((32 * HOUR - 60..=35 * HOUR).contains(&two), "{two}");
+    assert!(matches!(told[0].1, Renewal::Installed(next) if next >= START + 31 * HOUR));
+    let slept = clock.slept.into_inner().unwrap_or_else(PoisonError::into_inner);
+    assert!(slept.iter().all(|slept| (1..=60).contains(slept)), "a set clock would go unnoticed");
+    Ok(())
+}
+
+#[tokio::test]
+async fn while_the_issuer_is_down_it_tries_again_and_again_and_keeps_what_it_has() -> TestResult {
+    let ca = LabCa::new("Course Lab")?;
+    let first = issued(&ca, START, HOUR)?;
+    let down = || Err("the issuer is down".to_owned());
+    let clock = TestClock::at(START + 40 * 60);
+    let tries: Vec<_> = (0..30).map(|_| down()).collect();
+    let told = told(&first, tries, &clock, |_new| Err("nothing came".to_owned())).await?;
+    let mut failures = Vec::new();
+    for (at, renewal) in &told {
+        match renewal {
+            Renewal::Failed(why, left, wait) => {
+                assert_eq!(why, "the issuer is down");
+                failures.push((*at, *left, *wait));
+            }
+            Renewal::Expired => assert!(*at >= START + HOUR, "{at}"),
+            other => return Err(format!("{other:?}").into()),
+        }
+    }
+    assert_eq!(failures.len(), 30);
+    let (_, left, wait) = failures[0];
+    assert!(left > 13 * 60 && (5..8).contains(&wait), "{left} {wait}");
+    let before = failures.iter().filter(|(_, left, _)| *left > 0).count();
+    assert!(before >= 8, "an hour's life leaves time for several tries: {before}");
+    assert!(failures.iter().all(|(_, _, wait)| (5..=225).contains(wait)), "{failures:?}");
+    let expired = told.iter().filter(|(_, renewal)| matches!(renewal, Renewal::Expired)).count();
+    // The last try is still waiting for an answer.
+    assert_eq!(expired, 31 - before, "each try after the end raises the alarm");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_no_better_or_is_refused_replaces_nothing() -> TestResult {
+    let ca = LabCa::new("Course Lab")?;
+    let first = issued(&ca, START, DAY)?;
+    let the_same_end = issued(&ca, START, DAY)?;
+    let future = issued(&ca, START + 10 * DAY, DAY)?;
+    let none = Credentials { chain: Vec::new(), key: new_request()?.0 };
+    let good = issued(&ca, START + 17 * HOUR, DAY)?;
+    let again = issued(&ca, START + 17 * HOUR, DAY)?;
+    let clock = TestClock::at(START + 17 * HOUR + 1800);
+    let tries = Mutex::new(0);
+    let install = |_new| {
+        let mut tries = tries.lock().unwrap_or_else(PoisonError::into_inner);
+        *tries += 1;
+        if *tries == 1 { Err("another key".to_owned()) } else { Ok(()) }
+    };
+    let below = issued_below(&ca, START + 17 * HOUR, DAY)?;
+    let given = vec![Ok(the_same_end), Ok(future), Ok(below), Ok(none), Ok(good), Ok(again)];
+    let told = told(&first, given, &clock, install).await?;
+    let kinds: Vec<&Renewal<String>> = told.iter().map(|(_, renewal)| renewal).collect();
+    assert!(
+        matches!(
+            kinds[..],
+            [
+                Renewal::Unfit(Unfit::NoBetter(..), ..),
+                Renewal::Unfit(Unfit::NoBetter(..), ..),
+                // An intermediate that isn't valid yet.
+                Renewal::Unfit(Unfit::NoBetter(..), ..),
+                Renewal::Unfit(Unfit::Leaf(_), ..),
+                Renewal::Unfit(Unfit::Refused(_), ..),
+                Renewal::Installed(_),
+            ]
+        ),
+        "{kinds:?}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_clock_that_is_far_ahead_renews_at_once_and_one_behind_waits() -> TestResult {
+    let ca = LabCa::new("Course Lab")?;
+    let first = issued(&ca, START, DAY)?;
+    let ahead = TestClock::at(START + 365 * DAY);
+    let given = vec![Ok(issued(&ca, START + 365 * DAY, DAY)?)];
+    let told_ahead = told(&first, given, &ahead, |_new| Ok(())).await?;
+    assert!(matches!(told_ahead[..], [(_, Renewal::Expired), (at, Renewal::Installed(_))]
+        if at == START + 365 * DAY));
+    let behind = TestClock::at(START - DAY);
+    let given = vec![Ok(issued(&ca, START + 16 * HOUR, DAY)?)];
+    let told_behind = told(&first, given, &behind, |_new| Ok(())).await?;
+    assert!(
+        matches!(told_behind[..], [(at, Renewal::Installed(_))] if at >= renew_at(START - 60, START + DAY, 0.0))
+    );
+    Ok(())
+}
+
+/// A clock that is a year ahead, until somebody corrects it while the renewer waits.
+struct Corrected {
+    inner: TestClock,
+    right: u64,
+}
+
+impl Clock for Corrected {
+    fn now(&self) -> u64 {
+        self.inner.now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.inner.now.store(self.right, Ordering::SeqCst);
+        self.inner.sleep(duration).await;
+    }
+}
+
+#[tokio::test]
+async fn after_a_clock_is_corrected_the_next_try_comes_soon() -> TestResult {
+    let ca = LabCa::new("Course Lab")?;
+    let now = START + 17 * HOUR;
+    let clock = Corrected { inner: TestClock::at(now + 365 * DAY), right: now };
+    let first = Leaf::from_der(&issued(&ca, START, DAY)?.chain[0])?;
+    let given = vec![Ok(issued(&ca, now, DAY)?), Ok(issued(&ca, now, DAY)?)];
+    let (source, told) = (Given(Mutex::new(given.into())), Mutex::new(Vec::new()));
+    let tell = |renewal: Renewal<String>| {
+        told.lock().unwrap_or_else(PoisonError::into_inner).push((clock.now(), renewal));
+    };
+    let renewing = keep_valid(&first, &source, &clock, |_new| Ok(()), tell);
+    let _still = tokio::time::timeout(Duration::from_secs(1), renewing).await;
+    let told = told.lock().unwrap_or_else(PoisonError::into_inner);
+    let [(_, Renewal::Expired), (_, Renewal::Unfit(..)), (at, Renewal::Installed(_))] = &told[..3]
+    else {
+        return Err(format!("{told:?}").into());
+    };
+    assert!((now..now + 60).contains(at), "{at}");
+    Ok(())
+}
+
+/// In tokio's paused time, which goes on by itself.
+#[tokio::test(start_paused = true)]
+async fn an_issuer_that_never_answers_is_told_after_a_minute() -> TestResult {
+    let ca = LabCa::new("Course Lab")?;
+    let first = Leaf::from_der(&issued(&ca, START, DAY)?.chain[0])?;
+    let (source, told) = (Given(Mutex::default()), Mutex::new(Vec::new()));
+    let clock = TestClock::at(START + 17 * HOUR + 1800);
+    let tell = |renewal: Renewal<String>| {
+        told.lock().unwrap_or_else(PoisonError::into_inner).push(renewal);
+    };
+    let renewing = keep_valid(&first, &source, &clock, |_new| Ok(()), tell);
+    let _still = tokio::time::timeout(Duration::from_secs(150), renewing).await;
+    let told = told.lock().unwrap_or_else(PoisonError::into_inner);
+    assert!(matches!(&told[..], [Renewal::NoAnswer(..), Renewal::NoAnswer(..)]), "{told:?}");
+    Ok(())
+}
+
+/// The loop that the chapter shows first.
+#[tokio::test]
+async fn the_careless_renewer_asks_without_a_pause_and_ends_at_the_first_error() -> TestResult {
+    let ca = LabCa::new("Course Lab")?;
+    let long_ago = issued(&ca, START, DAY)?;
+    let leaf = Leaf::from_der(&long_ago.chain[0])?;
+    let given = vec![
+        Ok(issued(&ca, now(), DAY)?),
+        Ok(issued(&ca, now(), DAY)?),
+        Err("the issuer is down".to_owned()),
+        Ok(issued(&ca, now(), DAY)?),
+    ];
+    let source = Given(Mutex::new(given.into()));
+    let installed = AtomicU64::new(0);
+    let install = |_new| {
+        installed.fetch_add(1, Ordering::SeqCst);
+    };
+    let renewing = renews_once(&leaf, &source, install);
+    let ended = tokio::time::timeout(Duration::from_secs(5), renewing).await?;
+    assert_eq!(ended, Err("the issuer is down".to_owned()));
+    assert_eq!(installed.into_inner(), 2, "a new certificate doesn't make it wait");
+    Ok(())
+}
