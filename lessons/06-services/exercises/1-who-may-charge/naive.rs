@@ -1,6 +1,5 @@
 //! The answer that most people find first compares names by their end, because "everything of
-//! `bank.test` that ends in `/checkout`" is how the rule is said aloud. It takes the first of
-//! several names, falls back to the common name for old certificates, and lets everybody do what
+//! `bank.test` that ends in `/checkout`" is how the rule is said aloud. It takes the last of several names, falls back to the common name for old certificates, and lets everybody do what
 //! the table doesn't mention.
 
 use exercises_6::rules::{Certificate, Table};

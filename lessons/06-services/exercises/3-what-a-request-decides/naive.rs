@@ -1,6 +1,6 @@
 //! The answer that most people find first checks the token and the request, and then issues what
 //! was asked for, because the requester has shown a good token. It even caps the life, to thirty
-//! days. But it asks the desk for the name only if the request has none.
+//! days. But it uses the desk's name only if the request has none.
 
 use exercises_6::issuing::{Certificate, Desk, Request};
 

@@ -11,8 +11,8 @@ use careful_services::caller::Caller;
 use careful_services::credentials::{Credentials, Trust, server_config};
 use careful_services::revoked::Revoked;
 use careful_services::rules::{Rules, require};
-use careful_services::serve::{Deadlines, Limits, PROTOCOLS, Service};
-use careful_tls::server::Event;
+use careful_services::serve::{Deadlines, Event, Limits, PROTOCOLS, Service};
+use careful_tls::server;
 use rustls::ServerConfig;
 use tokio::net::TcpListener;
 
@@ -42,7 +42,7 @@ pub struct Ledger {
     pub revoked: Revoked,
 }
 
-/// What went wrong below HTTP, each with its causes.
+/// Whom the ledger has refused, and why.
 #[derive(Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<String>>>);
 
@@ -50,12 +50,14 @@ impl Log {
     /// Writes down an event.
     pub fn write(&self, event: &Event) {
         let line = match event {
-            Event::Refused(_, refused) => {
+            Event::Connection(server::Event::Refused(_, refused)) => {
                 let error: &dyn std::error::Error = refused;
                 let causes = std::iter::successors(error.source(), |error| error.source());
                 causes.last().map_or_else(|| refused.to_string(), ToString::to_string)
             }
-            Event::AcceptFailed(error) => error.to_string(),
+            Event::Connection(server::Event::AcceptFailed(error)) => error.to_string(),
+            Event::Unknown(_, unknown) => unknown.to_string(),
+            Event::NotAllowed(_, service) => format!("not allowed: {service}"),
         };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }

@@ -3,8 +3,11 @@
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
-use careful_services::forwarded::{self, CLIENT_CERT, ForwardedCaller, TrustedProxy, header};
+use careful_services::forwarded::{
+    self, CLIENT_CERT, ForwardedCaller, TrustedProxy, header, require_forwarded,
+};
 use careful_services::revoked::Revoked;
+use careful_services::rules::Rules;
 use services::lab::client::{Connection, ask, with};
 use services::lab::pki::{credentials, trust};
 use services::lab::service::{Ledger, config};
@@ -32,10 +35,14 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.step("The take-home ledger takes the header from one service alone, its proxy.");
     let revoked = Revoked::new();
     let trusted = TrustedProxy::new(GATEWAY.parse()?, revoked.clone());
+    let rule = Rules::new().allow("charge", [CHECKOUT])?.to("charge")?;
     let charge =
         get(async |ForwardedCaller(service): ForwardedCaller| format!("charged for {service}"));
+    let whoami =
+        get(async |ForwardedCaller(service): ForwardedCaller| format!("you are {service}"));
     let router = Router::new()
-        .route("/charge", charge)
+        .route("/charge", charge.route_layer(from_fn_with_state(rule, require_forwarded)))
+        .route("/whoami", whoami)
         .layer(from_fn_with_state(trusted, forwarded::accept));
     let ledger = Ledger::start_with(config(&own, &trust(&ca))?, router).await?;
     // ANCHOR_END: forwarded
@@ -53,7 +60,9 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.refused("around the proxy", asked, "403")?;
     let mut through = Connection::open(photos, gateway.address()).await?;
     let asked = through.get_with("/charge", &[(CLIENT_CERT, &stolen)]).await;
-    let answer = t.works("through the proxy, which writes the header itself", asked)?;
+    t.refused("through the proxy, which writes the header itself", asked, "403")?;
+    let asked = through.get_with("/whoami", &[(CLIENT_CERT, &stolen)]).await;
+    let answer = t.works("GET /whoami, through the proxy", asked)?;
     t.must_show("answer", &answer, PHOTOS)?;
 
     t.step("A careless proxy adds its header, and keeps the one that its client wrote.");

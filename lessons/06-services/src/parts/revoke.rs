@@ -49,6 +49,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     careless.revoked.replace([&revoked])?;
     // ANCHOR_END: each_request
     t.refused("the open connection", open.get("/charge").await, "403")?;
+    t.shows("ledger's log", ledger.log(1).await?);
     t.refused("the resumed one", resumed.get("/charge").await, "403")?;
 
     t.step("The checkout has a new key and a new certificate, and goes on.");
@@ -61,12 +62,12 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     ledger.replace_config(config(&own, &stale)?);
     let asked = ask(&renewed, ledger.address(), "/charge").await;
     t.refused("a list of last week", asked, "fatal alert")?;
-    t.shows("ledger's log", ledger.log(1).await?.split(':').take(2).collect::<Vec<_>>().join(":"));
+    t.shows("ledger's log", ledger.log(2).await?.split(':').take(2).collect::<Vec<_>>().join(":"));
     let mut missing = trust_with_lists(&ca, &[])?;
     missing.lists.remove(0);
     ledger.replace_config(config(&own, &missing)?);
     let asked = ask(&renewed, ledger.address(), "/charge").await;
     t.refused("without the root's list", asked, "fatal alert")?;
-    t.shows("ledger's log", ledger.log(2).await?);
+    t.shows("ledger's log", ledger.log(3).await?);
     Ok(())
 }

@@ -77,6 +77,8 @@ pub struct Issuer {
     above: Vec<CertificateDer<'static>>,
     life: Duration,
     key_id: Vec<u8>,
+    /// When this CA's certificate ends.
+    end: u64,
     state: State,
 }
 
@@ -116,8 +118,8 @@ impl Issuer {
         life: Duration,
         state: State,
     ) -> Result<Self, IssueError> {
-        let key_id = key_id(chain.first().ok_or(IssueError::Chain)?, signer.key())?;
-        Ok(Self { signer, above: chain, life, key_id, state })
+        let (key_id, end) = own(chain.first().ok_or(IssueError::Chain)?, signer.key())?;
+        Ok(Self { signer, above: chain, life, key_id, end, state })
     }
 
     /// What to write to a disk.
@@ -157,7 +159,8 @@ impl Issuer {
         }
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
-        let end = now.saturating_add(self.life.as_secs());
+        // No longer than this CA's own certificate.
+        let end = now.saturating_add(self.life.as_secs()).min(self.end);
         params.not_before = date(now.saturating_sub(BACKDATED.as_secs()))?;
         params.not_after = date(end)?;
         let serial = serial_number()?;
@@ -184,7 +187,7 @@ impl Issuer {
         Ok(())
     }
 
-    /// Takes back every certificate of this service, and says how many. A thief who can renew has
+    /// Takes back every certificate of this service, and says how many there are. A thief who can renew has
     /// newer ones than the one that was stolen. Refuse renewals for that service, too, until it
     /// has enrolled with a new token.
     pub fn revoke_all(&mut self, id: &str, now: u64) -> usize {
@@ -232,15 +235,19 @@ impl Issuer {
     // ANCHOR_END: list
 }
 
-/// The subject key identifier of this CA's certificate, if this is its key.
-fn key_id(certificate: &[u8], key: &KeyPair) -> Result<Vec<u8>, IssueError> {
+/// The subject key identifier of this CA's certificate, if this is its key, and when it ends.
+fn own(certificate: &[u8], key: &KeyPair) -> Result<(Vec<u8>, u64), IssueError> {
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| IssueError::Chain)?;
     let same = parsed.public_key().subject_public_key.data == key.public_key_raw();
     let id = parsed.iter_extensions().find_map(|extension| match extension.parsed_extension() {
         ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
         _ => None,
     });
-    id.filter(|_| same && parsed.is_ca()).ok_or(IssueError::Chain)
+    let end = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
+    match id {
+        Some(id) if same && parsed.is_ca() => Ok((id, end)),
+        _ => Err(IssueError::Chain),
+    }
 }
 
 /// The last part of the path.

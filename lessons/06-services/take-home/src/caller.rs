@@ -16,7 +16,7 @@ use thiserror::Error;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::identity::{NotAService, ServiceId};
-use crate::revoked::Revoked;
+use crate::revoked::{Certificate, Revoked, certificate};
 
 /// What the TLS handshake of a connection has proved, for all of its requests.
 /// [`serve`](crate::serve) puts it into the extensions of each request; nobody else can make
@@ -28,8 +28,7 @@ pub struct Connected(Arc<Inner>);
 struct Inner {
     id: Result<ServiceId, Unknown>,
     leaf: CertificateDer<'static>,
-    issuer: Vec<u8>,
-    serial: Vec<u8>,
+    certificate: Certificate,
     not_after: u64,
     revoked: Revoked,
 }
@@ -44,10 +43,10 @@ pub enum Unknown {
     /// The certificate names no service, or several.
     #[error("the certificate must name exactly one service")]
     NoIdentity(#[from] NotAService),
-    /// It has expired since the handshake.
-    #[error("the certificate expired at {0}, while the connection was open")]
+    /// It has expired, at this time in seconds since 1970.
+    #[error("the certificate expired at {0}")]
     Expired(u64),
-    /// It was revoked since the handshake, or the session was resumed.
+    /// It is on a list now.
     #[error("the certificate was revoked")]
     Revoked,
 }
@@ -55,7 +54,10 @@ pub enum Unknown {
 /// 403 with an empty body, whatever the reason.
 impl IntoResponse for Unknown {
     fn into_response(self) -> Response {
-        StatusCode::FORBIDDEN.into_response()
+        let mut answer = StatusCode::FORBIDDEN.into_response();
+        // For the log of `serve`. It isn't sent.
+        answer.extensions_mut().insert(self);
+        answer
     }
 }
 
@@ -64,10 +66,10 @@ impl Connected {
     pub(crate) fn of(chain: Option<&[CertificateDer<'_>]>, revoked: Revoked) -> Option<Self> {
         let leaf = chain?.first()?.clone().into_owned();
         let (_, parsed) = X509Certificate::from_der(&leaf).ok()?;
-        let (issuer, serial) = (parsed.issuer().as_raw().to_vec(), parsed.raw_serial().to_vec());
+        let certificate = certificate(parsed.issuer().as_raw(), parsed.raw_serial());
         let not_after = Leaf::from_der(&leaf).ok()?.not_after;
         let id = ServiceId::of_certificate(&leaf).map_err(Unknown::from);
-        Some(Self(Arc::new(Inner { id, leaf, issuer, serial, not_after, revoked })))
+        Some(Self(Arc::new(Inner { id, leaf, certificate, not_after, revoked })))
     }
 
     // ANCHOR: service
@@ -78,7 +80,7 @@ impl Connected {
     /// [`Unknown::Revoked`], [`Unknown::Expired`]
     pub fn counts(&self, now: u64) -> Result<(), Unknown> {
         let inner = &*self.0;
-        if inner.revoked.contains(&inner.issuer, &inner.serial) {
+        if inner.revoked.has(&inner.certificate) {
             return Err(Unknown::Revoked);
         }
         match now > inner.not_after {

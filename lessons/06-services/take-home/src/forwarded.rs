@@ -8,17 +8,17 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
 use rustls_pki_types::CertificateDer;
 
 use crate::caller::{Caller, Connected, Unknown, now};
 use crate::identity::{NotAService, ServiceId};
 use crate::revoked::Revoked;
-use crate::rules::Rule;
+use crate::rules::{Rule, not_allowed};
 
 /// The header of RFC 9440 section 2.2, and the one of section 2.3.
 pub const CLIENT_CERT: &str = "client-cert";
@@ -81,7 +81,7 @@ pub async fn require_forwarded(
 ) -> Response {
     match rule.allows(&service) {
         true => next.run(request).await,
-        false => StatusCode::FORBIDDEN.into_response(),
+        false => not_allowed(service),
     }
 }
 

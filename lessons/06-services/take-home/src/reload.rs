@@ -18,7 +18,9 @@ pub struct Reloading<A> {
 impl<A: Fn(&Credentials, &Trust) -> Result<(), String>> Reloading<A> {
     /// With what is in use already. `apply` makes configurations of both and installs them: for
     /// the server, for each client, and in [`Revoked`](crate::revoked::Revoked). It does first
-    /// what can fail.
+    /// what can fail. A list that is past its date makes `apply` fail, and then new credentials
+    /// aren't shown either, so load lists in time. If clients and servers have different CAs, let
+    /// `apply` keep those of the servers.
     pub fn new(own: Credentials, trust: Trust, apply: A) -> Self {
         Self { current: Mutex::new((own, trust)), apply }
     }

@@ -40,7 +40,12 @@ struct Lists {
 
 /// The issuer's name, DER, and the serial number, big-endian: together they are unique (RFC 5280
 /// section 4.1.2.2).
-type Certificate = (Vec<u8>, Vec<u8>);
+pub(crate) type Certificate = (Vec<u8>, Vec<u8>);
+
+/// The key of a certificate in the lists, made once for a connection.
+pub(crate) fn certificate(issuer: &[u8], serial: &[u8]) -> Certificate {
+    (issuer.to_vec(), positive(serial))
+}
 
 impl Revoked {
     /// Nothing is revoked yet.
@@ -86,8 +91,12 @@ impl Revoked {
 
     /// Whether this certificate is on a list.
     pub fn contains(&self, issuer: &[u8], serial: &[u8]) -> bool {
+        self.has(&certificate(issuer, serial))
+    }
+
+    pub(crate) fn has(&self, certificate: &Certificate) -> bool {
         let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        all.revoked.contains(&(issuer.to_vec(), positive(serial)))
+        all.revoked.contains(certificate)
     }
 }
 

@@ -90,6 +90,17 @@ impl Rule {
     }
 }
 
+/// For the log of [`serve`](crate::serve): which service the rule doesn't name.
+#[derive(Clone, Debug)]
+pub(crate) struct NotAllowed(pub ServiceId);
+
+/// 403 with an empty body.
+pub(crate) fn not_allowed(service: ServiceId) -> Response {
+    let mut answer = StatusCode::FORBIDDEN.into_response();
+    answer.extensions_mut().insert(NotAllowed(service));
+    answer
+}
+
 // ANCHOR: require
 /// Lets the services of the rule pass; all others get 403 with an empty body.
 pub async fn require(
@@ -100,7 +111,7 @@ pub async fn require(
 ) -> Response {
     match rule.allows(&service) {
         true => next.run(request).await,
-        false => StatusCode::FORBIDDEN.into_response(),
+        false => not_allowed(service),
     }
 }
 // ANCHOR_END: require

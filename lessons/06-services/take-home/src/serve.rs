@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use careful_tls::server::{self, Connection, Drained, Event, TlsServer};
+use careful_tls::server::{self, Connection, Drained, TlsServer};
 use http::{Request, StatusCode};
 use http_body_util::Limited;
 use hyper::body::Incoming;
@@ -26,8 +26,10 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinError;
 
-use crate::caller::{Connected, now};
+use crate::caller::{Connected, Unknown, now};
+use crate::identity::{NotAService, ServiceId};
 use crate::revoked::Revoked;
+use crate::rules::NotAllowed;
 
 /// What a service speaks: HTTP/2, or HTTP/1.1.
 pub const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -39,7 +41,8 @@ pub struct Limits {
     pub connections: server::Limits,
     /// Requests at the same time on one connection of HTTP/2.
     pub streams: u32,
-    /// The body of a request, in bytes.
+    /// The body of a request, in bytes. axum's own extractors take 2 MiB at most, unless a route
+    /// has another `DefaultBodyLimit`.
     pub body: usize,
 }
 
@@ -62,8 +65,8 @@ pub struct Deadlines {
     /// gets 503, and the handler's future is dropped where it waits, so what it does has to bear
     /// that. The body of the answer has no deadline but `age` and this one.
     pub request: Duration,
-    /// After which a connection takes no new request. So a client that stays shows its
-    /// certificate again.
+    /// After which a connection takes no new request. So a client that stays shakes hands
+    /// again, and shows its certificate if it doesn't resume.
     pub age: Duration,
 }
 
@@ -77,6 +80,18 @@ impl Default for Deadlines {
     }
 }
 
+/// What there is to tell, for a log.
+#[derive(Debug)]
+pub enum Event {
+    /// Something went wrong below HTTP.
+    Connection(server::Event),
+    /// A request from this address got 403, because nobody knows who is calling.
+    Unknown(SocketAddr, Unknown),
+    /// A request from this address got 403, because the rule of its route doesn't name this
+    /// service.
+    NotAllowed(SocketAddr, ServiceId),
+}
+
 /// A running service.
 pub struct Service(TlsServer);
 
@@ -86,8 +101,8 @@ impl Service {
     /// [`Caller`](crate::caller::Caller) takes the caller's identity.
     ///
     /// `config` comes from [`server_config`](crate::credentials::server_config) with
-    /// [`PROTOCOLS`]. `revoked` is asked for each request. `observe` is told what goes wrong
-    /// below HTTP; it must not block.
+    /// [`PROTOCOLS`]. `revoked` is asked for each request. `observe` is told whom the service
+    /// refuses, and why; it must not block.
     ///
     /// # Errors
     /// The listener has no address.
@@ -97,14 +112,16 @@ impl Service {
         router: Router,
         revoked: Revoked,
         (limits, deadlines): (Limits, Deadlines),
-        observe: impl Fn(Event) + Clone + Send + 'static,
+        observe: impl Fn(Event) + Clone + Send + Sync + 'static,
     ) -> io::Result<Self> {
+        let of_requests = observe.clone();
         let handler = move |connection: Connection| {
             let (router, revoked) = (router.clone(), revoked.clone());
-            converse(connection, router, revoked, limits, deadlines)
+            converse(connection, router, revoked, limits, deadlines, of_requests.clone())
         };
         let (most, times) = (limits.connections, deadlines.connections);
-        TlsServer::start(listener, config, most, times, observe, handler).map(Self)
+        let of_connections = move |event| observe(Event::Connection(event));
+        TlsServer::start(listener, config, most, times, of_connections, handler).map(Self)
     }
     // ANCHOR_END: start
 
@@ -137,12 +154,19 @@ async fn converse(
     revoked: Revoked,
     limits: Limits,
     deadlines: Deadlines,
+    observe: impl Fn(Event) + Clone + Send + Sync + 'static,
 ) {
     let admission = connection.admission();
-    let Connection { stream, stopping, .. } = connection;
-    let connected = Connected::of(stream.get_ref().1.peer_certificates(), revoked);
-    if connected.is_some() {
-        admission.admit();
+    let Connection { stream, peer, stopping, .. } = connection;
+    let chain = stream.get_ref().1.peer_certificates();
+    let connected = Connected::of(chain, revoked);
+    match (chain, &connected) {
+        (_, Some(_)) => admission.admit(),
+        // rustls has accepted a certificate that can't be read here: it could not be revoked.
+        (Some(_), None) => {
+            return observe(Event::Unknown(peer, Unknown::NoIdentity(NotAService::Unreadable)));
+        }
+        (None, None) => {}
     }
     let first_request = Arc::new(Notify::new());
     let asked = first_request.clone();
@@ -157,12 +181,20 @@ async fn converse(
             request.extensions_mut().insert(connected);
         }
         let answer = tokio::time::timeout(deadlines.request, router.call(request));
-        async {
+        let observe = observe.clone();
+        async move {
             let late = |_elapsed| Ok(StatusCode::SERVICE_UNAVAILABLE.into_response());
-            match counts {
-                Ok(()) => answer.await.unwrap_or_else(late) as Result<Response, Infallible>,
-                Err(unknown) => Ok(unknown.into_response()),
+            let answer: Response = match counts {
+                Ok(()) => answer.await.unwrap_or_else(late)?,
+                Err(unknown) => unknown.into_response(),
+            };
+            if let Some(unknown) = answer.extensions().get::<Unknown>() {
+                observe(Event::Unknown(peer, unknown.clone()));
             }
+            if let Some(NotAllowed(service)) = answer.extensions().get() {
+                observe(Event::NotAllowed(peer, service.clone()));
+            }
+            Ok::<_, Infallible>(answer)
         }
     });
     let mut builder = Builder::new(TokioExecutor::new());

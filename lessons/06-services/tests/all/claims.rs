@@ -535,3 +535,52 @@ fn a_renewal_keeps_the_new_lists_and_a_new_list_the_renewed_certificate() -> Tes
     assert_eq!(used, [(one.clone(), 2), (two.clone(), 2), (one.clone(), 2)]);
     Ok(())
 }
+
+#[tokio::test]
+async fn the_log_says_who_was_refused_and_why() -> TestResult {
+    let ca = LabCa::new("Course Lab")?;
+    let ledger = Ledger::start(config(&ledgers(&ca)?, &trust(&ca))?).await?;
+    let photos = ca.leaf(PHOTOS).for_clients().issue()?;
+    let client = with(&credentials(&photos), &trust(&ca))?;
+    let mut open = Connection::open(client, ledger.address()).await?;
+    assert!(open.get("/charge").await.is_err());
+    assert_eq!(ledger.log(0).await?, format!("not allowed: {PHOTOS}"));
+    ledger.revoked.replace([&list(&ca, &[&photos])?])?;
+    assert!(open.get("/charge").await.is_err());
+    assert_eq!(ledger.log(1).await?, "the certificate was revoked");
+    let named = ca.leaf(CHECKOUT).common_name_only().for_clients().issue()?;
+    let named = with(&credentials(&named), &trust(&ca))?;
+    assert!(ask(&named, ledger.address(), "/charge").await.is_err());
+    assert_eq!(ledger.log(2).await?, "the certificate must name exactly one service");
+    Ok(())
+}
+
+/// rustls accepts it, because it compares no name of a client's.
+#[tokio::test]
+async fn a_certificate_whose_names_cannot_be_read_gets_no_answer_at_all() -> TestResult {
+    use rcgen::CustomExtension;
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let root = rcgen::CertifiedIssuer::self_signed(params, key)?;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(root.der().clone())?;
+    let mut params = CertificateParams::default();
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    // A sequence with a URI that is longer than the sequence.
+    let garbage = [0x30, 3, 0x86, 5, b'x'].to_vec();
+    let garbage = CustomExtension::from_oid_content(&[2, 5, 29, 17], garbage);
+    params.custom_extensions = vec![garbage];
+    let key = KeyPair::generate()?;
+    let leaf = params.signed_by(&key, &root)?.der().clone();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+    let ca = LabCa::new("Course Lab")?;
+    let clients = careful_services::credentials::Trust { roots: roots.into(), lists: Vec::new() };
+    let router = Router::new().route("/up", get(async || "up"));
+    let ledger = Ledger::start_with(config(&ledgers(&ca)?, &clients)?, router).await?;
+    let client = with(&Credentials { chain: vec![leaf], key }, &trust(&ca))?;
+    assert!(ask(&client, ledger.address(), "/up").await.is_err());
+    assert_eq!(ledger.log(0).await?, "the certificate must name exactly one service");
+    Ok(())
+}

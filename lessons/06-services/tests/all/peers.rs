@@ -1,12 +1,15 @@
-//! Foreign peers: curl, OpenSSL and Python's ssl, with and without a certificate.
+//! Foreign peers: curl, OpenSSL and Python's ssl call our ledger, with and without a certificate. OpenSSL
+//! and Node demand our certificate, and refuse a revoked one.
 
 use std::error::Error;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use careful_issuer::issuer::Entitlement;
 use careful_issuer::request::{LONGEST, ProvedKey, RequestError};
 use peers::Peer;
+use services::lab::client::{ask, with};
 use services::lab::pki::{credentials, issuer, now, trust};
 use services::lab::service::{Ledger, config};
 use services::lab::{CHECKOUT, LEDGER, LEDGER_NAME, PHOTOS};
@@ -226,4 +229,89 @@ fn base64_lines(der: &[u8]) -> String {
     use base64::Engine as _;
     let text = base64::engine::general_purpose::STANDARD.encode(der);
     text.as_bytes().chunks(64).map(|line| format!("{}\n", String::from_utf8_lossy(line))).collect()
+}
+
+/// A foreign server that demands a client's certificate, and checks lists.
+struct Demanding {
+    ca: LabCa,
+    files: Files,
+    chain: String,
+    key: String,
+}
+
+impl Demanding {
+    fn new(revoked: &[&Identity], ca: LabCa) -> Result<Self, Box<dyn Error>> {
+        let files = Files::new(&ca)?;
+        let (chain, key) = files.add("ledger", &ca.leaf(LEDGER).also_for(LEDGER_NAME).issue()?)?;
+        let lists = [ca.root_crl()?.pem()?, ca.crl(revoked)?.pem()?].concat();
+        std::fs::write(files.path("lists.pem"), &lists)?;
+        std::fs::write(files.path("trust.pem"), [ca.root_pem(), lists].concat())?;
+        std::fs::write(files.path("intermediate.pem"), ca.intermediate_pem())?;
+        Ok(Self { ca, files, chain, key })
+    }
+
+    async fn answers(&self, port: u16, identity: &Identity) -> anyhow::Result<String> {
+        let client = with(&credentials(identity), &trust(&self.ca))?;
+        ask(&client, SocketAddr::from(([127, 0, 0, 1], port)), "/").await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openssl_demands_our_certificate_and_refuses_a_revoked_one() -> TestResult {
+    let Some(openssl) = Peer::openssl() else { return Ok(()) };
+    let ca = LabCa::new("Course Lab")?;
+    let stolen = ca.leaf(CHECKOUT).for_clients().issue()?;
+    let photos = ca.leaf(PHOTOS).for_clients().issue()?;
+    let stage = Demanding::new(&[&stolen], ca)?;
+    let (trust, above) = (stage.files.text("trust.pem"), stage.files.text("intermediate.pem"));
+    let server = openssl.serve([
+        "s_server",
+        "-accept",
+        "127.0.0.1:0",
+        "-www",
+        "-alpn",
+        "http/1.1",
+        "-cert",
+        &stage.chain,
+        "-key",
+        &stage.key,
+        "-cert_chain",
+        &above,
+        "-CAfile",
+        &trust,
+        "-Verify",
+        "2",
+        "-verify_return_error",
+        "-crl_check_all",
+    ]);
+    let answer = stage.answers(server.port, &photos).await?;
+    assert!(answer.contains("Client certificate"), "{answer}");
+    let refused = stage.answers(server.port, &stolen).await.expect_err("it is revoked");
+    assert!(format!("{refused:#}").contains("CertificateRevoked"), "{refused:#}");
+    Ok(())
+}
+
+/// An HTTPS server of Node's, which answers with its client's names.
+const NODE: &str = r#"
+const [chain, key, ca, crl] = process.argv.slice(1).map(file => require("fs").readFileSync(file));
+const lists = crl.toString().split(/(?<=-----END X509 CRL-----\n)/).filter(list => list.trim());
+const options = { cert: chain, key, ca, crl: lists, requestCert: true, rejectUnauthorized: true,
+                  minVersion: "TLSv1.3" };
+const server = require("https").createServer(options, (request, response) =>
+    response.end(request.socket.getPeerCertificate().subjectaltname));
+server.listen(0, "127.0.0.1", () => console.log("listening on " + server.address().port));
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn node_demands_our_certificate_and_refuses_a_revoked_one() -> TestResult {
+    let Some(node) = Peer::node() else { return Ok(()) };
+    let ca = LabCa::new("Course Lab")?;
+    let stolen = ca.leaf(CHECKOUT).for_clients().issue()?;
+    let photos = ca.leaf(PHOTOS).for_clients().issue()?;
+    let stage = Demanding::new(&[&stolen], ca)?;
+    let (root, lists) = (stage.files.text("ca.pem"), stage.files.text("lists.pem"));
+    let server = node.serve(["-e", NODE, "--", &stage.chain, &stage.key, &root, &lists]);
+    assert_eq!(stage.answers(server.port, &photos).await?, format!("URI:{PHOTOS}"));
+    assert!(stage.answers(server.port, &stolen).await.is_err(), "it is revoked");
+    Ok(())
 }
