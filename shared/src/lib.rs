@@ -25,7 +25,7 @@ pub mod wiretap;
 pub use ca::{Identity, LabCa};
 pub use crypto_provider::crypto_provider;
 pub use lesson::Lesson;
-pub use loopback::LoopbackServer;
+pub use loopback::{ClosedPort, LoopbackServer};
 pub use rcgen::CertificateRevocationList;
 pub use transcript::Transcript;
 pub use wiretap::{Direction, Wiretap};

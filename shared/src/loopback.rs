@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -81,5 +81,29 @@ where
             drop(permit);
         });
         while connections.try_join_next().is_some() {}
+    }
+}
+
+/// A port of 127.0.0.1 on which nobody listens. Nobody else gets it for as long as this lives, so
+/// a client is refused, and doesn't reach a server that was started meanwhile.
+pub struct ClosedPort(TcpSocket);
+
+impl ClosedPort {
+    /// A port that the system chose.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn new() -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        Ok(Self(socket))
+    }
+
+    /// Where nobody listens.
+    ///
+    /// # Errors
+    /// The system doesn't say.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
     }
 }

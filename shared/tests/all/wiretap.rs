@@ -10,7 +10,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ServerConfig, SupportedProtocolVersion};
 use shared::tls_records::{Content, TLS_1_2, TLS_1_3, TlsView};
 use shared::wiretap::{Action, Framing, Recording, replay};
-use shared::{Direction, LabCa, Wiretap, crypto_provider};
+use shared::{ClosedPort, Direction, LabCa, Wiretap, crypto_provider};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -96,8 +96,8 @@ async fn a_dropped_tap_closes_its_port_and_connections() -> TestResult {
 
 #[tokio::test]
 async fn a_tap_before_no_server_closes_the_clients_connection() -> TestResult {
-    let unused = TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?;
-    let tap = Wiretap::listening_to(unused).await?;
+    let unused = ClosedPort::new()?;
+    let tap = Wiretap::listening_to(unused.address()?).await?;
     assert_eq!(exchange(tap.address(), b"hello").await.unwrap_or_default(), b"");
     Ok(())
 }
@@ -288,5 +288,14 @@ async fn a_hello_retry_request_is_told_from_a_server_hello() -> TestResult {
     let hellos: Vec<_> = names(&view).into_iter().filter(|name| name.contains("Hello")).collect();
     assert_eq!(hellos, ["ClientHello", "ClientHello", "HelloRetryRequest", "ServerHello"]);
     assert_eq!(view.server_hello().and_then(|hello| hello.key_share), Some((0x0017, 65)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_closed_port_refuses_clients_and_nobody_else_gets_it() -> TestResult {
+    let closed = ClosedPort::new()?;
+    let refused = TcpStream::connect(closed.address()?).await.expect_err("nobody listens");
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    assert!(TcpListener::bind(closed.address()?).await.is_err());
     Ok(())
 }

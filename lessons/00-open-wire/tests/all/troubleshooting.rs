@@ -7,11 +7,11 @@ use open_wire::lab::client::BankClient;
 use open_wire::lab::ledger::Ledger;
 use open_wire::lab::tls;
 use shared::wiretap::{Action, Framing};
-use shared::{LabCa, Wiretap};
+use shared::{ClosedPort, LabCa, Wiretap};
 use snapshots::Page;
 use snapshots::settings;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 fn accounts() -> Ledger {
     Ledger::default().open("alice", "correct-horse", 100)
@@ -23,8 +23,8 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
     let mut bank = Bank::open(accounts(), None).await?;
 
     t.step("Nothing listens there.");
-    let closed = TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?;
-    t.refused("at the client", TcpStream::connect(closed).await, "efused")?;
+    let closed = ClosedPort::new()?;
+    t.refused("at the client", TcpStream::connect(closed.address()?).await, "efused")?;
     t.shows("fix", "Start the server, and check that both ends use the same port.");
 
     t.step("A wrong name or password.");

@@ -13,9 +13,9 @@ use https::lab::stage::{BANK, Stage, bank_at};
 use https::lab::stall::Stall;
 use reqwest::tls::Version;
 use reqwest::{Client, ClientBuilder};
+use shared::ClosedPort;
 use snapshots::Page;
 use snapshots::settings;
-use tokio::net::TcpListener;
 
 /// reqwest's defaults, but for the trusted CA and the lesson's DNS.
 fn defaults(stage: &Stage, address: SocketAddr) -> anyhow::Result<ClientBuilder> {
@@ -34,7 +34,8 @@ async fn every_error_of_the_list_is_made_by_a_run() -> Result<(), Box<dyn Error>
     let bank = stage.host();
 
     t.step("Nothing listens there.");
-    let closed = TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()?;
+    let port = ClosedPort::new()?;
+    let closed = port.address()?;
     let answer = get(defaults(&stage, closed)?, &bank_at(closed).url("/")).await;
     t.refused("by the system", answer, "tcp connect error")?;
     t.shows("fix", "Start the server, and check that both ends use the same port.");

@@ -16,8 +16,8 @@ use careful_mailbox::client::{Client, ClientError, Endpoint};
 use careful_mailbox::protocol::{Refusal, Request, Response};
 use mailbox::lab::spy::{Spy, Tamper};
 use mailbox::lab::stage::{Person, Stage, endpoint};
-use shared::Wiretap;
 use shared::wiretap::{Action, Framing};
+use shared::{ClosedPort, Wiretap};
 
 /// What a write of a file comes to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -126,9 +126,9 @@ impl Setting {
         let mut account = Account::load_from(&folder, disk)?;
         let tap = wire(stage, wired).await?;
         let mut at = tap.address();
+        let nobody = ClosedPort::new()?;
         if let Wire::Down = wired {
-            // A port that was free a moment ago.
-            at = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
+            at = nobody.address()?;
         }
         let at = impatient(endpoint(&stage.ca, at)?);
         let mut client = Client::with_login(at, account.name().clone(), account.password());
@@ -253,8 +253,8 @@ async fn a_server_that_refuses_is_told_of_with_what_became_of_the_letter() -> Te
 async fn a_letter_to_somebody_unknown_is_not_kept_while_the_server_is_away() -> TestResult {
     let stage = Stage::new(quick()).await?;
     let (alice, _bob) = (stage.person("alice").await?, stage.person("bob").await?);
-    let away = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?;
-    let mut alice = alice.at(impatient(endpoint(&stage.ca, away)?))?;
+    let away = ClosedPort::new()?;
+    let mut alice = alice.at(impatient(endpoint(&stage.ca, away.address()?)?))?;
     let SendError { fate, .. } = alice.send("bob", "hello").await.expect_err("nobody is there");
     assert_eq!((fate, alice.account.waiting()), (Fate::NotKept, 0));
     Ok(())
