@@ -25,13 +25,16 @@ pub fn write_out(course: &Course, taken: &Crate) -> anyhow::Result<String> {
         let value = if inherited { &workspace["package"][key] } else { value };
         let _ = writeln!(text, "{key} = {value}");
     }
+    if let Some(features) = taken.manifest.get("features").and_then(Value::as_table) {
+        text.push_str("\n[features]\n");
+        for (feature, of) in features {
+            let _ = writeln!(text, "{feature} = {of}");
+        }
+    }
     for (heading, table) in taken.dependencies() {
         let _ = write!(text, "\n[{heading}]\n");
-        for (name, settings) in table {
-            // Features that this crate adds to those in the workspace's table.
-            let features = settings.get("features").and_then(Value::as_array);
-            let features: Vec<&Value> = features.into_iter().flatten().collect();
-            let written = dependency(course, workspace, name, &features)?;
+        for (name, own) in table {
+            let written = dependency(course, workspace, name, own)?;
             let _ = writeln!(text, "{name} = {written}");
         }
     }
@@ -44,15 +47,25 @@ pub fn write_out(course: &Course, taken: &Crate) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// A dependency as the workspace's table has it, with the version that the course is tested with.
+/// A dependency as the workspace's table has it, with the version that the course is tested with, and with what this
+/// crate's `own` manifest adds: more features, and whether it is optional.
 fn dependency(
     course: &Course,
     workspace: &Value,
     name: &str,
-    features: &[&Value],
+    own: &Value,
 ) -> anyhow::Result<String> {
+    let features = own.get("features").and_then(Value::as_array).cloned().unwrap_or_default();
+    let optional = own.get("optional").cloned();
     if course.find(name).is_some() {
-        return Ok(format!("{{ path = \"../{name}\" }}"));
+        let mut more = String::new();
+        if !features.is_empty() {
+            let _ = write!(more, ", features = {}", Value::Array(features));
+        }
+        if let Some(optional) = optional {
+            let _ = write!(more, ", optional = {optional}");
+        }
+        return Ok(format!("{{ path = \"../{name}\"{more} }}"));
     }
     let in_table = workspace["dependencies"].get(name);
     let in_table = in_table.with_context(|| format!("{name} is not in the workspace's table"))?;
@@ -63,7 +76,14 @@ fn dependency(
     if !features.is_empty() {
         let of_table = settings.entry("features").or_insert_with(|| Value::Array(Vec::new()));
         let of_table = of_table.as_array_mut().context("features are a list")?;
-        of_table.extend(features.iter().map(|&feature| feature.clone()));
+        for feature in features {
+            if !of_table.contains(&feature) {
+                of_table.push(feature);
+            }
+        }
+    }
+    if let Some(optional) = optional {
+        settings.insert("optional".to_owned(), optional);
     }
     let more = settings.iter().filter(|(key, _)| *key != "version");
     let more: String = more.map(|(key, value)| format!(", {key} = {value}")).collect();

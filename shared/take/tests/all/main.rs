@@ -130,6 +130,22 @@ fn every_crate_is_taken_whole_and_brings_the_crates_of_its_list() -> TestResult 
     Ok(())
 }
 
+/// What is off in the course is off there, and can be turned on.
+#[test]
+fn the_features_of_a_crate_come_with_it() -> TestResult {
+    let outside = tempfile::tempdir()?;
+    let taken = take(&["careful-services", outside.path().to_str().ok_or("a path in UTF-8")?])?;
+    assert!(taken.status.success(), "{}", text(&taken.stderr));
+    let here = outside.path().join("careful-services");
+    let manifest = std::fs::read_to_string(here.join("Cargo.toml"))?;
+    assert!(!manifest.contains("\"tokio\", \"tokio\""), "a feature twice: {manifest}");
+    let tree = ["tree", "--edges", "normal", "--prefix", "none", "--format", "{p}"];
+    assert!(!cargo(&here, &tree)?.contains("careful-tokens"));
+    let with_token = cargo(&here, &[&tree[..], &["--features", "token"]].concat())?;
+    assert!(with_token.contains("careful-tokens"), "{with_token}");
+    Ok(())
+}
+
 #[test]
 fn a_reader_who_takes_one_thing_does_not_get_another() -> TestResult {
     let list = |name: &str| -> Result<String, Box<dyn Error>> {
@@ -147,6 +163,8 @@ fn a_reader_who_takes_one_thing_does_not_get_another() -> TestResult {
         ("careful-tokens", &["rustls", "reqwest", "hyper", "rcgen"]),
         ("careful-mailbox", &["reqwest", "hyper", "clap", "rcgen", "tracing-subscriber"]),
         ("careful-https", &["rcgen", "clap"]),
+        ("careful-services", &["rcgen", "reqwest", "clap", "jsonwebtoken", "careful-tokens"]),
+        ("careful-issuer", &["tokio", "axum", "rustls"]),
     ] {
         let crates = list(name)?;
         for unwanted in unwanted {
