@@ -15,7 +15,7 @@ use careful_tls::server::{Connection, Deadlines, Limits, TlsServer};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, HandshakeKind, ServerConfig};
 use shared::LabCa;
-use snapshots::measure::median;
+use snapshots::measure::in_turns;
 use tls_sockets::lab::SERVER;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -146,20 +146,9 @@ async fn main() -> anyhow::Result<()> {
         (Work::Resumed, "resumed handshakes"),
         (Work::RoundTrips, "round trips, 64 bytes"),
     ] {
-        let (mut theirs, mut mine) = (Vec::new(), Vec::new());
-        for turn in 0..=ROUNDS {
-            // Each goes first in every other turn; the first turn warms up.
-            let mut pair = [0.0; 2];
-            for side in [turn % 2, 1 - turn % 2] {
-                let address = if side == 0 { bare_address } else { ours.address() };
-                pair[side] = round(work, &ca, address).await?;
-            }
-            if turn > 0 {
-                theirs.push(pair[0]);
-                mine.push(pair[1]);
-            }
-        }
-        let (theirs, mine) = (median(&mut theirs), median(&mut mine));
+        let addresses = [bare_address, ours.address()];
+        let measure = async |way: usize| round(work, &ca, addresses[way]).await;
+        let [theirs, mine] = in_turns(ROUNDS, measure).await?;
         println!("{name:21} {theirs:9.0} {mine:9.0}   {:.2}", mine / theirs);
     }
     ours.shut_down().await?;

@@ -28,7 +28,7 @@ use services::lab::pki::{credentials, list, trust};
 use services::lab::service::config;
 use services::lab::{CHECKOUT, LEDGER, LEDGER_NAME};
 use shared::LabCa;
-use snapshots::measure::median;
+use snapshots::measure::{in_turns, per_second};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -112,17 +112,6 @@ async fn round(work: Work, config: &ClientConfig, address: SocketAddr) -> anyhow
     Ok(f64::from(done) / started.elapsed().as_secs_f64())
 }
 
-/// Nanoseconds for one call, the median of rounds of a thousand.
-fn nanoseconds(mut call: impl FnMut()) -> f64 {
-    let mut rounds = Vec::new();
-    for _ in 0..ROUNDS {
-        let started = Instant::now();
-        (0..1000).for_each(|_| call());
-        rounds.push(started.elapsed().as_secs_f64() * 1e6);
-    }
-    median(&mut rounds)
-}
-
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let ca = LabCa::new("Bench")?;
@@ -150,38 +139,27 @@ async fn main() -> anyhow::Result<()> {
         (Work::Requests("/up"), "requests"),
         (Work::Requests("/charge"), "requests, with an identity"),
     ] {
-        let mut ratios = [Vec::new(), Vec::new()];
-        for turn in 0..=ROUNDS {
-            // Each goes first in every other turn; the first turn warms up.
-            for side in [turn % 2, 1 - turn % 2] {
-                let address = if side == 0 { bare_address } else { ours.address() };
-                let done = round(work, &client, address).await?;
-                if turn > 0 {
-                    ratios[side].push(done);
-                }
-            }
-        }
-        let [mut theirs, mut mine] = ratios;
-        let (theirs, mine) = (median(&mut theirs), median(&mut mine));
+        let addresses = [bare_address, ours.address()];
+        let measure = async |way: usize| round(work, &client, addresses[way]).await;
+        let [theirs, mine] = in_turns(ROUNDS, measure).await?;
         println!("{name:30} {theirs:5.0} {mine:10.0}   {:.2}", mine / theirs);
     }
     ours.shut_down().await?;
     bare.abort();
 
     let leaf = checkout.leaf_der();
-    let parsed = nanoseconds(|| drop(black_box(ServiceId::of_certificate(black_box(&leaf)))));
     let id: ServiceId = CHECKOUT.parse()?;
     let rules = Rules::new().allow("charge", [CHECKOUT])?;
-    let allowed = nanoseconds(|| {
-        black_box(rules.allows(black_box("charge"), black_box(&id)));
-    });
     let many = (0..1000).map(|_| ca.leaf(CHECKOUT).issue()).collect::<Result<Vec<_>, _>>()?;
     let revoked = Revoked::new();
     revoked.replace([&list(&ca, &many.iter().collect::<Vec<_>>())?])?;
     let (issuer, serial) = ([7; 60], [8; 20]);
-    let looked = nanoseconds(|| {
-        black_box(revoked.contains(black_box(&issuer), black_box(&serial)));
-    });
+    let looks = per_second([
+        &mut || drop(black_box(ServiceId::of_certificate(black_box(&leaf)))),
+        &mut || _ = black_box(rules.allows(black_box("charge"), black_box(&id))),
+        &mut || _ = black_box(revoked.contains(black_box(&issuer), black_box(&serial))),
+    ]);
+    let [parsed, allowed, looked] = looks.map(|per_second| 1e9 / per_second);
     println!();
     println!("reading the identity, once a connection    {parsed:6.0} ns");
     println!("a look into the rules, each request        {allowed:6.0} ns");

@@ -23,6 +23,29 @@ pub fn per_second<const N: usize>(ways: [&mut dyn FnMut(); N]) -> [f64; N] {
     figures.map(|mut figures| median(&mut figures))
 }
 
+/// The medians of `N` figures, each measured so often, in turns. For ways that await something.
+///
+/// # Errors
+/// The first that measuring one of them gives.
+pub async fn in_turns<const N: usize, E>(
+    rounds: usize,
+    mut measure: impl AsyncFnMut(usize) -> Result<f64, E>,
+) -> Result<[f64; N], E> {
+    let mut figures = [const { Vec::new() }; N];
+    for turn in 0..=rounds {
+        // Each goes first in its turn.
+        for step in 0..N {
+            let way = (turn + step) % N;
+            let figure = measure(way).await?;
+            // The first turn warms up.
+            if turn > 0 {
+                figures[way].push(figure);
+            }
+        }
+    }
+    Ok(figures.map(|mut figures| median(&mut figures)))
+}
+
 fn round(work: &mut dyn FnMut()) -> f64 {
     let started = Instant::now();
     let mut done = 0_u32;

@@ -407,7 +407,7 @@ async fn foreign<S: Server>(openssl: Peer) -> Result<(), String> {
 
 #[cfg(test)]
 mod proof {
-    use tokio::sync::Semaphore;
+    use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
     use super::*;
 
@@ -478,23 +478,34 @@ mod proof {
         }
     }
 
+    /// Serves each client in a task of its own, with a place.
+    async fn in_tasks<F: Future<Output = ()> + Send + 'static>(
+        listener: TcpListener,
+        limits: Limits,
+        serve: impl Fn(TcpStream, OwnedSemaphorePermit) -> F,
+    ) {
+        let places = Arc::new(Semaphore::new(limits.at_once));
+        while let Ok(place) = places.clone().acquire_owned().await {
+            let Ok((tcp, _peer)) = listener.accept().await else { continue };
+            tokio::spawn(serve(tcp, place));
+        }
+    }
+
     /// A place is given back by those alone who were served.
     struct LostPlaces;
 
     impl Server for LostPlaces {
         async fn serve(listener: TcpListener, acceptor: TlsAcceptor, clerk: Clerk, limits: Limits) {
-            let places = Arc::new(Semaphore::new(limits.at_once));
-            while let Ok(place) = places.clone().acquire_owned().await {
-                let Ok((tcp, _peer)) = listener.accept().await else { continue };
-                let (acceptor, clerk) = (acceptor.clone(), clerk.clone());
-                tokio::spawn(async move {
-                    match timeout(limits.handshake, acceptor.accept(tcp)).await {
+            in_tasks(listener, limits, |tcp, place| {
+                let (shaken, clerk) = (acceptor.accept(tcp), clerk.clone());
+                async move {
+                    match timeout(limits.handshake, shaken).await {
                         Ok(Ok(stream)) => clerk.answer(stream).await,
-                        _ => return place.forget(),
+                        _ => place.forget(),
                     }
-                    drop(place);
-                });
-            }
+                }
+            })
+            .await;
         }
     }
 
@@ -503,19 +514,18 @@ mod proof {
 
     impl Server for OneDeadline {
         async fn serve(listener: TcpListener, acceptor: TlsAcceptor, clerk: Clerk, limits: Limits) {
-            let places = Arc::new(Semaphore::new(limits.at_once));
-            while let Ok(place) = places.clone().acquire_owned().await {
-                let Ok((tcp, _peer)) = listener.accept().await else { continue };
-                let (acceptor, clerk) = (acceptor.clone(), clerk.clone());
-                tokio::spawn(async move {
+            in_tasks(listener, limits, |tcp, place| {
+                let (shaken, clerk) = (acceptor.accept(tcp), clerk.clone());
+                async move {
                     let _place = place;
-                    let _ = timeout(limits.handshake, async {
-                        clerk.answer(acceptor.accept(tcp).await.ok()?).await;
+                    let served = async {
+                        clerk.answer(shaken.await.ok()?).await;
                         Some(())
-                    })
-                    .await;
-                });
-            }
+                    };
+                    let _late = timeout(limits.handshake, served).await;
+                }
+            })
+            .await;
         }
     }
 

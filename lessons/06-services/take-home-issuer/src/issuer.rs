@@ -41,6 +41,9 @@ pub enum IssueError {
     /// The requester neither calls nor is called.
     #[error("the service neither calls others nor has a DNS name: it needs no certificate")]
     NoPurpose,
+    /// This CA's own certificate has ended, or `life` is shorter than a second.
+    #[error("the issuer's own certificate has ended: it needs a new one")]
+    Ended,
     /// A time after the year 9999.
     #[error("the time cannot be written into a certificate")]
     Time,
@@ -83,8 +86,9 @@ pub struct Issuer {
 }
 
 /// What an issuer has to remember. Write it to a disk after each change, before the certificate or
-/// the list leaves the issuer: one that starts without it can't revoke what it issued before, and
-/// its first list takes every revocation back.
+/// the list leaves the issuer. An issuer that starts without it can't revoke what it issued
+/// before, its first list takes every revocation back, and services that have a list with a larger
+/// number refuse that list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     /// By serial number, big-endian.
@@ -161,6 +165,9 @@ impl Issuer {
         params.use_authority_key_identifier_extension = true;
         // No longer than this CA's own certificate.
         let end = now.saturating_add(self.life.as_secs()).min(self.end);
+        if end <= now {
+            return Err(IssueError::Ended);
+        }
         params.not_before = date(now.saturating_sub(BACKDATED.as_secs()))?;
         params.not_after = date(end)?;
         let serial = serial_number()?;
@@ -187,9 +194,9 @@ impl Issuer {
         Ok(())
     }
 
-    /// Takes back every certificate of this service, and says how many there are. A thief who can renew has
-    /// newer ones than the one that was stolen. Refuse renewals for that service, too, until it
-    /// has enrolled with a new token.
+    /// Takes back every certificate of this service, and says how many there are. A thief who can
+    /// renew has newer ones than the one that was stolen. Refuse renewals for that service, too,
+    /// until it has enrolled with a new token.
     pub fn revoke_all(&mut self, id: &str, now: u64) -> usize {
         let of_service = self.state.issued.values_mut().filter(|record| record.id == id);
         of_service.map(|record| record.revoked.get_or_insert(now)).count()

@@ -18,7 +18,7 @@ use rustls_pki_types::CertificateDer;
 use crate::caller::{Caller, Connected, Unknown, now};
 use crate::identity::{NotAService, ServiceId};
 use crate::revoked::Revoked;
-use crate::rules::{Rule, not_allowed};
+use crate::rules::Rule;
 
 /// The header of RFC 9440 section 2.2, and the one of section 2.3.
 pub const CLIENT_CERT: &str = "client-cert";
@@ -79,10 +79,7 @@ pub async fn require_forwarded(
     request: Request,
     next: Next,
 ) -> Response {
-    match rule.allows(&service) {
-        true => next.run(request).await,
-        false => not_allowed(service),
-    }
+    rule.pass(service, request, next).await
 }
 
 impl<S: Sync> FromRequestParts<S> for ForwardedCaller {

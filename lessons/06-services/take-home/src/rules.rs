@@ -83,23 +83,9 @@ pub struct Rule {
     allowed: Arc<BTreeSet<ServiceId>>,
 }
 
-impl Rule {
-    /// Whether this service may pass.
-    pub fn allows(&self, service: &ServiceId) -> bool {
-        self.allowed.contains(service)
-    }
-}
-
 /// For the log of [`serve`](crate::serve): which service the rule doesn't name.
 #[derive(Clone, Debug)]
 pub(crate) struct NotAllowed(pub ServiceId);
-
-/// 403 with an empty body.
-pub(crate) fn not_allowed(service: ServiceId) -> Response {
-    let mut answer = StatusCode::FORBIDDEN.into_response();
-    answer.extensions_mut().insert(NotAllowed(service));
-    answer
-}
 
 // ANCHOR: require
 /// Lets the services of the rule pass; all others get 403 with an empty body.
@@ -109,9 +95,18 @@ pub async fn require(
     request: Request,
     next: Next,
 ) -> Response {
-    match rule.allows(&service) {
-        true => next.run(request).await,
-        false => not_allowed(service),
+    rule.pass(service, request, next).await
+}
+
+impl Rule {
+    pub(crate) async fn pass(&self, service: ServiceId, request: Request, next: Next) -> Response {
+        if self.allowed.contains(&service) {
+            return next.run(request).await;
+        }
+        let mut answer = StatusCode::FORBIDDEN.into_response();
+        // For the log of `serve`. It isn't sent.
+        answer.extensions_mut().insert(NotAllowed(service));
+        answer
     }
 }
 // ANCHOR_END: require

@@ -184,6 +184,14 @@ fn a_certificate_has_the_purposes_that_its_service_needs() -> TestResult {
         let usage = parsed.extended_key_usage()?.expect("one").value;
         assert_eq!((usage.server_auth, usage.client_auth), (server, client));
     }
+    // The lab's intermediate is good for twenty days.
+    let entitled = Entitlement { id: LEDGER.to_owned(), dns_names: Vec::new(), calls: true };
+    let days = |days: u64| now() + days * 24 * 3600;
+    let last = issuer.issue(&key, &entitled, days(20) - 60)?;
+    let (_, parsed) = x509_parser::parse_x509_certificate(&last.chain[0])?;
+    let (_, above) = x509_parser::parse_x509_certificate(&last.chain[1])?;
+    assert_eq!(parsed.validity().not_after, above.validity().not_after);
+    assert!(matches!(issuer.issue(&key, &entitled, days(21)), Err(IssueError::Ended)));
     let none = Entitlement { id: LEDGER.to_owned(), dns_names: Vec::new(), calls: false };
     assert!(matches!(issuer.issue(&key, &none, now()), Err(IssueError::NoPurpose)));
     Ok(())
