@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -91,6 +93,20 @@ impl Peer {
         )
     }
 
+    /// Let's Encrypt's test server of ACME (RFC 8555), whose package has `pebble-challtestsrv`, too.
+    pub fn pebble() -> Option<Self> {
+        Self::find(
+            &["pebble"],
+            &["-help"],
+            "apt install pebble; elsewhere with Go, from letsencrypt/pebble on GitHub",
+        )
+    }
+
+    /// The DNS server of [`pebble`](Self::pebble)'s package: every name is 127.0.0.1.
+    pub fn pebble_dns() -> Option<Self> {
+        Self::find(&["pebble-challtestsrv"], &["-help"], "apt install pebble")
+    }
+
     /// A Python 3 that can import `modules`; the one that `PEER_PYTHON` names comes
     /// first.
     pub fn python(modules: &str) -> Option<Self> {
@@ -140,6 +156,24 @@ impl Peer {
         let mut command = self.command(arguments);
         command.current_dir(folder);
         self.serve_by(command)
+    }
+
+    /// Starts a server that doesn't name its port, and waits until this one accepts connections. It
+    /// has nobody's output, so it never waits for a reader.
+    ///
+    /// # Panics
+    /// When it cannot be started, or ends, or accepts nothing within 30 seconds.
+    pub fn serve_at(&self, mut command: Command, port: u16) -> ForeignServer {
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().expect("the peer starts");
+        let (mut server, started) = (ForeignServer { child, port }, Instant::now());
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let ended = server.child.try_wait().expect("a child").is_some();
+            let late = started.elapsed() > DEADLINE;
+            assert!(!ended && !late, "{} doesn't listen: run it by hand to see why", self.program);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server
     }
 
     fn serve_by(&self, mut command: Command) -> ForeignServer {
@@ -258,6 +292,29 @@ fn first_that_runs(program: &str, check: &[&str]) -> Option<String> {
     let said = String::from_utf8_lossy(&run.stdout);
     let own = said.lines().find_map(|line| line.strip_prefix(ITSELF)).unwrap_or(program);
     run.status.success().then(|| own.to_owned())
+}
+
+/// Ports on 127.0.0.1 on which nobody listens, for servers that can't choose one. They are below those
+/// that systems give out, so that no other test gets one meanwhile.
+///
+/// # Errors
+/// None is left.
+pub fn free_ports<const N: usize>() -> io::Result<[u16; N]> {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    // Processes that run at once begin at different ones.
+    let begin = std::process::id() * 100 + ASKED.fetch_add(N as u32, Ordering::Relaxed);
+    // Each is held until all are found.
+    let mut held = (0..10_000)
+        .map(|step| 20_000 + (begin + step) % 10_000)
+        .filter_map(|port| TcpListener::bind(("127.0.0.1", port as u16)).ok());
+    let mut ports = [0; N];
+    let mut kept = Vec::new();
+    for port in &mut ports {
+        let listener = held.next().ok_or(io::ErrorKind::AddrInUse)?;
+        *port = listener.local_addr()?.port();
+        kept.push(listener);
+    }
+    Ok(ports)
 }
 
 /// A foreign server on 127.0.0.1.

@@ -1,5 +1,6 @@
 //! The tests of this lesson: one executable, so that its suites run side by side.
 
+mod acme;
 mod claims;
 mod hostile_bytes;
 mod peers;
