@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         .part("identity", "which service is calling", 15, parts::identity::run)
         .part("header", "an identity in a header, behind a proxy", 12, parts::header::run)
         .part("issue", "a request that proves a key and nothing else", 12, parts::issue::run)
-        .part("renew", "short lives, renewed while everything runs", 16, parts::renew::run)
+        .part("renew", "short lives, renewed while everything runs", 20, parts::renew::run)
         .part("revoke", "a stolen key, and what it still opens", 15, parts::revoke::run)
         .part("replace-ca", "a new root, in the right order", 10, parts::replace_ca::run)
         .part(

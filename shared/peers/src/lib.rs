@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -167,13 +167,17 @@ impl Peer {
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("the peer starts");
         let (mut server, started) = (ForeignServer { child, port }, Instant::now());
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        loop {
+            let accepted = TcpStream::connect(("127.0.0.1", port)).is_ok();
+            // Also if somebody accepts: it may be another program, whose port this is.
             let ended = server.child.try_wait().expect("a child").is_some();
             let late = started.elapsed() > DEADLINE;
             assert!(!ended && !late, "{} doesn't listen: run it by hand to see why", self.program);
+            if accepted {
+                return server;
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
-        server
     }
 
     fn serve_by(&self, mut command: Command) -> ForeignServer {
@@ -294,7 +298,7 @@ fn first_that_runs(program: &str, check: &[&str]) -> Option<String> {
     run.status.success().then(|| own.to_owned())
 }
 
-/// Ports on 127.0.0.1 on which nobody listens, for servers that can't choose one. They are below those
+/// Ports on 127.0.0.1 on which nobody listens, over TCP or UDP, for servers that can't choose one. They are below those
 /// that systems give out, so that no other test gets one meanwhile.
 ///
 /// # Errors
@@ -304,15 +308,17 @@ pub fn free_ports<const N: usize>() -> io::Result<[u16; N]> {
     // Processes that run at once begin at different ones.
     let begin = std::process::id() * 100 + ASKED.fetch_add(N as u32, Ordering::Relaxed);
     // Each is held until all are found.
-    let mut held = (0..10_000)
-        .map(|step| 20_000 + (begin + step) % 10_000)
-        .filter_map(|port| TcpListener::bind(("127.0.0.1", port as u16)).ok());
+    let mut held = (0..10_000).filter_map(|step| {
+        let port = (20_000 + (begin + step) % 10_000) as u16;
+        let tcp = TcpListener::bind(("127.0.0.1", port)).ok()?;
+        Some((port, tcp, UdpSocket::bind(("127.0.0.1", port)).ok()?))
+    });
     let mut ports = [0; N];
     let mut kept = Vec::new();
     for port in &mut ports {
-        let listener = held.next().ok_or(io::ErrorKind::AddrInUse)?;
-        *port = listener.local_addr()?.port();
-        kept.push(listener);
+        let next = held.next().ok_or(io::ErrorKind::AddrInUse)?;
+        *port = next.0;
+        kept.push(next);
     }
     Ok(ports)
 }

@@ -405,7 +405,6 @@ impl Permits {
     }
 }
 
-// ANCHOR: strangers
 /// Connections that were not admitted, in the order in which they came.
 #[derive(Clone)]
 struct Strangers {
@@ -450,6 +449,7 @@ impl Strangers {
         self.most.is_some() && !self.lock().strangers.is_empty()
     }
 
+    // ANCHOR: enter
     /// A place for one more. If all are taken, or one is needed, the address that has most of them loses its
     /// oldest: an address with one connection is the last to lose it.
     fn enter(&self, address: IpAddr, one_is_needed: bool) -> Place {
@@ -473,6 +473,7 @@ impl Strangers {
         here.insert(number, (network(address), put_out.clone()));
         Place { strangers: self.clone(), number, put_out }
     }
+    // ANCHOR_END: enter
 
     fn leave(&self, number: u64) {
         self.lock().strangers.remove(&number);
@@ -482,7 +483,6 @@ impl Strangers {
         self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-// ANCHOR_END: strangers
 
 /// Connections by address.
 #[derive(Clone, Default)]

@@ -10,7 +10,7 @@ use careful_issuer::issuer::{Entitlement, Issuer};
 use careful_issuer::request::{ProvedKey, new_request};
 use careful_services::credentials::{Credentials, Trust};
 use careful_services::reload::Reloading;
-use careful_services::renew::{Clock, Obtain, Renewal, keep_valid, renew_at};
+use careful_services::renew::{Clock, Facts, Obtain, Renewal, keep_valid, renew_at};
 use services::lab::client::{Connection, with};
 use services::lab::pki::{credentials, issuer, now, trust};
 use services::lab::service::{Ledger, config};
@@ -86,7 +86,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     source.issued_at.store(start - 3600, Ordering::SeqCst);
     let first = source.obtain().await.map_err(anyhow::Error::msg)?;
     source.issued_at.store(start, Ordering::SeqCst);
-    let first_leaf = Leaf::from_der(&first.chain[0])?;
+    let first_facts = Facts::of(&first)?;
     let ledger = Arc::new(Ledger::start(config(&first, &trust(&ca))?).await?);
     let mut open = Connection::open(client.clone(), ledger.address()).await?;
     t.works("GET /whoami", open.get("/whoami").await)?;
@@ -110,9 +110,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     let tell = move |renewal: Renewal<String>| {
         let line = match renewal {
             Renewal::Failed(why, left, _wait) => format!("{why}; {} hours left", left / 3600),
-            Renewal::NoAnswer(..) => "no answer".to_owned(),
             Renewal::Installed(_next) => "installed".to_owned(),
-            Renewal::Unfit(why, ..) => why.to_string(),
             Renewal::Expired => "expired".to_owned(),
         };
         let is_done = line == "installed";
@@ -122,8 +120,8 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
         }
     };
     let renewing = {
-        let (leaf, clock) = (first_leaf.clone(), clock.clone());
-        tokio::spawn(async move { keep_valid(&leaf, &source, &*clock, install, tell).await })
+        let (facts, clock) = (first_facts.clone(), clock.clone());
+        tokio::spawn(async move { keep_valid(&facts, &source, &*clock, install, tell).await })
     };
     tokio::time::timeout(Duration::from_secs(10), installed.notified())
         .await
@@ -142,7 +140,7 @@ pub async fn run(t: &mut Transcript) -> anyhow::Result<()> {
     t.works("GET /whoami, on a new one", new.get("/whoami").await)?;
     t.shows("handshake", if new.resumed { "resumed" } else { "full" });
     ensure!(!new.resumed, "a session of the first configuration was resumed");
-    let later = Leaf::from_der(&new.served)?.not_after.saturating_sub(first_leaf.not_after);
+    let later = Leaf::from_der(&new.served)?.not_after.saturating_sub(first_facts.not_after);
     t.shows("certificate", format!("ends {} minutes after the first", later / 60));
     ensure!(later > 0, "the new connection got the first certificate");
     let again = Connection::open(client, ledger.address()).await?;

@@ -34,9 +34,9 @@ pub enum IssueError {
     /// The system has no randomness.
     #[error("no serial number could be made")]
     Random,
-    /// The first certificate of the chain isn't that of a CA with the signer's key, or has no
-    /// subject key identifier.
-    #[error("the chain doesn't begin with the certificate of the issuer's key")]
+    /// The first certificate of the chain isn't that of a CA with the signer's key, name and key
+    /// identifier.
+    #[error("the chain doesn't begin with the certificate of the issuer's key and name")]
     Chain,
     /// The requester neither calls nor is called.
     #[error("the service neither calls others nor has a DNS name: it needs no certificate")]
@@ -122,7 +122,7 @@ impl Issuer {
         life: Duration,
         state: State,
     ) -> Result<Self, IssueError> {
-        let (key_id, end) = own(chain.first().ok_or(IssueError::Chain)?, signer.key())?;
+        let (key_id, end) = own(chain.first().ok_or(IssueError::Chain)?, &signer)?;
         Ok(Self { signer, above: chain, life, key_id, end, state })
     }
 
@@ -243,17 +243,33 @@ impl Issuer {
 }
 
 /// The subject key identifier of this CA's certificate, if this is its key, and when it ends.
-fn own(certificate: &[u8], key: &KeyPair) -> Result<(Vec<u8>, u64), IssueError> {
-    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| IssueError::Chain)?;
-    let same = parsed.public_key().subject_public_key.data == key.public_key_raw();
-    let id = parsed.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+fn own(
+    certificate: &[u8],
+    signer: &Signer<'static, KeyPair>,
+) -> Result<(Vec<u8>, u64), IssueError> {
+    // rcgen doesn't tell the signer's name and key identifier, but puts them into what it signs.
+    let mut params = CertificateParams::default();
+    params.use_authority_key_identifier_extension = true;
+    let signed = params.signed_by(signer.key(), signer)?;
+    let parse = |der| X509Certificate::from_der(der).map_err(|_| IssueError::Chain);
+    let ((_, own), (_, signed)) = (parse(certificate)?, parse(signed.der())?);
+    let id = own.iter_extensions().find_map(|extension| match extension.parsed_extension() {
         ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
         _ => None,
     });
-    let end = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
-    match id {
-        Some(id) if same && parsed.is_ca() => Ok((id, end)),
-        _ => Err(IssueError::Chain),
+    let id = id.ok_or(IssueError::Chain)?;
+    let issuer_id =
+        signed.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref(),
+            _ => None,
+        });
+    let same = own.public_key().subject_public_key.data == signer.key().public_key_raw()
+        && own.subject().as_raw() == signed.issuer().as_raw()
+        && issuer_id.is_some_and(|issuer_id| issuer_id.0 == id);
+    let end = u64::try_from(own.validity().not_after.timestamp()).unwrap_or(0);
+    match same && own.is_ca() {
+        true => Ok((id, end)),
+        false => Err(IssueError::Chain),
     }
 }
 

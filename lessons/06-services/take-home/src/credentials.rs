@@ -75,7 +75,8 @@ pub enum ConfigError {
 
 // ANCHOR: server_config
 /// A server that speaks one of these protocols over TLS 1.3, and only with a client that shows a
-/// certificate of a trusted CA, for clients (RFC 5280 section 4.2.1.12), that is on no list. A list past its date ends every full handshake.
+/// certificate of a trusted CA, for clients (RFC 5280 section 4.2.1.12), that is on no list. A list
+/// past its date ends every full handshake.
 ///
 /// Each configuration has a session store of its own. So nobody resumes a session of an earlier
 /// one.

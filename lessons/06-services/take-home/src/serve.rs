@@ -25,6 +25,7 @@ use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::task::JoinError;
+use tokio::time::timeout;
 
 use crate::caller::{Connected, Unknown, now};
 use crate::identity::{NotAService, ServiceId};
@@ -146,7 +147,49 @@ impl Service {
     }
 }
 
-// ANCHOR: converse
+/// What answers the requests of one connection.
+struct Answers<O> {
+    router: TowerToHyperService<Router>,
+    /// Who is calling; none if the configuration asks for no certificate.
+    connected: Option<Connected>,
+    peer: SocketAddr,
+    /// For a request's body, in bytes.
+    longest: usize,
+    /// For a handler.
+    patience: Duration,
+    observe: O,
+}
+
+impl<O: Fn(Event)> Answers<O> {
+    // ANCHOR: answer
+    /// Answers one request.
+    async fn answer(&self, request: Request<Incoming>) -> Response {
+        let mut request = request.map(|body| Body::new(Limited::new(body, self.longest)));
+        // What a client sends can't put anything in here.
+        if let Some(connected) = &self.connected {
+            request.extensions_mut().insert(connected.clone());
+        }
+        // It was verified in the handshake. Since then, much may have happened.
+        let counts = self.connected.as_ref().map_or(Ok(()), |connected| connected.counts(now()));
+        let answer = match counts {
+            Ok(()) => match timeout(self.patience, self.router.call(request)).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(never)) => match never {},
+                Err(_elapsed) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+            },
+            Err(unknown) => unknown.into_response(),
+        };
+        if let Some(unknown) = answer.extensions().get::<Unknown>() {
+            (self.observe)(Event::Unknown(self.peer, unknown.clone()));
+        }
+        if let Some(NotAllowed(service)) = answer.extensions().get() {
+            (self.observe)(Event::NotAllowed(self.peer, service.clone()));
+        }
+        answer
+    }
+    // ANCHOR_END: answer
+}
+
 /// All requests of one connection.
 async fn converse(
     connection: Connection,
@@ -154,7 +197,7 @@ async fn converse(
     revoked: Revoked,
     limits: Limits,
     deadlines: Deadlines,
-    observe: impl Fn(Event) + Clone + Send + Sync + 'static,
+    observe: impl Fn(Event) + Send + Sync + 'static,
 ) {
     let admission = connection.admission();
     let Connection { stream, peer, stopping, .. } = connection;
@@ -168,34 +211,21 @@ async fn converse(
         }
         (None, None) => {}
     }
+    let answers = Arc::new(Answers {
+        router: TowerToHyperService::new(router),
+        connected,
+        peer,
+        longest: limits.body,
+        patience: deadlines.request,
+        observe,
+    });
+    // ANCHOR: converse
     let first_request = Arc::new(Notify::new());
     let asked = first_request.clone();
-    let router = TowerToHyperService::new(router);
     let answer = hyper::service::service_fn(move |request: Request<Incoming>| {
         asked.notify_one();
-        let mut request = request.map(|body| Body::new(Limited::new(body, limits.body)));
-        // It was verified in the handshake. Since then, much may have happened.
-        let counts = connected.as_ref().map_or(Ok(()), |connected| connected.counts(now()));
-        // What a client sends can't put anything in here.
-        if let Some(connected) = connected.clone() {
-            request.extensions_mut().insert(connected);
-        }
-        let answer = tokio::time::timeout(deadlines.request, router.call(request));
-        let observe = observe.clone();
-        async move {
-            let late = |_elapsed| Ok(StatusCode::SERVICE_UNAVAILABLE.into_response());
-            let answer: Response = match counts {
-                Ok(()) => answer.await.unwrap_or_else(late)?,
-                Err(unknown) => unknown.into_response(),
-            };
-            if let Some(unknown) = answer.extensions().get::<Unknown>() {
-                observe(Event::Unknown(peer, unknown.clone()));
-            }
-            if let Some(NotAllowed(service)) = answer.extensions().get() {
-                observe(Event::NotAllowed(peer, service.clone()));
-            }
-            Ok::<_, Infallible>(answer)
-        }
+        let answers = answers.clone();
+        async move { Ok::<_, Infallible>(answers.answer(request).await) }
     });
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(deadlines.head);
@@ -209,7 +239,7 @@ async fn converse(
     tokio::pin!(conversation);
     // hyper-util waits without a deadline until it knows which version of HTTP this is.
     let never_asks = async {
-        if tokio::time::timeout(deadlines.head, first_request.notified()).await.is_ok() {
+        if timeout(deadlines.head, first_request.notified()).await.is_ok() {
             std::future::pending::<()>().await;
         }
     };
@@ -222,6 +252,6 @@ async fn converse(
     }
     conversation.as_mut().graceful_shutdown();
     // The accept loop cuts it earlier if the server stops.
-    let _ended = tokio::time::timeout(deadlines.request, conversation).await;
+    let _ended = timeout(deadlines.request, conversation).await;
+    // ANCHOR_END: converse
 }
-// ANCHOR_END: converse

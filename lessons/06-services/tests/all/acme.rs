@@ -2,26 +2,31 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail};
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::get;
-use careful_certificates::leaf::Leaf;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use careful_services::credentials::{Credentials, Trust};
 use careful_services::reload::Reloading;
-use careful_services::renew::{Obtain, Renewal, SystemClock, keep_valid};
+use careful_services::renew::{Facts, Failure, Obtain, Renewal, SystemClock, Unfit, keep_valid};
+use careful_tls::provider::crypto_provider;
+use hyper_util::rt::TokioIo;
 use instant_acme::{
-    Account, AuthorizationStatus, ChallengeType, Identifier, NewAccount, NewOrder, OrderStatus,
-    RetryPolicy,
+    Account, AuthorizationStatus, ChallengeStatus, ChallengeType, Identifier, NewAccount, NewOrder,
+    Order, OrderStatus, RetryPolicy,
 };
 use peers::{ForeignServer, Peer};
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{CertificateParams, CertificateSigningRequest, DistinguishedName, KeyPair};
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use services::lab::client::{Connection, with};
 use services::lab::pki::{credentials, now, trust};
 use services::lab::service::{Ledger, config};
@@ -29,75 +34,216 @@ use services::lab::{CHECKOUT, LEDGER, LEDGER_NAME};
 use shared::LabCa;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use x509_parser::prelude::{FromDer, X509CertificationRequest};
 
 type TestResult = Result<(), Box<dyn Error>>;
 
-// ANCHOR: obtain
-/// What to answer to GET `/.well-known/acme-challenge/TOKEN` on port 80, by token.
-type Answers = Arc<Mutex<HashMap<String, String>>>;
+/// Once a second for less than half of the renewer's minute.
+const PATIENCE: RetryPolicy = RetryPolicy::new()
+    .initial_delay(Duration::from_secs(1))
+    .backoff(1.0)
+    .timeout(Duration::from_secs(25));
 
-/// Certificates for one DNS name from an ACME server (RFC 8555), by the challenge http-01.
+/// The longest file that is read, in bytes.
+const LONGEST: u64 = 64 * 1024;
+
+// ANCHOR: obtain
+/// Certificates for one DNS name from an ACME server (RFC 8555).
 struct Acme {
-    account: Account,
+    /// The account as JSON, in instant-acme's form. A secret.
+    account: String,
+    /// The CA of the ACME server itself. (For a public one: `Account::builder`.)
+    root: PathBuf,
     name: String,
+    /// Where the chain and the key are kept, in one PEM file.
+    file: PathBuf,
     answers: Answers,
+    /// What an earlier try has not finished: another order would count against the CA's limits.
+    begun: tokio::sync::Mutex<Option<Begun>>,
+}
+
+struct Begun {
+    order: String,
+    key: KeyPair,
+    tokens: Tokens,
 }
 
 impl Obtain for Acme {
     type Error = anyhow::Error;
 
     async fn obtain(&self) -> anyhow::Result<Credentials> {
-        let names = [Identifier::Dns(self.name.clone())];
-        let mut order = self.account.new_order(&NewOrder::new(&names)).await?;
-        // Those of earlier orders.
-        self.answers().clear();
-        let mut authorizations = order.authorizations();
-        while let Some(authorization) = authorizations.next().await {
-            let mut authorization = authorization?;
-            // From an earlier order.
-            if authorization.status == AuthorizationStatus::Valid {
-                continue;
-            }
-            let challenge = authorization.challenge(ChallengeType::Http01);
-            let mut challenge = challenge.context("the server doesn't offer http-01")?;
-            let answer = challenge.key_authorization().as_str().to_owned();
-            self.answers().insert(challenge.token.clone(), answer);
-            challenge.set_ready().await?;
+        let builder = Account::builder_with_root(&self.root)?;
+        let account = builder.from_credentials(serde_json::from_str(&self.account)?).await?;
+        let mut begun = self.begun.lock().await;
+        if begun.is_none() {
+            let names = [Identifier::Dns(self.name.clone())];
+            let order = account.new_order(&NewOrder::new(&names)).await?.url().to_owned();
+            let tokens = Tokens(self.answers.clone(), Vec::new());
+            *begun = Some(Begun { order, key: KeyPair::generate()?, tokens });
         }
-        let status = order.poll_ready(&RetryPolicy::default()).await?;
-        ensure!(status == OrderStatus::Ready, "the order is {status:?}");
-        let key = KeyPair::generate()?;
-        let request = CertificateParams::new([self.name.clone()])?.serialize_request(&key)?;
-        order.finalize_csr(request.der()).await?;
-        let chain = order.poll_certificate(&RetryPolicy::default()).await?;
-        let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<_, _>>()?;
-        Ok(Credentials { chain, key: key.into() })
+        let order = begun.as_mut().context("it was begun")?;
+        let done = self.finish(&account, order).await;
+        if !matches!(&done, Err(error) if may_still_succeed(error)) {
+            *begun = None;
+        }
+        done
+    }
+
+    /// Let's Encrypt lets a name fail five times in an hour.
+    fn first_pause(&self) -> Duration {
+        Duration::from_secs(20 * 60)
     }
 }
 // ANCHOR_END: obtain
 
+// ANCHOR: finish
 impl Acme {
-    fn answers(&self) -> MutexGuard<'_, HashMap<String, String>> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn finish(&self, account: &Account, begun: &mut Begun) -> anyhow::Result<Credentials> {
+        let mut order = account.order(begun.order.clone()).await?;
+        if order.state().status == OrderStatus::Pending {
+            prove(&mut order, &mut begun.tokens).await?;
+        }
+        if order.state().status == OrderStatus::Ready {
+            order.finalize_csr(request(&self.name, &begun.key)?.der()).await?;
+        }
+        let chain = order.poll_certificate(&PATIENCE).await?;
+        // Before it is used, so that a service that starts again has it.
+        let pem = format!("{chain}\n{}", begun.key.serialize_pem());
+        careful_files::replace(&self.file, pem.as_bytes())?;
+        from_pem(pem.as_bytes())
     }
 }
 
-// ANCHOR: answer
+/// Answers every challenge, and waits for the verdict.
+async fn prove(order: &mut Order, tokens: &mut Tokens) -> anyhow::Result<()> {
+    let mut authorizations = order.authorizations();
+    while let Some(authorization) = authorizations.next().await {
+        let mut authorization = authorization?;
+        // The server may remember an earlier answer.
+        if authorization.status == AuthorizationStatus::Valid {
+            continue;
+        }
+        let challenge = authorization.challenge(ChallengeType::Http01);
+        let mut challenge = challenge.context("the server doesn't offer http-01")?;
+        tokens.add(&challenge.token, challenge.key_authorization().as_str());
+        if challenge.status == ChallengeStatus::Pending {
+            challenge.set_ready().await?;
+        }
+    }
+    let ready = order.poll_ready(&PATIENCE).await;
+    if order.state().status == OrderStatus::Invalid {
+        bail!(Refused(why(order).await));
+    }
+    ready?;
+    Ok(())
+}
+
+/// A request for this name and nothing else. A CA refuses the subject that rcgen puts in by itself
+/// (RFC 8555 section 7.4).
+fn request(name: &str, key: &KeyPair) -> anyhow::Result<CertificateSigningRequest> {
+    let mut params = CertificateParams::new([name.to_owned()])?;
+    params.distinguished_name = DistinguishedName::new();
+    Ok(params.serialize_request(key)?)
+}
+// ANCHOR_END: finish
+
+fn from_pem(pem: &[u8]) -> anyhow::Result<Credentials> {
+    let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>()?;
+    Ok(Credentials { chain, key: PrivateKeyDer::from_pem_slice(pem)? })
+}
+
+/// The order is lost.
+#[derive(Debug)]
+struct Refused(String);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "refused: {}", self.0)
+    }
+}
+
+impl Error for Refused {}
+
+/// Whether the order may go on: it is not lost, and the server has refused nothing.
+fn may_still_succeed(error: &anyhow::Error) -> bool {
+    let refused = matches!(error.downcast_ref(), Some(instant_acme::Error::Api(_)));
+    !refused && !error.is::<Refused>()
+}
+
+/// What the server says of the challenge that it didn't accept.
+async fn why(order: &mut Order) -> String {
+    let mut authorizations = order.authorizations();
+    while let Some(Ok(mut authorization)) = authorizations.next().await {
+        let Ok(state) = authorization.refresh().await else { continue };
+        if let Some(error) = state.challenges.iter().find_map(|challenge| challenge.error.as_ref())
+        {
+            return error.to_string();
+        }
+    }
+    "the server gives no reason".to_owned()
+}
+
+// ANCHOR: answers
+/// What to answer to GET `/.well-known/acme-challenge/TOKEN` on port 80, by token. Names that share a web
+/// server share this.
+type Answers = Arc<Mutex<HashMap<String, String>>>;
+
+/// The tokens of one order, whose answers are gone when it is done.
+struct Tokens(Answers, Vec<String>);
+
+impl Tokens {
+    fn add(&mut self, token: &str, answer: &str) {
+        locked(&self.0).insert(token.to_owned(), answer.to_owned());
+        self.1.push(token.to_owned());
+    }
+}
+
+impl Drop for Tokens {
+    fn drop(&mut self) {
+        let mut answers = locked(&self.0);
+        for token in &self.1 {
+            answers.remove(token);
+        }
+    }
+}
+
 /// The page that the ACME server reads.
 async fn answer(
     State(answers): State<Answers>,
     Path(token): Path<String>,
 ) -> Result<String, StatusCode> {
-    let answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
-    answers.get(&token).cloned().ok_or(StatusCode::NOT_FOUND)
+    locked(&answers).get(&token).cloned().ok_or(StatusCode::NOT_FOUND)
 }
-// ANCHOR_END: answer
+// ANCHOR_END: answers
+
+fn locked(answers: &Answers) -> MutexGuard<'_, HashMap<String, String>> {
+    answers.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Acme {
+    // ANCHOR: first
+    /// What a service shows at its start: what it has stored, if that is still valid, or else a
+    /// first certificate.
+    async fn first(&self) -> anyhow::Result<Credentials> {
+        let stored = careful_files::read_private(&self.file, LONGEST);
+        if let Some(pem) = careful_files::if_there(stored)? {
+            let stored = from_pem(&pem)?;
+            if Facts::of(&stored)?.not_after > now() {
+                return Ok(stored);
+            }
+        }
+        self.obtain().await
+    }
+    // ANCHOR_END: first
+}
 
 /// A pebble that looks up every name at 127.0.0.1, and asks there.
 struct Pebble {
     _dns: ForeignServer,
     _acme: ForeignServer,
-    account: Account,
+    folder: tempfile::TempDir,
+    directory: String,
     /// Those who believe its root.
     trust: Trust,
     /// Where it asks, in place of port 80.
@@ -105,8 +251,8 @@ struct Pebble {
 }
 
 impl Pebble {
-    /// None, if this machine has none.
-    async fn start(ca: &LabCa) -> Result<Option<Self>, Box<dyn Error>> {
+    /// None, if this machine has none. It waits up to so many seconds before it asks.
+    async fn start(ca: &LabCa, waits: u32) -> Result<Option<Self>, Box<dyn Error>> {
         let (Some(pebble), Some(dns), Some(curl)) =
             (Peer::pebble(), Peer::pebble_dns(), Peer::curl())
         else {
@@ -131,27 +277,36 @@ impl Pebble {
         command.args(["-dns01", &at(dns_port), "-management", &at(dns_management)]);
         let dns = dns.serve_at(command, dns_port);
         let mut command = pebble.command(["-config", "pebble.json", "-dnsserver", &at(dns_port)]);
-        // Otherwise it waits up to 15 seconds before it asks, and refuses one good request in 20.
-        command.env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_WFE_NONCEREJECT", "0");
+        match waits {
+            0 => command.env("PEBBLE_VA_NOSLEEP", "1"),
+            waits => command.env("PEBBLE_VA_SLEEPTIME", waits.to_string()),
+        };
+        // Otherwise it refuses one good request in 20, and believes every second earlier answer.
+        command.env("PEBBLE_WFE_NONCEREJECT", "0").env("PEBBLE_AUTHZREUSE", "0");
         command.current_dir(folder.path());
         let acme = pebble.serve_at(command, acme);
 
-        let root = folder.path().join("ca.pem");
+        let root_path = folder.path().join("ca.pem").display().to_string();
         let root_url = format!("https://localhost:{management}/roots/0");
         let common = ["--silent", "--show-error", "--fail", "--noproxy", "*", "--max-time", "5"];
-        let root_path = root.display().to_string();
         let pem = curl.run([&common[..], &["--cacert", &root_path, &root_url]].concat()).said;
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(pem.as_bytes())?)?;
+        let trust = Trust { roots: Arc::new(roots), lists: Vec::new() };
+        let directory = format!("https://localhost:{}/dir", acme.port);
+        Ok(Some(Self { _dns: dns, _acme: acme, folder, directory, trust, port }))
+    }
 
+    /// A source with a new account.
+    async fn source(&self, name: &str, answers: Answers) -> Result<Acme, Box<dyn Error>> {
         let wanted =
             NewAccount { contact: &[], terms_of_service_agreed: true, only_return_existing: false };
-        let directory = format!("https://localhost:{}/dir", acme.port);
-        // The credentials hold the account's key, which a service keeps in a file.
-        let (account, _credentials) =
-            Account::builder_with_root(&root)?.create(&wanted, directory, None).await?;
-        let trust = Trust { roots: Arc::new(roots), lists: Vec::new() };
-        Ok(Some(Self { _dns: dns, _acme: acme, account, trust, port }))
+        let root = self.folder.path().join("ca.pem");
+        let builder = Account::builder_with_root(&root)?;
+        let (_, account) = builder.create(&wanted, self.directory.clone(), None).await?;
+        let account = serde_json::to_string(&account)?;
+        let file = self.folder.path().join(format!("{name}.pem"));
+        Ok(Acme { account, root, name: name.to_owned(), file, answers, begun: None.into() })
     }
 
     /// The web server of every name.
@@ -165,7 +320,7 @@ impl Pebble {
     }
 }
 
-/// A ledger with a certificate of the lab that is due, its client, and what its renewer tells.
+/// A ledger whose certificate is due, its client, and what its renewer tells.
 struct Stage {
     ledger: Arc<Ledger>,
     client: Credentials,
@@ -173,12 +328,11 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set(ca: &LabCa, source: Acme) -> Result<Self, Box<dyn Error>> {
-        let first = credentials(&ca.leaf(LEDGER).also_for(LEDGER_NAME).issue()?);
+    async fn set(ca: &LabCa, first: Credentials, source: Acme) -> Result<Self, Box<dyn Error>> {
         let client = credentials(&ca.leaf(CHECKOUT).for_clients().issue()?);
-        let mut leaf = Leaf::from_der(&first.chain[0])?;
+        let mut facts = Facts::of(&first)?;
         // As if it had been issued for five hours, of which one is left.
-        (leaf.not_before, leaf.not_after) = (now() - 4 * 3600, now() + 3600);
+        (facts.not_before, facts.not_after) = (now() - 4 * 3600, now() + 3600);
         let ledger = Arc::new(Ledger::start(config(&first, &trust(ca))?).await?);
         let server = ledger.clone();
         let apply = move |own: &Credentials, clients: &Trust| {
@@ -189,22 +343,22 @@ impl Stage {
         let (told, news) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             let tell = |renewal| _ = told.send(renewal);
-            keep_valid(&leaf, &source, &SystemClock, |new| reloading.show(new), tell).await;
+            keep_valid(&facts, &source, &SystemClock, |new| reloading.show(new), tell).await;
         });
         Ok(Self { ledger, client, news })
     }
 
-    /// Whether a client that believes these gets an answer.
-    async fn serves(&self, servers: &Trust) -> Result<bool, Box<dyn Error>> {
+    /// The certificate that a client gets who believes these; none, if it doesn't believe it.
+    async fn serves(&self, servers: &Trust) -> Result<Option<Vec<u8>>, Box<dyn Error>> {
         let config = with(&self.client, servers)?;
         match Connection::open(config, self.ledger.address()).await {
             Ok(mut connection) => {
                 assert_eq!(connection.get("/whoami").await?, format!("you are {CHECKOUT}"));
-                Ok(true)
+                Ok(Some(connection.served))
             }
             Err(error) => {
                 assert!(format!("{error:#}").contains("UnknownIssuer"), "{error:#}");
-                Ok(false)
+                Ok(None)
             }
         }
     }
@@ -213,15 +367,26 @@ impl Stage {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_renewer_gets_its_certificate_by_acme() -> TestResult {
     let ca = LabCa::new("Course Lab")?;
-    let Some(pebble) = Pebble::start(&ca).await? else { return Ok(()) };
+    let Some(pebble) = Pebble::start(&ca, 0).await? else { return Ok(()) };
     let answers = Answers::default();
     pebble.serve(answers.clone()).await?;
-    let source = Acme { account: pebble.account.clone(), name: LEDGER_NAME.to_owned(), answers };
-    let mut stage = Stage::set(&ca, source).await?;
+    // That of another name, on the same web server.
+    locked(&answers).insert("theirs".to_owned(), "answer".to_owned());
+    let source = pebble.source(LEDGER_NAME, answers.clone()).await?;
+    let first = source.first().await?;
+    let theirs = HashMap::from([("theirs".to_owned(), "answer".to_owned())]);
+    assert_eq!(*locked(&answers), theirs, "each order takes its own answers away");
+    assert_eq!(source.first().await?.chain, first.chain, "it was stored");
+
+    let file = source.file.clone();
+    let shown = first.chain[0].to_vec();
+    let mut stage = Stage::set(&ca, first, source).await?;
+    assert_eq!(stage.serves(&pebble.trust).await?, Some(shown.clone()));
     let told = stage.news.recv().await;
     assert!(matches!(told, Some(Renewal::Installed(_))), "{told:?}");
-    assert!(stage.serves(&pebble.trust).await?);
-    assert!(!stage.serves(&trust(&ca)).await?, "the first certificate is still in use");
+    let served = stage.serves(&pebble.trust).await?.ok_or("a certificate")?;
+    assert_ne!(served, shown);
+    assert_eq!(from_pem(&std::fs::read(file)?)?.chain[0].to_vec(), served);
     Ok(())
 }
 
@@ -229,15 +394,128 @@ async fn the_renewer_gets_its_certificate_by_acme() -> TestResult {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_cannot_answer_at_the_name_gets_no_certificate_for_it() -> TestResult {
     let ca = LabCa::new("Course Lab")?;
-    let Some(pebble) = Pebble::start(&ca).await? else { return Ok(()) };
+    let Some(pebble) = Pebble::start(&ca, 0).await? else { return Ok(()) };
     pebble.serve(Answers::default()).await?;
-    let (account, answers) = (pebble.account.clone(), Answers::default());
-    let source = Acme { account, name: LEDGER_NAME.to_owned(), answers };
-    let mut stage = Stage::set(&ca, source).await?;
+    let source = pebble.source(LEDGER_NAME, Answers::default()).await?;
+    let first = credentials(&ca.leaf(LEDGER_NAME).issue()?);
+    let mut stage = Stage::set(&ca, first, source).await?;
     let told = stage.news.recv().await;
-    let Some(Renewal::Failed(why, ..)) = told else { return Err(format!("{told:?}").into()) };
+    let Some(Renewal::Failed(why, _, wait)) = told else { return Err(format!("{told:?}").into()) };
     assert!(why.to_string().contains("returned 404"), "{why:#}");
-    assert!(stage.serves(&trust(&ca)).await?, "the first certificate stays");
-    assert!(!stage.serves(&pebble.trust).await?);
+    assert!(wait >= 20 * 60, "{wait}");
+    assert!(stage.serves(&trust(&ca)).await?.is_some(), "the first certificate stays");
+    assert!(stage.serves(&pebble.trust).await?.is_none());
+    Ok(())
+}
+
+/// An ACME server knows DNS names. So it is no source for the certificate by which others know a service.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_acme_gives_does_not_replace_an_identity() -> TestResult {
+    let ca = LabCa::new("Course Lab")?;
+    let Some(pebble) = Pebble::start(&ca, 0).await? else { return Ok(()) };
+    let answers = Answers::default();
+    pebble.serve(answers.clone()).await?;
+    let source = pebble.source(LEDGER_NAME, answers).await?;
+    let first = credentials(&ca.leaf(LEDGER).also_for(LEDGER_NAME).issue()?);
+    let mut stage = Stage::set(&ca, first, source).await?;
+    let told = stage.news.recv().await;
+    let lacks = Unfit::Lacks(LEDGER.to_owned());
+    assert!(
+        matches!(&told, Some(Renewal::Failed(Failure::Unfit(why), ..)) if *why == lacks),
+        "{told:?}"
+    );
+    assert!(stage.serves(&trust(&ca)).await?.is_some(), "the first certificate stays");
+    Ok(())
+}
+
+/// The server takes its time, and the renewer gives up a try after a while.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_try_that_is_cut_off_goes_on_with_its_order() -> TestResult {
+    let ca = LabCa::new("Course Lab")?;
+    let Some(pebble) = Pebble::start(&ca, 4).await? else { return Ok(()) };
+    let answers = Answers::default();
+    pebble.serve(answers.clone()).await?;
+    let source = pebble.source(LEDGER_NAME, answers.clone()).await?;
+    let mut orders = Vec::new();
+    for _try in 0..100 {
+        let begun = tokio::time::timeout(Duration::from_millis(300), source.obtain()).await;
+        assert!(begun.is_err(), "it waits a second before it looks");
+        orders.extend(source.begun.lock().await.as_ref().map(|begun| begun.order.clone()));
+        if orders.len() == 3 {
+            break;
+        }
+    }
+    assert!(orders.len() == 3 && orders.iter().all(|order| *order == orders[0]), "{orders:?}");
+    let own = source.obtain().await?;
+    assert!(Facts::of(&own)?.not_after > now());
+    assert!(locked(&answers).is_empty());
+    Ok(())
+}
+
+#[test]
+fn a_request_has_the_name_and_nothing_else() -> TestResult {
+    let request = request(LEDGER_NAME, &KeyPair::generate()?)?;
+    let (_, parsed) = X509CertificationRequest::from_der(request.der())?;
+    assert_eq!(parsed.certification_request_info.subject.iter_rdn().count(), 0);
+    Ok(())
+}
+
+/// A server whose answers all name a time after which to ask again: more seconds than any clock has. instant-acme
+/// 0.8.5 adds them to the time, and panics.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_impossible_header_does_not_end_the_renewer() -> TestResult {
+    let ca = LabCa::new("Course Lab")?;
+    let own = ca.leaf("localhost").issue()?;
+    let config = rustls::ServerConfig::builder_with_provider(crypto_provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(own.chain(), own.key())?;
+    let (acceptor, listener) =
+        (TlsAcceptor::from(Arc::new(config)), TcpListener::bind(("127.0.0.1", 0)).await?);
+    let url = format!("https://localhost:{}/", listener.local_addr()?.port());
+    // A directory and an order at once.
+    let fields = ["newNonce", "newAccount", "newOrder", "revokeCert", "keyChange", "finalize"];
+    let mut answer: serde_json::Map<String, serde_json::Value> =
+        fields.iter().map(|field| ((*field).to_owned(), url.clone().into())).collect();
+    answer.extend([
+        ("status".to_owned(), "pending".into()),
+        ("authorizations".to_owned(), serde_json::json!([])),
+    ]);
+    let (answer, location) = (serde_json::to_string(&answer)?, url.clone());
+    tokio::spawn(async move {
+        while let Ok((tcp, _peer)) = listener.accept().await {
+            let (acceptor, answer) = (acceptor.clone(), answer.clone());
+            let location = location.clone();
+            tokio::spawn(async move {
+                let tls = acceptor.accept(tcp).await.expect("a handshake");
+                let service = hyper::service::service_fn(move |_request| {
+                    let answer = http::Response::builder()
+                        .header("replay-nonce", "AAAA")
+                        .header("location", &location)
+                        .header("retry-after", u64::MAX.to_string())
+                        .body(answer.clone());
+                    async move { answer }
+                });
+                // The client leaves when it likes.
+                let _left = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(tls), service)
+                    .await;
+            });
+        }
+    });
+
+    let folder = tempfile::tempdir()?;
+    let root = folder.path().join("ca.pem");
+    std::fs::write(&root, ca.root_pem())?;
+    let key = URL_SAFE_NO_PAD.encode(KeyPair::generate()?.serialize_der());
+    let account = serde_json::json!({"id": url, "key_pkcs8": key, "directory": url}).to_string();
+    let file = folder.path().join("ledger.pem");
+    let (name, answers) = (LEDGER_NAME.to_owned(), Answers::default());
+    let source = Acme { account, root, name, file, answers, begun: None.into() };
+    let first = credentials(&ca.leaf(LEDGER_NAME).issue()?);
+    let mut stage = Stage::set(&ca, first, source).await?;
+    let told = stage.news.recv().await;
+    assert!(matches!(told, Some(Renewal::Failed(Failure::Panicked, ..))), "{told:?}");
+    assert!(stage.serves(&trust(&ca)).await?.is_some(), "the first certificate stays");
     Ok(())
 }

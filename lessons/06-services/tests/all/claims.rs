@@ -505,7 +505,16 @@ fn an_issuer_that_starts_again_with_its_state_still_revokes() -> TestResult {
         _ => None,
     });
     assert!(of_list.is_some() && of_list == of_certificate);
-    // Another key, and a certificate that isn't a CA's.
+    // Another name, another key identifier, another key, and a certificate that isn't a CA's.
+    let mut named = params.clone();
+    named.distinguished_name.push(rcgen::DnType::CommonName, "Another");
+    let mut identified = params.clone();
+    identified.key_identifier_method = rcgen::KeyIdMethod::PreSpecified(vec![7; 20]);
+    for other in [named, identified] {
+        let other = rcgen::Issuer::new(other, KeyPair::from_pem(&key.serialize_pem())?);
+        let wrong = Issuer::new(other, chain.clone(), hour, State::default());
+        assert!(matches!(wrong.err(), Some(IssueError::Chain)));
+    }
     let other = rcgen::Issuer::new(params.clone(), KeyPair::generate()?);
     let wrong = Issuer::new(other, chain.clone(), hour, State::default());
     assert!(matches!(wrong.err(), Some(IssueError::Chain)));

@@ -94,6 +94,7 @@ impl Account {
             },
         }
     }
+    // ANCHOR_END: send
 
     /// What is sealed by a key that the server has replaced can't be opened: which of two keys it has, must be known
     /// first. A password can wait.
@@ -106,6 +107,7 @@ impl Account {
         }
     }
 
+    // ANCHOR: keep
     /// Seals a letter and writes it to the disk, before anything is sent: the same id and the same box,
     /// however often it is tried. After an error, all is as it was.
     fn keep(&mut self, to: &Name, text: &str) -> Result<MessageId, AccountError> {
@@ -130,7 +132,7 @@ impl Account {
             }
         }
     }
-    // ANCHOR_END: send
+    // ANCHOR_END: keep
 
     /// How many letters wait to be sent.
     pub fn waiting(&self) -> usize {
