@@ -287,20 +287,20 @@ async fn a_panic_is_a_failed_try_and_the_first_pause_is_the_sources() -> TestRes
     let renewing = keep_valid(&first, &source, &clock, |_new| Ok(()), tell);
     let _still = tokio::time::timeout(Duration::from_secs(1), renewing).await;
     let told = told.into_inner()?;
-    let [
-        Renewal::Failed(Failure::Panicked, _, one),
-        Renewal::Failed(_, _, two),
-        Renewal::Failed(_, _, three),
-        Renewal::Failed(_, _, four),
-        Renewal::Installed(_),
-    ] = told[..]
-    else {
-        return Err(format!("{told:?}").into());
-    };
-    assert!((1200..1801).contains(&one), "{one}");
-    // An eighth of what is left, but no less than the first.
-    for pause in [two, three, four] {
-        assert!((1200..=2 * 1800).contains(&pause), "{pause}");
+    let kinds = told.iter().map(|renewal| match renewal {
+        Renewal::Failed(Failure::Panicked, left, wait) => ("panicked", *left, *wait),
+        Renewal::Failed(_, left, wait) => ("down", *left, *wait),
+        Renewal::Installed(_) => ("installed", 0, 0),
+        Renewal::Expired => ("expired", 0, 0),
+    });
+    let kinds: Vec<_> = kinds.collect();
+    let names: Vec<&str> = kinds.iter().map(|(kind, ..)| *kind).collect();
+    assert_eq!(names, ["panicked", "down", "down", "down", "installed"]);
+    assert!((1200..=1800).contains(&kinds[0].2), "{kinds:?}");
+    // An eighth of what was left at the try before, and up to half as long again.
+    for pair in kinds[..4].windows(2) {
+        let (most, wait) = ((pair[0].1 / 8).max(1200) * 3 / 2, pair[1].2);
+        assert!((1200..=most).contains(&wait), "{kinds:?}");
     }
     Ok(())
 }
