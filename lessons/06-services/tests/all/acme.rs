@@ -67,6 +67,8 @@ struct Begun {
     order: String,
     key: KeyPair,
     tokens: Tokens,
+    /// An order that nothing comes of is given up.
+    tries_left: u8,
 }
 
 impl Obtain for Acme {
@@ -80,11 +82,12 @@ impl Obtain for Acme {
             let names = [Identifier::Dns(self.name.clone())];
             let order = account.new_order(&NewOrder::new(&names)).await?.url().to_owned();
             let tokens = Tokens(self.answers.clone(), Vec::new());
-            *begun = Some(Begun { order, key: KeyPair::generate()?, tokens });
+            *begun = Some(Begun { order, key: KeyPair::generate()?, tokens, tries_left: 5 });
         }
         let order = begun.as_mut().context("it was begun")?;
+        order.tries_left = order.tries_left.saturating_sub(1);
         let done = self.finish(&account, order).await;
-        if !matches!(&done, Err(error) if may_still_succeed(error)) {
+        if order.tries_left == 0 || done.as_ref().map_or_else(is_final, |_done| true) {
             *begun = None;
         }
         done
@@ -101,8 +104,16 @@ impl Obtain for Acme {
 impl Acme {
     async fn finish(&self, account: &Account, begun: &mut Begun) -> anyhow::Result<Credentials> {
         let mut order = account.order(begun.order.clone()).await?;
+        let done = self.go_on(&mut order, begun).await;
+        if order.state().status == OrderStatus::Invalid {
+            bail!(Refused(why(&mut order).await));
+        }
+        done
+    }
+
+    async fn go_on(&self, order: &mut Order, begun: &mut Begun) -> anyhow::Result<Credentials> {
         if order.state().status == OrderStatus::Pending {
-            prove(&mut order, &mut begun.tokens).await?;
+            prove(order, &mut begun.tokens).await?;
         }
         if order.state().status == OrderStatus::Ready {
             order.finalize_csr(request(&self.name, &begun.key)?.der()).await?;
@@ -131,11 +142,7 @@ async fn prove(order: &mut Order, tokens: &mut Tokens) -> anyhow::Result<()> {
             challenge.set_ready().await?;
         }
     }
-    let ready = order.poll_ready(&PATIENCE).await;
-    if order.state().status == OrderStatus::Invalid {
-        bail!(Refused(why(order).await));
-    }
-    ready?;
+    order.poll_ready(&PATIENCE).await?;
     Ok(())
 }
 
@@ -165,10 +172,15 @@ impl std::fmt::Display for Refused {
 
 impl Error for Refused {}
 
-/// Whether the order may go on: it is not lost, and the server has refused nothing.
-fn may_still_succeed(error: &anyhow::Error) -> bool {
-    let refused = matches!(error.downcast_ref(), Some(instant_acme::Error::Api(_)));
-    !refused && !error.is::<Refused>()
+/// Whether the order is lost, or the server would refuse the same again.
+fn is_final(error: &anyhow::Error) -> bool {
+    match error.downcast_ref() {
+        // 429: too many requests, for now.
+        Some(instant_acme::Error::Api(problem)) => {
+            matches!(problem.status, Some(400..=428 | 430..=499))
+        }
+        _ => error.is::<Refused>(),
+    }
 }
 
 /// What the server says of the challenge that it didn't accept.
@@ -449,6 +461,41 @@ async fn a_try_that_is_cut_off_goes_on_with_its_order() -> TestResult {
     let own = source.obtain().await?;
     assert!(Facts::of(&own)?.not_after > now());
     assert!(locked(&answers).is_empty());
+    Ok(())
+}
+
+/// The answer was wrong. What is lost is given up, and the next try begins another order.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_lost_is_given_up() -> TestResult {
+    let ca = LabCa::new("Course Lab")?;
+    let Some(pebble) = Pebble::start(&ca, 0).await? else { return Ok(()) };
+    let answers = Answers::default();
+    pebble.serve(answers.clone()).await?;
+    let source = pebble.source(LEDGER_NAME, answers).await?;
+    let builder = Account::builder_with_root(&source.root)?;
+    let account = builder.from_credentials(serde_json::from_str(&source.account)?).await?;
+    let names = [Identifier::Dns(LEDGER_NAME.to_owned())];
+    let mut order = account.new_order(&NewOrder::new(&names)).await?;
+    // Where nobody reads them.
+    let mut tokens = Tokens(Answers::default(), Vec::new());
+    assert!(prove(&mut order, &mut tokens).await.is_err());
+    assert_eq!(order.state().status, OrderStatus::Invalid);
+    let begun = |order: &str| -> Result<Begun, Box<dyn Error>> {
+        let (tokens, key) = (Tokens(source.answers.clone(), Vec::new()), KeyPair::generate()?);
+        Ok(Begun { order: order.to_owned(), key, tokens, tries_left: 3 })
+    };
+    *source.begun.lock().await = Some(begun(order.url())?);
+    let refused = source.obtain().await.err().ok_or("a certificate")?.to_string();
+    assert!(refused.contains("returned 404"), "{refused}");
+    assert!(source.begun.lock().await.is_none());
+    // One that the server doesn't know: pebble says so with an empty page.
+    *source.begun.lock().await = Some(begun(&format!("{}x", order.url()))?);
+    for tries_left in [Some(2), Some(1), None] {
+        assert!(source.obtain().await.is_err());
+        let left = source.begun.lock().await.as_ref().map(|begun| begun.tries_left);
+        assert_eq!(left, tries_left);
+    }
+    assert!(source.obtain().await.is_ok());
     Ok(())
 }
 
