@@ -290,3 +290,17 @@ fn serial_number() -> Result<Vec<u8>, IssueError> {
     bytes[0] = bytes[0] & 0x7f | 0x40;
     Ok(bytes.to_vec())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn serial_numbers_are_positive_of_one_length_and_never_the_same() {
+        let serials: BTreeSet<_> = (0..200).map(|_| serial_number().expect("a number")).collect();
+        assert_eq!(serials.len(), 200);
+        assert!(serials.iter().all(|serial| serial.len() == 16 && serial[0] & 0xc0 == 0x40));
+    }
+}

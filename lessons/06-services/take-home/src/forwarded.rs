@@ -132,5 +132,11 @@ mod tests {
         }
         let two = [header(&leaf), header(&leaf)];
         assert_eq!(read(&[&two[0], &two[1]]), Some(Err(NotAService::Unreadable)));
+        // Three bytes are four characters.
+        let longest = CertificateDer::from(vec![7; LONGEST / 4 * 3]);
+        assert_eq!(read(&[&header(&longest)]), Some(Ok(longest)));
+        let longer = CertificateDer::from(vec![7; LONGEST / 4 * 3 + 3]);
+        assert_eq!(read(&[&header(&longer)]), Some(Err(NotAService::Unreadable)));
+        assert_eq!(LONGEST, 16_384);
     }
 }

@@ -4,12 +4,13 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
+use careful_certificates::leaf::Leaf;
 use careful_issuer::issuer::{Entitlement, IssueError, Issuer, State};
 use careful_issuer::request::{ProvedKey, new_request};
-use careful_services::caller::{Caller, Unknown};
+use careful_services::caller::{Caller, Connected, Unknown};
 use careful_services::credentials::{Credentials, server_config};
 use careful_services::forwarded::{CLIENT_CERT, TrustedProxy, accept};
 use careful_services::identity::{NotAService, ServiceId};
@@ -44,6 +45,24 @@ fn uri(text: &str) -> Result<SanType, Box<dyn Error>> {
 
 fn dns(text: &str) -> Result<SanType, Box<dyn Error>> {
     Ok(SanType::DnsName(text.try_into()?))
+}
+
+/// RFC 5280 section 4.1.2.5: the last second belongs to it.
+#[tokio::test]
+async fn a_certificate_counts_through_its_last_second() -> TestResult {
+    let ca = LabCa::new("Course Lab")?;
+    let client = ca.leaf(CHECKOUT).for_clients().issue()?;
+    let end = Leaf::from_der(&client.leaf_der())?.not_after;
+    let counts = get(async move |Extension(connected): Extension<Connected>| {
+        format!("{:?} {:?}", connected.counts(end), connected.counts(end + 1))
+    });
+    let config = config(&ledgers(&ca)?, &trust(&ca))?;
+    let ledger = Ledger::start_with(config, Router::new().route("/counts", counts)).await?;
+    let client = with(&credentials(&client), &trust(&ca))?;
+    let answer = ask(&client, ledger.address(), "/counts").await?;
+    let expected = (Ok::<(), Unknown>(()), Err::<(), _>(Unknown::Expired(end)));
+    assert_eq!(answer, format!("{:?} {:?}", expected.0, expected.1));
+    Ok(())
 }
 
 #[test]

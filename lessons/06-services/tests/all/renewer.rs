@@ -11,7 +11,7 @@ use careful_issuer::issuer::Entitlement;
 use careful_issuer::request::{ProvedKey, new_request};
 use careful_services::credentials::Credentials;
 use careful_services::renew::{
-    Clock, Facts, Failure, Obtain, Renewal, Unfit, keep_valid, renew_at,
+    Clock, Facts, Failure, Obtain, Renewal, SystemClock, Unfit, keep_valid, renew_at,
 };
 use services::lab::careless::renews_once;
 use services::lab::pki::{issuer, now};
@@ -47,6 +47,14 @@ impl Clock for TestClock {
         self.now.fetch_add(duration.as_secs(), Ordering::SeqCst);
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_systems_clock_tells_the_time_and_sleeps() {
+    assert!((now() - 1..=now() + 1).contains(&SystemClock.now()));
+    let started = tokio::time::Instant::now();
+    SystemClock.sleep(Duration::from_secs(7)).await;
+    assert!(started.elapsed() >= Duration::from_secs(7));
 }
 
 /// Gives out what it was given, in this order, and then never answers.
