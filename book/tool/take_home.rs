@@ -77,6 +77,17 @@ fn problems(course: &Course, taken: &TakeHome, included: &BTreeSet<PathBuf>) -> 
         let what = "the README's first program is not the one in examples/";
         problems.push(report(&readme, what, "copy it from there: that one is compiled"));
     }
+    let examples = fs::read_dir(course.root.join(taken.folder.join("examples")));
+    let examples = examples.into_iter().flatten().flatten();
+    let examples: Vec<String> =
+        examples.map(|example| fs::read_to_string(example.path()).unwrap_or_default()).collect();
+    let blocks = text.split("```rust\n").skip(2).filter_map(|rest| rest.split_once("```"));
+    for (program, _) in blocks {
+        if !examples.iter().any(|example| example == program) {
+            let what = "a later program of the README is not one in examples/";
+            problems.push(report(&readme, what, "copy it from there: that one is compiled"));
+        }
+    }
     for shown in [readme, taken.folder.join("crates.txt")] {
         if !included.contains(&course.root.join(&shown)) {
             problems.push(report(

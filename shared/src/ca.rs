@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, CertificateRevocationList,
@@ -402,6 +403,9 @@ fn with_line_feeds(pem: String) -> String {
     pem.replace("\r\n", "\n")
 }
 
+/// Of the next revocation list, whosever it is: a later list has a larger number (RFC 5280 section 5.2.3).
+static NUMBER: AtomicU64 = AtomicU64::new(1);
+
 fn crl(
     issuer: &CertifiedIssuer<'static, KeyPair>,
     revoked: &[&Identity],
@@ -416,7 +420,7 @@ fn crl(
     let params = CertificateRevocationListParams {
         this_update,
         next_update: this_update + Duration::days(1),
-        crl_number: SerialNumber::from(1),
+        crl_number: SerialNumber::from(NUMBER.fetch_add(1, Ordering::Relaxed)),
         issuing_distribution_point: None,
         revoked_certs: revoked_certs.collect(),
         key_identifier_method: KeyIdMethod::Sha256,

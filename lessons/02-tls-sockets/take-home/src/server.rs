@@ -183,6 +183,11 @@ impl TlsServer {
         self.config.replace(config);
     }
 
+    /// The same for a task that outlives the borrow of the server, such as one that renews the certificate.
+    pub fn current_config(&self) -> CurrentConfig {
+        self.config.clone()
+    }
+
     /// Where clients connect.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -211,9 +216,9 @@ impl Drop for TlsServer {
     }
 }
 
-/// What the next handshake uses.
-#[derive(Clone)]
-struct CurrentConfig(Arc<RwLock<Arc<ServerConfig>>>);
+/// What the next handshake of a [`TlsServer`] uses. Clones are of the same server.
+#[derive(Clone, Debug)]
+pub struct CurrentConfig(Arc<RwLock<Arc<ServerConfig>>>);
 
 impl CurrentConfig {
     fn new(config: Arc<ServerConfig>) -> Self {
@@ -224,7 +229,8 @@ impl CurrentConfig {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn replace(&self, config: Arc<ServerConfig>) {
+    /// As [`TlsServer::replace_config`]. When the server has ended, nothing uses it.
+    pub fn replace(&self, config: Arc<ServerConfig>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
     }
 }

@@ -159,6 +159,9 @@ pub async fn check(trial: &mut Trial, may: May) {
                         &["spiffe://bank.test./checkout"],
                         &[" spiffe://bank.test/checkout"],
                         &["spiffe://bank.test/checkout "],
+                        &["spiffe://bank.test/checkout\0"],
+                        &["spiffe://bank.test/checkout\0.evil.test"],
+                        &["spiffe://bank.test/checkout\t"],
                     ],
                 )
             },
@@ -290,7 +293,11 @@ mod proof {
             let [uri] = certificate.uris.as_slice() else { return false };
             found(action, table, &uri.replace("/x/..", "").replace("/./", "/"))
         }
-        for put_right in [trimmed as May, decoded, normalized] {
+        fn ended(action: &str, certificate: &Certificate, table: &Table) -> bool {
+            let [uri] = certificate.uris.as_slice() else { return false };
+            found(action, table, uri.trim_end_matches('\0'))
+        }
+        for put_right in [trimmed as May, decoded, normalized, ended] {
             let failed = trial::failures(async |trial| check(trial, put_right).await);
             assert_eq!(failed, ["names that end, begin or continue like the right one"]);
         }

@@ -208,6 +208,24 @@ async fn bad_list<G: Reload>() -> Result<Option<String>, String> {
     }))
 }
 
+/// A list that was made before the one that names the thief, and that is still good by its date.
+async fn older_list<G: Reload>() -> Result<Option<String>, String> {
+    let (ca, stolen) = stage()?;
+    let ledger = Ledger::<G>::start(&ca).await?;
+    let older = trust_with_lists(&ca, &[]).map_err(text)?;
+    ledger.reload(trust_with_lists(&ca, &[&stolen]).map_err(text)?)?;
+    let loaded = ledger.reload(older).is_ok();
+    let served = match ledger.connect(&Client::of(&ca, &stolen)?).await {
+        Ok(mut connection) => connection.asks().await,
+        Err(_refused) => false,
+    };
+    Ok(match (loaded, served) {
+        (_, true) => Some("The thief is answered again.".to_owned()),
+        (true, false) => Some("The ledger loads it, and says nothing.".to_owned()),
+        (false, false) => None,
+    })
+}
+
 /// A list that ended six days ago.
 async fn stale_list<G: Reload>() -> Result<Option<String>, String> {
     let (ca, checkout) = stage()?;
@@ -255,9 +273,17 @@ pub async fn check<G: Reload>(trial: &mut Trial) {
             let ledger = Ledger::<G>::start(&ca).await?;
             ledger.reload(trust_with_lists(&ca, &[&stolen]).map_err(text)?)?;
             let renewed = ca.leaf(CHECKOUT).for_clients().issue().map_err(text)?;
-            match ledger.connect(&Client::of(&ca, &renewed)?).await?.asks().await {
+            if !ledger.connect(&Client::of(&ca, &renewed)?).await?.asks().await {
+                return Err("expected the new certificate to count".to_owned());
+            }
+            // Each CA counts for itself.
+            let other = LabCa::new("Another Lab").map_err(text)?;
+            let theirs = other.leaf(PHOTOS).for_clients().issue().map_err(text)?;
+            let (issuer, _) = numbers(&theirs.leaf_der()).ok_or("no issuer")?;
+            let (_, serial) = numbers(&stolen.leaf_der()).ok_or("no serial number")?;
+            match lock(&ledger.gate).admits(&issuer, &serial) {
                 true => Ok(()),
-                false => Err("expected the new certificate to count".to_owned()),
+                false => Err("expected the same serial number of another CA to count".to_owned()),
             }
         })
         .await;
@@ -285,6 +311,26 @@ pub async fn check<G: Reload>(trial: &mut Trial) {
         )
         .await;
     trial
+        .honest("a service of another CA, after a reload with that CA and no lists", async {
+            let (ca, checkout) = stage()?;
+            let ledger = Ledger::<G>::start(&ca).await?;
+            let other = LabCa::new("Another Lab").map_err(text)?;
+            ledger.reload(trust(&other))?;
+            let photos = other.leaf(PHOTOS).for_clients().issue().map_err(text)?;
+            if !ledger.connect(&Client::of(&ca, &photos)?).await?.asks().await {
+                return Err("expected the new CA to count".to_owned());
+            }
+            let before = match ledger.connect(&Client::of(&ca, &checkout)?).await {
+                Ok(mut connection) => connection.asks().await,
+                Err(_refused) => false,
+            };
+            match before {
+                true => Err("expected the CA before to count no longer".to_owned()),
+                false => Ok(()),
+            }
+        })
+        .await;
+    trial
         .attack("the thief connects again", "Who looks at the list?", async {
             said(thief::<G>(0).await)
         })
@@ -302,6 +348,11 @@ pub async fn check<G: Reload>(trial: &mut Trial) {
     trial
         .attack("a list that can't be read", "What is in use after an error?", async {
             said(bad_list::<G>().await)
+        })
+        .await;
+    trial
+        .attack("the list before, once more", "Who sends an older list?", async {
+            said(older_list::<G>().await)
         })
         .await;
     trial
@@ -325,7 +376,14 @@ mod proof {
     #[test]
     fn the_naive_answer_forgets_who_is_connected() {
         let failed = trial::failures(async |trial| check::<naive::Gate>(trial).await);
-        assert_eq!(failed, ["the thief has a connection open", "a list of last week"]);
+        assert_eq!(
+            failed,
+            [
+                "the thief has a connection open",
+                "the list before, once more",
+                "a list of last week"
+            ]
+        );
     }
 
     #[test]
@@ -336,6 +394,7 @@ mod proof {
             [
                 "the thief resumes a session",
                 "the thief has a connection open",
+                "the list before, once more",
                 "a list of last week",
             ]
         );
@@ -364,6 +423,42 @@ mod proof {
         };
     }
 
+    /// Refuses a serial number, whosever it is.
+    struct AnyIssuer(solution::Gate, std::cell::RefCell<Vec<Vec<u8>>>);
+
+    impl Reload for AnyIssuer {
+        fn new(own: Credentials, clients: Trust) -> Result<Self, String> {
+            let issuers = issuers(&clients);
+            Ok(Self(solution::Gate::new(own, clients)?, issuers.into()))
+        }
+        fn config(&self) -> Arc<ServerConfig> {
+            self.0.config()
+        }
+        fn admits(&self, _issuer: &[u8], serial: &[u8]) -> bool {
+            self.1.borrow().iter().all(|issuer| self.0.admits(issuer, serial))
+        }
+        fn reload(&mut self, clients: Trust) -> Result<(), String> {
+            let issuers = issuers(&clients);
+            self.0.reload(clients)?;
+            self.1.replace(issuers);
+            Ok(())
+        }
+    }
+
+    fn issuers(clients: &Trust) -> Vec<Vec<u8>> {
+        let issuer = |list: &CertificateRevocationListDer<'_>| {
+            let (_, list) = x509_parser::parse_x509_crl(list).ok()?;
+            Some(list.issuer().as_raw().to_vec())
+        };
+        clients.lists.iter().filter_map(issuer).collect()
+    }
+
+    #[test]
+    fn a_serial_number_without_its_issuer_is_noticed() {
+        let failed = trial::failures(async |trial| check::<AnyIssuer>(trial).await);
+        assert_eq!(failed, ["the checkout, with a new key"]);
+    }
+
     #[test]
     fn a_reload_of_one_half_in_the_wrong_order_or_only_once_is_noticed() {
         gate!(OnlyRevoked, |gate, clients| {
@@ -376,7 +471,14 @@ mod proof {
             gate.2.replace(clients.lists.first()).map_err(text)
         });
         let failed = trial::failures(async |trial| check::<OnlyFirst>(trial).await);
-        assert_eq!(failed, ["the thief has a connection open", "a list of last week"]);
+        assert_eq!(
+            failed,
+            [
+                "the thief has a connection open",
+                "the list before, once more",
+                "a list of last week"
+            ]
+        );
         gate!(RevokedFirst, |gate, clients| {
             gate.2.replace(&clients.lists).map_err(text)?;
             gate.1 = Arc::new(config(&gate.0, &clients)?);
@@ -385,9 +487,31 @@ mod proof {
         let failed = trial::failures(async |trial| check::<OnlyRevoked>(trial).await);
         assert_eq!(
             failed,
-            ["a service of a CA that comes with the second reload, and a mistake undone"]
+            [
+                "a service of a CA that comes with the second reload, and a mistake undone",
+                "a service of another CA, after a reload with that CA and no lists"
+            ]
         );
         let failed = trial::failures(async |trial| check::<RevokedFirst>(trial).await);
         assert_eq!(failed, ["a list that can't be read"]);
+        gate!(EachForgetsTheOneBefore, |gate, clients| {
+            let (current, revoked) = (config(&gate.0, &clients)?, Revoked::new());
+            revoked.replace(&clients.lists).map_err(text)?;
+            (gate.1, gate.2) = (Arc::new(current), revoked);
+            Ok(())
+        });
+        let failed = trial::failures(async |trial| check::<EachForgetsTheOneBefore>(trial).await);
+        assert_eq!(failed, ["the list before, once more"]);
+        gate!(OnlyWithLists, |gate, clients| {
+            if clients.lists.is_empty() {
+                return Ok(());
+            }
+            let current = config(&gate.0, &clients)?;
+            gate.2.replace(&clients.lists).map_err(text)?;
+            gate.1 = Arc::new(current);
+            Ok(())
+        });
+        let failed = trial::failures(async |trial| check::<OnlyWithLists>(trial).await);
+        assert_eq!(failed, ["a service of another CA, after a reload with that CA and no lists"]);
     }
 }

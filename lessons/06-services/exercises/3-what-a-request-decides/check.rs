@@ -212,11 +212,16 @@ pub async fn check(trial: &mut Trial, decide: Decide) {
         .await;
     trial
         .honest("a machine that asks for too much, and gets what is due to it", async move {
-            for (names, is_ca) in [(&[CHECKOUT][..], false), (&[PHOTOS, "a.test"], true)] {
+            let asked: [(&[&str], bool, u32); 3] = [
+                (&[CHECKOUT], false, 3650),
+                (&[PHOTOS, "a.test"], true, 3650),
+                (&[PHOTOS], false, u32::MAX),
+            ];
+            for (names, is_ca, days) in asked {
                 let mut desk = Desk::default();
                 let token = desk.invite(PHOTOS);
                 let (request, _key) = request(names, is_ca)?;
-                match decide(&request, &token, &mut desk) {
+                match decide(&Request { days, ..request }, &token, &mut desk) {
                     Some(_decided) => {}
                     None => return Err("no certificate, although its token is good".to_owned()),
                 }
@@ -265,9 +270,23 @@ pub async fn check(trial: &mut Trial, decide: Decide) {
         })
         .await;
     trial
+        .attack("a request for no day at all", "Whose wish is the end?", async move {
+            let mut desk = Desk::default();
+            let token = desk.invite(PHOTOS);
+            let decided = match request(&[PHOTOS], false) {
+                Ok((request, _key)) => decide(&Request { days: 0, ..request }, &token, &mut desk)?,
+                Err(error) => return Some(error),
+            };
+            (decided.days == 0).then(|| {
+                "It gets a certificate for 0 days, its token is used up, and the photos stay away."
+                    .to_owned()
+            })
+        })
+        .await;
+    trial
         .attack(
             "a token that comes twice, or that nobody made",
-            "How often does a machine start?",
+            "For how many machines is a token?",
             async move {
                 let mut desk = Desk::default();
                 let token = desk.invite(CHECKOUT);
@@ -332,6 +351,7 @@ mod proof {
                 "a request for its own name and more",
                 "a request to be a CA",
                 "a request for ten years",
+                "a request for no day at all",
                 "a request whose sender doesn't have the key, or has a weak one",
             ]
         );
@@ -347,7 +367,22 @@ mod proof {
             (fits && good).then(|| Certificate { names: vec![name], is_ca: false, days: 7 })
         }
         let failed = trial::failures(async |trial| check(trial, refuses).await);
-        assert_eq!(failed, ["a machine that asks for too much, and gets what is due to it"]);
+        let due = "a machine that asks for too much, and gets what is due to it";
+        assert_eq!(failed, [due]);
+        // Reads the days after all.
+        fn days(request: &Request, token: &str, desk: &mut Desk, days: u32) -> Option<Certificate> {
+            let names = vec![desk.redeem(token)?];
+            let good = request.is_signed_by_its_key && request.key_is_strong;
+            good.then_some(Certificate { names, is_ca: false, days })
+        }
+        let at_most: Decide =
+            |request, token, desk| days(request, token, desk, request.days.min(7));
+        let ten_years: Decide =
+            |request, token, desk| days(request, token, desk, 7).filter(|_| request.days <= 3650);
+        let expected = [(at_most, "a request for no day at all"), (ten_years, due)];
+        for (wrong, expected) in expected {
+            assert_eq!(trial::failures(async |trial| check(trial, wrong).await), [expected]);
+        }
         // Adds the wishes that look harmless.
         fn adds(request: &Request, token: &str, desk: &mut Desk) -> Option<Certificate> {
             let name = desk.redeem(token)?;

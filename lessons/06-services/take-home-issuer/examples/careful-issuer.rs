@@ -8,7 +8,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer as Signer, KeyPair
 
 fn main() -> Result<(), Box<dyn Error>> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-        // In your issuer, the key and the certificate come from files, and an offline root has signed
+    // In your issuer, the key and the certificate come from files, and an offline root has signed
     // the certificate.
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

@@ -7,14 +7,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use careful_files::{FileError, ReplaceError};
 use careful_tls::identity::{IdentityError, ServerIdentity};
 use careful_tls::provider::crypto_provider;
+use pem::{EncodeConfig, LineEnding, Pem};
 use rustls::client::WebPkiServerVerifier;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// A chain, leaf first, and the leaf's private key.
 pub struct Credentials {
@@ -33,6 +37,55 @@ impl Credentials {
         let ServerIdentity { chain, key } = ServerIdentity::from_pem_files(chain, key)?;
         Ok(Self { chain, key })
     }
+}
+
+/// Why [`Credentials::stored`] has none to give.
+#[derive(Debug, Error)]
+pub enum StoredError {
+    /// The file cannot be read, or somebody but its owner has a right to it (on Unix).
+    #[error("the stored credentials cannot be read")]
+    File(#[from] FileError),
+    /// The file isn't what [`Credentials::store`] writes.
+    #[error("the stored credentials are not a chain and a key in PEM")]
+    Pem(#[from] rustls_pki_types::pem::Error),
+}
+
+/// The longest file of stored credentials, in bytes.
+const LONGEST: u64 = 256 * 1024;
+
+impl Credentials {
+    // ANCHOR: store
+    /// Writes chain and key into one PEM file that only its owner may read (on Unix), whole or not at
+    /// all. Because it is one file, they always belong together, whenever the machine stops.
+    ///
+    /// # Errors
+    /// See [`ReplaceError`].
+    pub fn store(&self, path: &Path) -> Result<(), ReplaceError> {
+        let label = match self.key {
+            PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
+            PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
+            _ => "PRIVATE KEY",
+        };
+        let key = Pem::new(label, self.key.secret_der());
+        let chain = self.chain.iter().map(|leaf| Pem::new("CERTIFICATE", leaf.as_ref()));
+        let blocks: Vec<Pem> = chain.chain([key]).collect();
+        let config = EncodeConfig::new().set_line_ending(LineEnding::LF);
+        let text = Zeroizing::new(pem::encode_many_config(&blocks, config));
+        careful_files::replace(path, text.as_bytes())
+    }
+
+    /// What [`store`](Self::store) wrote; none if there is no such file. Ask
+    /// [`Facts::of`](crate::renew::Facts::of) whether it is still valid.
+    ///
+    /// # Errors
+    /// See [`StoredError`].
+    pub fn stored(path: &Path) -> Result<Option<Self>, StoredError> {
+        let file = careful_files::read_private(path, LONGEST);
+        let Some(text) = careful_files::if_there(file)? else { return Ok(None) };
+        let chain = CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>()?;
+        Ok(Some(Self { chain, key: PrivateKeyDer::from_pem_slice(&text)? }))
+    }
+    // ANCHOR_END: store
 }
 
 impl Clone for Credentials {

@@ -53,6 +53,7 @@ fn longest_pause(left: u64) -> u64 {
     (left / 8).clamp(60, 3600)
 }
 
+// ANCHOR: obtain
 /// Gets new credentials: a request with a new key to your issuer, or by ACME.
 pub trait Obtain: Send + Sync {
     /// Why there are none.
@@ -69,6 +70,7 @@ pub trait Obtain: Send + Sync {
         Duration::from_secs(5)
     }
 }
+// ANCHOR_END: obtain
 
 /// What there is to tell, for a log and for an alarm.
 #[derive(Debug)]

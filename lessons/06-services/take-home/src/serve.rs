@@ -13,7 +13,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use careful_tls::server::{self, Connection, Drained, TlsServer};
+use careful_tls::server::{self, Connection, CurrentConfig, Drained, TlsServer};
 use http::{Request, StatusCode};
 use http_body_util::Limited;
 use hyper::body::Incoming;
@@ -136,6 +136,11 @@ impl Service {
     /// revoked certificates.
     pub fn replace_config(&self, config: Arc<ServerConfig>) {
         self.0.replace_config(config);
+    }
+
+    /// The same for a task that outlives the borrow of the service, such as the renewer.
+    pub fn current_config(&self) -> CurrentConfig {
+        self.0.current_config()
     }
 
     /// Takes no new connection and no new request, answers those that are there, and ends.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use peers::{ForeignServer, Peer};
 use rcgen::{CertificateParams, CertificateSigningRequest, DistinguishedName, KeyPair};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use services::lab::client::{Connection, with};
 use services::lab::pki::{credentials, now, trust};
 use services::lab::service::{Ledger, config};
@@ -45,9 +45,6 @@ const PATIENCE: RetryPolicy = RetryPolicy::new()
     .backoff(1.0)
     .timeout(Duration::from_secs(25));
 
-/// The longest file that is read, in bytes.
-const LONGEST: u64 = 64 * 1024;
-
 // ANCHOR: obtain
 /// Certificates for one DNS name from an ACME server (RFC 8555).
 struct Acme {
@@ -56,8 +53,6 @@ struct Acme {
     /// The CA of the ACME server itself. (For a public one: `Account::builder`.)
     root: PathBuf,
     name: String,
-    /// Where the chain and the key are kept, in one PEM file.
-    file: PathBuf,
     answers: Answers,
     /// What an earlier try has not finished: another order would count against the CA's limits.
     begun: tokio::sync::Mutex<Option<Begun>>,
@@ -119,10 +114,8 @@ impl Acme {
             order.finalize_csr(request(&self.name, &begun.key)?.der()).await?;
         }
         let chain = order.poll_certificate(&PATIENCE).await?;
-        // Before it is used, so that a service that starts again has it.
-        let pem = format!("{chain}\n{}", begun.key.serialize_pem());
-        careful_files::replace(&self.file, pem.as_bytes())?;
-        from_pem(pem.as_bytes())
+        let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).collect::<Result<_, _>>()?;
+        Ok(Credentials { chain, key: PrivatePkcs8KeyDer::from(begun.key.serialize_der()).into() })
     }
 }
 
@@ -154,11 +147,6 @@ fn request(name: &str, key: &KeyPair) -> anyhow::Result<CertificateSigningReques
     Ok(params.serialize_request(key)?)
 }
 // ANCHOR_END: finish
-
-fn from_pem(pem: &[u8]) -> anyhow::Result<Credentials> {
-    let chain = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>()?;
-    Ok(Credentials { chain, key: PrivateKeyDer::from_pem_slice(pem)? })
-}
 
 /// The order is lost.
 #[derive(Debug)]
@@ -233,22 +221,20 @@ fn locked(answers: &Answers) -> MutexGuard<'_, HashMap<String, String>> {
     answers.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Acme {
-    // ANCHOR: first
-    /// What a service shows at its start: what it has stored, if that is still valid, or else a
-    /// first certificate.
-    async fn first(&self) -> anyhow::Result<Credentials> {
-        let stored = careful_files::read_private(&self.file, LONGEST);
-        if let Some(pem) = careful_files::if_there(stored)? {
-            let stored = from_pem(&pem)?;
-            if Facts::of(&stored)?.not_after > now() {
-                return Ok(stored);
-            }
+// ANCHOR: first
+/// What a service shows at its start: what it has stored, if that is still valid, or else a first
+/// certificate.
+async fn first(source: &Acme, file: &FilePath) -> anyhow::Result<Credentials> {
+    match Credentials::stored(file)? {
+        Some(stored) if Facts::of(&stored)?.not_after > now() => Ok(stored),
+        _ => {
+            let first = source.obtain().await?;
+            first.store(file)?;
+            Ok(first)
         }
-        self.obtain().await
     }
-    // ANCHOR_END: first
 }
+// ANCHOR_END: first
 
 /// A pebble that looks up every name at 127.0.0.1, and asks there.
 struct Pebble {
@@ -317,8 +303,7 @@ impl Pebble {
         let builder = Account::builder_with_root(&root)?;
         let (_, account) = builder.create(&wanted, self.directory.clone(), None).await?;
         let account = serde_json::to_string(&account)?;
-        let file = self.folder.path().join(format!("{name}.pem"));
-        Ok(Acme { account, root, name: name.to_owned(), file, answers, begun: None.into() })
+        Ok(Acme { account, root, name: name.to_owned(), answers, begun: None.into() })
     }
 
     /// The web server of every name.
@@ -340,7 +325,12 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set(ca: &LabCa, first: Credentials, source: Acme) -> Result<Self, Box<dyn Error>> {
+    async fn set(
+        ca: &LabCa,
+        first: Credentials,
+        source: Acme,
+        file: Option<PathBuf>,
+    ) -> Result<Self, Box<dyn Error>> {
         let client = credentials(&ca.leaf(CHECKOUT).for_clients().issue()?);
         let mut facts = Facts::of(&first)?;
         // As if it had been issued for five hours, of which one is left.
@@ -355,7 +345,13 @@ impl Stage {
         let (told, news) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             let tell = |renewal| _ = told.send(renewal);
-            keep_valid(&facts, &source, &SystemClock, |new| reloading.show(new), tell).await;
+            let install = |new: Credentials| {
+                if let Some(file) = &file {
+                    new.store(file).map_err(|error| error.to_string())?;
+                }
+                reloading.show(new)
+            };
+            keep_valid(&facts, &source, &SystemClock, install, tell).await;
         });
         Ok(Self { ledger, client, news })
     }
@@ -385,20 +381,21 @@ async fn the_renewer_gets_its_certificate_by_acme() -> TestResult {
     // That of another name, on the same web server.
     locked(&answers).insert("theirs".to_owned(), "answer".to_owned());
     let source = pebble.source(LEDGER_NAME, answers.clone()).await?;
-    let first = source.first().await?;
+    let file = pebble.folder.path().join("own.pem");
+    let own = first(&source, &file).await?;
     let theirs = HashMap::from([("theirs".to_owned(), "answer".to_owned())]);
     assert_eq!(*locked(&answers), theirs, "each order takes its own answers away");
-    assert_eq!(source.first().await?.chain, first.chain, "it was stored");
+    assert_eq!(first(&source, &file).await?.chain, own.chain, "it was stored");
 
-    let file = source.file.clone();
-    let shown = first.chain[0].to_vec();
-    let mut stage = Stage::set(&ca, first, source).await?;
+    let shown = own.chain[0].to_vec();
+    let mut stage = Stage::set(&ca, own, source, Some(file.clone())).await?;
     assert_eq!(stage.serves(&pebble.trust).await?, Some(shown.clone()));
     let told = stage.news.recv().await;
     assert!(matches!(told, Some(Renewal::Installed(_))), "{told:?}");
     let served = stage.serves(&pebble.trust).await?.ok_or("a certificate")?;
     assert_ne!(served, shown);
-    assert_eq!(from_pem(&std::fs::read(file)?)?.chain[0].to_vec(), served);
+    let stored = Credentials::stored(&file)?.ok_or("a file")?;
+    assert_eq!(stored.chain[0].to_vec(), served);
     Ok(())
 }
 
@@ -410,7 +407,7 @@ async fn who_cannot_answer_at_the_name_gets_no_certificate_for_it() -> TestResul
     pebble.serve(Answers::default()).await?;
     let source = pebble.source(LEDGER_NAME, Answers::default()).await?;
     let first = credentials(&ca.leaf(LEDGER_NAME).issue()?);
-    let mut stage = Stage::set(&ca, first, source).await?;
+    let mut stage = Stage::set(&ca, first, source, None).await?;
     let told = stage.news.recv().await;
     let Some(Renewal::Failed(why, _, wait)) = told else { return Err(format!("{told:?}").into()) };
     assert!(why.to_string().contains("returned 404"), "{why:#}");
@@ -429,7 +426,7 @@ async fn what_acme_gives_does_not_replace_an_identity() -> TestResult {
     pebble.serve(answers.clone()).await?;
     let source = pebble.source(LEDGER_NAME, answers).await?;
     let first = credentials(&ca.leaf(LEDGER).also_for(LEDGER_NAME).issue()?);
-    let mut stage = Stage::set(&ca, first, source).await?;
+    let mut stage = Stage::set(&ca, first, source, None).await?;
     let told = stage.news.recv().await;
     let lacks = Unfit::Lacks(LEDGER.to_owned());
     assert!(
@@ -556,11 +553,10 @@ async fn an_impossible_header_does_not_end_the_renewer() -> TestResult {
     std::fs::write(&root, ca.root_pem())?;
     let key = URL_SAFE_NO_PAD.encode(KeyPair::generate()?.serialize_der());
     let account = serde_json::json!({"id": url, "key_pkcs8": key, "directory": url}).to_string();
-    let file = folder.path().join("ledger.pem");
     let (name, answers) = (LEDGER_NAME.to_owned(), Answers::default());
-    let source = Acme { account, root, name, file, answers, begun: None.into() };
+    let source = Acme { account, root, name, answers, begun: None.into() };
     let first = credentials(&ca.leaf(LEDGER_NAME).issue()?);
-    let mut stage = Stage::set(&ca, first, source).await?;
+    let mut stage = Stage::set(&ca, first, source, None).await?;
     let told = stage.news.recv().await;
     assert!(matches!(told, Some(Renewal::Failed(Failure::Panicked, ..))), "{told:?}");
     assert!(stage.serves(&trust(&ca)).await?.is_some(), "the first certificate stays");

@@ -11,7 +11,7 @@ use careful_certificates::leaf::Leaf;
 use careful_issuer::issuer::{Entitlement, IssueError, Issuer, State};
 use careful_issuer::request::{ProvedKey, new_request};
 use careful_services::caller::{Caller, Connected, Unknown};
-use careful_services::credentials::{Credentials, server_config};
+use careful_services::credentials::{Credentials, StoredError, server_config};
 use careful_services::forwarded::{CLIENT_CERT, TrustedProxy, accept};
 use careful_services::identity::{NotAService, ServiceId};
 use careful_services::revoked::{NotTaken, Revoked};
@@ -19,6 +19,7 @@ use careful_services::serve::{Deadlines, Limits, PROTOCOLS, Service};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use rcgen::{CertificateParams, KeyPair, KeyUsagePurpose, SanType};
+use rustls::pki_types::PrivateKeyDer;
 use services::lab::client::{Connection, ask, with};
 use services::lab::pki::{credentials, issuer, list, names, now, trust, trust_with_lists};
 use services::lab::service::{Ledger, config, router};
@@ -45,6 +46,50 @@ fn uri(text: &str) -> Result<SanType, Box<dyn Error>> {
 
 fn dns(text: &str) -> Result<SanType, Box<dyn Error>> {
     Ok(SanType::DnsName(text.try_into()?))
+}
+
+#[test]
+fn what_is_stored_comes_back_and_nothing_else_is_believed() -> TestResult {
+    let ca = LabCa::new("Course Lab")?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("own.pem");
+    assert!(Credentials::stored(&file)?.is_none(), "there is none yet");
+    let mut own = ledgers(&ca)?;
+    own.store(&file)?;
+    let read = |own: Option<Credentials>| own.map(|own| (own.chain, own.key.secret_der().to_vec()));
+    let expected = |own: &Credentials| Some((own.chain.clone(), own.key.secret_der().to_vec()));
+    assert_eq!(read(Credentials::stored(&file)?), expected(&own));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&file)?.permissions().mode() & 0o777, 0o600);
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644))?;
+        let error = Credentials::stored(&file).err().ok_or("a key that everybody can read")?;
+        assert!(matches!(error, StoredError::File(_)), "{error:?}");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))?;
+    }
+    // Keys of every form, each replacing what was there.
+    let keys = [
+        PrivateKeyDer::Sec1(vec![1, 2, 3].into()),
+        PrivateKeyDer::Pkcs1(vec![4, 5, 6].into()),
+        PrivateKeyDer::Pkcs8(vec![7, 8, 9].into()),
+    ];
+    for key in keys {
+        own.key = key.clone_key();
+        own.store(&file)?;
+        let stored = Credentials::stored(&file)?.ok_or("a file")?;
+        assert_eq!(stored.key, key);
+        assert_eq!(stored.chain, own.chain);
+    }
+    let whole = std::fs::read_to_string(&file)?;
+    assert!(!whole.contains('\r'));
+    // Cut anywhere, it is no key, or no certificate to go with it.
+    for end in (0..whole.len() - 1).step_by(7) {
+        std::fs::write(&file, &whole[..end])?;
+        let error = Credentials::stored(&file).err().ok_or(format!("{end}"))?;
+        assert!(matches!(error, StoredError::Pem(_)), "{error:?}");
+    }
+    Ok(())
 }
 
 /// RFC 5280 section 4.1.2.5: the last second belongs to it.

@@ -6,6 +6,11 @@ mod careful_services_program {
     include!("../../take-home/examples/careful-services.rs");
 }
 
+mod renewing_program {
+    #![expect(dead_code, reason = "it runs until Ctrl-C")]
+    include!("../../take-home/examples/renewing.rs");
+}
+
 mod careful_issuer_program {
     include!("../../take-home-issuer/examples/careful-issuer.rs");
 
