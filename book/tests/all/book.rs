@@ -94,6 +94,10 @@ impl SmallCourse {
         std::fs::write(path, text).expect("a file");
     }
 
+    fn read(&self, file: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(file)).expect("a file")
+    }
+
     fn members(&self, members: &[&str]) {
         self.write("Cargo.toml", &format!("[workspace]\nmembers = {members:?}\n"));
     }
@@ -303,6 +307,14 @@ fn a_take_home_crate_whose_readme_or_chapter_is_out_of_date_is_found() {
     let course = with_take_home();
     course.write("lessons/00-small/take-home/examples/small.rs", "fn main() { todo!() }\n");
     course.has_one_problem(&["take-home/README.md", "not the one in examples/"]);
+    // A second program.
+    let course = with_take_home();
+    let readme = "lessons/00-small/take-home/README.md";
+    let more = "\n```rust\nfn main() { more() }\n```\n";
+    course.write(readme, &(course.read(readme) + more));
+    course.has_one_problem(&["take-home/README.md", "is not one in examples/"]);
+    course.write("lessons/00-small/take-home/examples/more.rs", "fn main() { more() }\n");
+    assert_eq!(course.problems(), [""; 0]);
     let course = with_take_home();
     course.write("book/src/00-small.md", CHAPTER);
     let problems = course.problems();

@@ -1,8 +1,8 @@
 //! The answer that most people find first drops the session store, because the chapter says that
 //! a resumed session shows no certificate. Every later handshake is checked then. But a
 //! connection that is open has had its handshake, and a client with a pool keeps it open for as
-//! long as it likes. And nothing looks at the list's date, so a list of last week locks everybody
-//! out.
+//! long as it likes. And nothing looks at the list's date and number, so a list of last week locks
+//! everybody out, and the list before lets the thief in again.
 
 use std::sync::Arc;
 

@@ -29,7 +29,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // What was stored, and at the very first start what the issuer gives.
     let own = match Credentials::stored(file)? {
         Some(stored) => stored,
-        None => Files.obtain().await?,
+        None => {
+            let first = Files.obtain().await?;
+            first.store(file)?;
+            first
+        }
     };
     let facts = Facts::of(&own)?;
     let trust = Trust { roots: Roots::from_pem_file("ca.pem")?.to_store(), lists: Vec::new() };
@@ -50,8 +54,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Ok(())
     });
     let install = |new: Credentials| {
-        new.store(file).map_err(|why| why.to_string())?;
-        reloading.show(new)
+        // First: a full disk must not end the service's certificate.
+        reloading.show(new.clone())?;
+        new.store(file).map_err(|why| why.to_string())
     };
     tokio::select! {
         () = keep_valid(&facts, &Files, &SystemClock, install, |news| eprintln!("{news:?}")) => {}

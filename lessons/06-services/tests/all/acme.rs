@@ -295,6 +295,19 @@ impl Pebble {
         Ok(Some(Self { _dns: dns, _acme: acme, folder, directory, trust, port }))
     }
 
+    /// A pebble, the answers that the web server of every name gives, and a source of the ledger's name with a new
+    /// account.
+    async fn with_source(
+        ca: &LabCa,
+        waits: u32,
+    ) -> Result<Option<(Self, Answers, Acme)>, Box<dyn Error>> {
+        let Some(pebble) = Self::start(ca, waits).await? else { return Ok(None) };
+        let answers = Answers::default();
+        pebble.serve(answers.clone()).await?;
+        let source = pebble.source(LEDGER_NAME, answers.clone()).await?;
+        Ok(Some((pebble, answers, source)))
+    }
+
     /// A source with a new account.
     async fn source(&self, name: &str, answers: Answers) -> Result<Acme, Box<dyn Error>> {
         let wanted =
@@ -346,10 +359,9 @@ impl Stage {
         tokio::spawn(async move {
             let tell = |renewal| _ = told.send(renewal);
             let install = |new: Credentials| {
-                if let Some(file) = &file {
-                    new.store(file).map_err(|error| error.to_string())?;
-                }
-                reloading.show(new)
+                reloading.show(new.clone())?;
+                let stored = file.as_ref().map_or(Ok(()), |file| new.store(file));
+                stored.map_err(|error| error.to_string())
             };
             keep_valid(&facts, &source, &SystemClock, install, tell).await;
         });
@@ -375,12 +387,11 @@ impl Stage {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_renewer_gets_its_certificate_by_acme() -> TestResult {
     let ca = LabCa::new("Course Lab")?;
-    let Some(pebble) = Pebble::start(&ca, 0).await? else { return Ok(()) };
-    let answers = Answers::default();
-    pebble.serve(answers.clone()).await?;
+    let Some((pebble, answers, source)) = Pebble::with_source(&ca, 0).await? else {
+        return Ok(());
+    };
     // That of another name, on the same web server.
     locked(&answers).insert("theirs".to_owned(), "answer".to_owned());
-    let source = pebble.source(LEDGER_NAME, answers.clone()).await?;
     let file = pebble.folder.path().join("own.pem");
     let own = first(&source, &file).await?;
     let theirs = HashMap::from([("theirs".to_owned(), "answer".to_owned())]);
@@ -421,10 +432,9 @@ async fn who_cannot_answer_at_the_name_gets_no_certificate_for_it() -> TestResul
 #[tokio::test(flavor = "multi_thread")]
 async fn what_acme_gives_does_not_replace_an_identity() -> TestResult {
     let ca = LabCa::new("Course Lab")?;
-    let Some(pebble) = Pebble::start(&ca, 0).await? else { return Ok(()) };
-    let answers = Answers::default();
-    pebble.serve(answers.clone()).await?;
-    let source = pebble.source(LEDGER_NAME, answers).await?;
+    let Some((_pebble, _answers, source)) = Pebble::with_source(&ca, 0).await? else {
+        return Ok(());
+    };
     let first = credentials(&ca.leaf(LEDGER).also_for(LEDGER_NAME).issue()?);
     let mut stage = Stage::set(&ca, first, source, None).await?;
     let told = stage.news.recv().await;
@@ -441,10 +451,9 @@ async fn what_acme_gives_does_not_replace_an_identity() -> TestResult {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_try_that_is_cut_off_goes_on_with_its_order() -> TestResult {
     let ca = LabCa::new("Course Lab")?;
-    let Some(pebble) = Pebble::start(&ca, 4).await? else { return Ok(()) };
-    let answers = Answers::default();
-    pebble.serve(answers.clone()).await?;
-    let source = pebble.source(LEDGER_NAME, answers.clone()).await?;
+    let Some((_pebble, answers, source)) = Pebble::with_source(&ca, 4).await? else {
+        return Ok(());
+    };
     let mut orders = Vec::new();
     for _try in 0..100 {
         let begun = tokio::time::timeout(Duration::from_millis(300), source.obtain()).await;
@@ -465,10 +474,9 @@ async fn a_try_that_is_cut_off_goes_on_with_its_order() -> TestResult {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_that_is_lost_is_given_up() -> TestResult {
     let ca = LabCa::new("Course Lab")?;
-    let Some(pebble) = Pebble::start(&ca, 0).await? else { return Ok(()) };
-    let answers = Answers::default();
-    pebble.serve(answers.clone()).await?;
-    let source = pebble.source(LEDGER_NAME, answers).await?;
+    let Some((_pebble, _answers, source)) = Pebble::with_source(&ca, 0).await? else {
+        return Ok(());
+    };
     let builder = Account::builder_with_root(&source.root)?;
     let account = builder.from_credentials(serde_json::from_str(&source.account)?).await?;
     let names = [Identifier::Dns(LEDGER_NAME.to_owned())];
